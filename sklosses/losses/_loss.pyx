@@ -1,0 +1,556 @@
+"""The base of all losses: defaults for solvers, and the face that Python sees."""
+
+from cython cimport floating
+from libc.math cimport NAN, fabs, isnan
+from libc.stdlib cimport calloc, free
+
+import numpy as np
+
+from sklosses.losses._links import LINKS
+from sklosses.losses._traits import Target, Traits
+
+# Elements that the array methods hand to a loss at a time: five arrays of them fit the first-level cache.
+cdef enum:
+    PIECE = 768
+
+
+cdef class Loss:
+    """A loss: value, gradient and hessian as functions of a target y and a raw prediction p.
+
+    The raw prediction is what a linear model computes, x.w + b + offset; :attr:`traits` names the link between it and
+    the mean. Arrays go in, arrays of the same shape come out, element by element. Parameters of a loss are keyword
+    arguments of its constructor; each may also be a vector with one value for each column of two-dimensional
+    predictions (a set of quantiles, candidates of a search).
+
+    Attributes
+    ----------
+    name : str
+        The name under which :func:`get_loss` and the estimators know the loss.
+    n_columns : int
+        The length of vector parameters, 1 if all are scalars.
+    """
+
+    name = ""
+    ranges = {}
+    target = Target()
+    tasks = frozenset({"regression", "classification"})
+
+    def __cinit__(self, *args, **kwargs):
+        self.n_columns = 1
+        self.theta = NULL
+        self._given = {}
+
+    def __dealloc__(self):
+        free(self.theta)
+
+    # What solvers call ----------------------------------------------------------------------------------------------
+
+    cdef int evaluate(self, const Block* block) except -1 nogil:
+        with gil:
+            raise NotImplementedError(f"{type(self).__name__} does not implement evaluate.")
+
+    cdef double value_at(self, double y, double p, Py_ssize_t column) noexcept nogil:
+        cdef double value = NAN
+        cdef Block block = Block(1, 1, 1, column, &y, &p, &value, NULL, NULL)
+        _evaluate_or_nan(self, &block)
+        return value
+
+    cdef double gradient_at(self, double y, double p, Py_ssize_t column) noexcept nogil:
+        cdef double gradient = NAN
+        cdef Block block = Block(1, 1, 1, column, &y, &p, NULL, &gradient, NULL)
+        _evaluate_or_nan(self, &block)
+        return gradient
+
+    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
+        return NAN
+
+    cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil:
+        # The gradient is monotone, so the solution p = v - step * gradient(p) lies between v and v - step * gradient(v).
+        cdef double gradient = NAN, hessian = 0.0, p = v, low = v, high = v, rest, newton
+        cdef Block block = Block(1, 1, 1, column, &y, &p, NULL, &gradient, &hessian)
+        cdef int iteration
+        _evaluate_or_nan(self, &block)
+        if isnan(gradient):
+            return NAN
+        if gradient > 0:
+            low = v - step * gradient
+        else:
+            high = v - step * gradient
+        for iteration in range(200):
+            rest = (p - v) + step * gradient
+            if rest == 0:
+                break
+            if rest > 0:
+                high = p
+            else:
+                low = p
+            newton = p - rest / (1.0 + step * hessian)
+            if not (low < newton < high) or iteration % 4 == 3:    # every fourth step halves: at a kink Newton creeps
+                newton = low + 0.5 * (high - low)
+            if newton <= low or newton >= high:                    # no float64 between the ends
+                break
+            if fabs(newton - p) <= 1e-16 * fabs(newton):
+                p = newton
+                break
+            p = newton
+            _evaluate_or_nan(self, &block)
+        return p
+
+    cdef double parameter(self, Py_ssize_t which, Py_ssize_t column) noexcept nogil:
+        return self.theta[which * self.n_columns + (column if self.n_columns > 1 else 0)]
+
+    # Parameters -----------------------------------------------------------------------------------------------------
+
+    def _set(self, **given):
+        """Check and keep parameters, in the order of the constructor's arguments."""
+        columns, n_columns = {}, 1
+        for name, value in given.items():
+            columns[name] = numbers = _as_parameter(type(self).__name__, name, value, self.ranges[name])
+            if numbers.ndim and n_columns > 1 and len(numbers) != n_columns:
+                raise ValueError(f"{name}={value!r} of {type(self).__name__} has {len(numbers)} values, "
+                                 f"another parameter {n_columns}: vector parameters have one value a column.")
+            n_columns = max(n_columns, numbers.size)
+        cdef double* theta = <double*> calloc(n_columns * max(2, len(given)), sizeof(double))   # two at least: formulas read two
+        if theta == NULL:
+            raise MemoryError
+        cdef Py_ssize_t j, k
+        for j, numbers in enumerate(columns.values()):
+            full = np.broadcast_to(numbers, (n_columns,))
+            for k in range(n_columns):
+                theta[j * n_columns + k] = full[k]
+        free(self.theta)
+        self.theta, self.n_columns, self._given = theta, n_columns, dict(given)
+
+    def __getattr__(self, name):
+        given = self._given
+        if name in given:
+            return given[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def get_params(self, deep=True):
+        """Parameters of this loss.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Accepted for scikit-learn's sake: parameters hold no further estimators.
+
+        Returns
+        -------
+        dict
+            Names and values, as given.
+        """
+        return dict(self._given)
+
+    def set_params(self, **params):
+        """Set parameters of this loss.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and new values.
+
+        Returns
+        -------
+        self : Loss
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown or a value out of range; nothing has changed then.
+        """
+        for name in params:
+            if name not in self._given:
+                raise ValueError(f"Invalid parameter {name!r} for {type(self).__name__}; "
+                                 f"valid: {sorted(self._given)!r}.")
+        self._set(**{**self._given, **params})
+        return self
+
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        mine, others = self.get_params(), other.get_params()
+        return mine.keys() == others.keys() and all(np.array_equal(mine[name], others[name]) for name in mine)
+
+    def __hash__(self):
+        return hash(type(self).__name__)        # parameters may change (set_params) and may be arrays
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._given.items())})"
+
+    def __reduce__(self):
+        return _rebuild, (type(self), self.get_params())
+
+    def __copy__(self):
+        return type(self)(**self.get_params())
+
+    # Traits ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def traits(self):
+        """The analytic properties of this loss: a :class:`Traits`."""
+        return Traits()
+
+    def smoothed(self, mu):
+        """A smooth loss within ``mu * lipschitz**2 / 2`` below this one.
+
+        Nesterov's smoothing (Mathematical Programming 103, 2005): with phi(t) = sup_a a t - phi*(a), the smoothed
+        loss is sup_a a t - phi*(a) - mu a^2 / 2, whose curvature is at most 1 / mu.
+
+        Parameters
+        ----------
+        mu : float > 0
+            The width of the band around a kink in which the loss is rounded.
+
+        Returns
+        -------
+        Loss
+            A smooth loss; this one if it is smooth already.
+
+        Raises
+        ------
+        NotImplementedError
+            If the loss is neither smooth nor has a smoothed form.
+        """
+        if self.traits.smooth:
+            return self
+        raise NotImplementedError(f"{type(self).__name__} has no smoothed form.")
+
+    def link(self, mean):
+        """The raw prediction that stands for a mean.
+
+        Parameters
+        ----------
+        mean : array-like of float
+            Means of y (for log_loss: probabilities).
+
+        Returns
+        -------
+        ndarray or float
+        """
+        return LINKS[self.traits.link][0](_as_float(mean))
+
+    def inverse_link(self, raw_prediction):
+        """The mean that a raw prediction stands for.
+
+        Parameters
+        ----------
+        raw_prediction : array-like of float
+            Raw predictions.
+
+        Returns
+        -------
+        ndarray or float
+        """
+        return LINKS[self.traits.link][1](_as_float(raw_prediction))
+
+    def probability(self, raw_prediction):
+        """P(y is the positive class) behind a raw prediction.
+
+        Parameters
+        ----------
+        raw_prediction : array-like of float
+            Raw predictions.
+
+        Returns
+        -------
+        ndarray or float
+
+        Raises
+        ------
+        AttributeError
+            If the minimiser of the expected loss does not determine the probability (hinge, for one).
+        """
+        raise AttributeError(f"{self!r} estimates no probability.")
+
+    # Arrays ---------------------------------------------------------------------------------------------------------
+
+    def value(self, y_true, raw_prediction, sample_weight=None, *, out=None):
+        """The loss, element by element.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,) or (n, k)
+            Targets in :attr:`target`; of shape (n,) they serve all k columns.
+        raw_prediction : array-like of shape (n,) or (n, k)
+            Raw predictions. With vector parameters k is their length.
+        sample_weight : array-like of shape (n,), default=None
+            Factors of the rows.
+        out : ndarray of the result's shape and dtype, default=None
+            Where to write the result.
+
+        Returns
+        -------
+        ndarray of the shape of raw_prediction
+            float32 if y_true and raw_prediction are (integer targets follow raw_prediction), otherwise float64.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not match or a target is outside the loss's domain.
+        """
+        return _on_arrays(self, 0, (y_true, raw_prediction, sample_weight, out))
+
+    def gradient(self, y_true, raw_prediction, sample_weight=None, *, out=None):
+        """The derivative of the loss with respect to the raw prediction.
+
+        At kinks: the one-sided derivative that the loss's documentation states. Parameters, result and errors are
+        those of :meth:`value`.
+        """
+        return _on_arrays(self, 1, (y_true, raw_prediction, sample_weight, out))
+
+    def hessian(self, y_true, raw_prediction, sample_weight=None, *, out=None):
+        """The second derivative of the loss with respect to the raw prediction, 0 on linear parts.
+
+        Parameters, result and errors are those of :meth:`value`.
+        """
+        return _on_arrays(self, 2, (y_true, raw_prediction, sample_weight, out))
+
+    def __call__(self, y_true, raw_prediction, sample_weight=None):
+        """The weighted mean of the loss.
+
+        Parameters
+        ----------
+        y_true, raw_prediction, sample_weight
+            As in :meth:`value`; a weight of k counts as the row k times over.
+
+        Returns
+        -------
+        float
+            sum(sample_weight * value) / sum(sample_weight), over all columns if there are several.
+        """
+        values = self.value(_as_float(y_true, np.float64), _as_float(raw_prediction, np.float64))
+        if sample_weight is None:
+            return float(np.mean(values))
+        weights = np.asarray(sample_weight, dtype=np.float64)
+        if weights.shape != values.shape[:1]:
+            raise ValueError(f"sample_weight has shape {weights.shape}, expected {values.shape[:1]}.")
+        return float(np.average(values, axis=0, weights=weights).mean())
+
+    def conjugate(self, y_true, dual):
+        """The convex conjugate sup_p (u p - phi(y, p)), element by element.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,) or (n, k)
+            Targets.
+        dual : array-like of shape (n,) or (n, k)
+            The u of the formula.
+
+        Returns
+        -------
+        ndarray of float64
+            inf outside the domain; nan throughout if the loss has no formula (``traits.has_conjugate``).
+        """
+        return _one_by_one(self, y_true, dual, None)
+
+    def prox(self, y_true, v, step):
+        """The proximal operator argmin_p phi(y, p) + (p - v)^2 / (2 step), element by element.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,) or (n, k)
+            Targets.
+        v : array-like of shape (n,) or (n, k)
+            Where to stay close to.
+        step : float > 0
+            The step.
+
+        Returns
+        -------
+        ndarray of float64
+
+        Raises
+        ------
+        ValueError
+            If step is not positive, or the loss is not convex.
+        """
+        if not step > 0 or not np.isfinite(step):
+            raise ValueError(f"step={step!r} must be a finite positive number.")
+        if not self.traits.convex:
+            raise ValueError(f"{self!r} is not convex: its proximal operator need not be unique.")
+        return _one_by_one(self, y_true, v, step)
+
+
+def _rebuild(cls, params):
+    return cls(**params)
+
+
+cdef int _evaluate(Loss loss, const Block* block) except -1 nogil:
+    return loss.evaluate(block)
+
+
+cdef inline void _evaluate_or_nan(Loss loss, const Block* block) noexcept nogil:
+    """Evaluate; where that raises, the indicator stays set and the result is nan (the contract of value_at)."""
+    cdef double* result = block.value if block.value != NULL else block.gradient
+    # Called as a function that cannot raise, so that the indicator is neither printed nor cleared here.
+    if (<int (*)(Loss, const Block*) noexcept nogil> _evaluate)(loss, block) == -1:
+        result[0] = NAN
+
+
+def _as_float(array, dtype=None):
+    array = np.asarray(array)
+    if dtype is None:
+        dtype = np.float32 if array.dtype == np.float32 else np.float64
+    return array.astype(dtype, copy=False)
+
+
+def _as_parameter(cls, name, value, interval):
+    """A parameter as a float64 array of no or one dimension, checked."""
+    numbers = np.asarray(value)
+    if numbers.ndim > 1 or numbers.size == 0 or numbers.dtype.kind not in "fiu":
+        raise ValueError(f"{name}={value!r} of {cls} must be a number, or a vector with one number a column.")
+    numbers = numbers.astype(np.float64)
+    for number in np.atleast_1d(numbers):
+        if number not in interval:
+            raise ValueError(f"{name}={number:g} of {cls} must be in {interval}.")
+    return numbers
+
+
+def _paired(loss, y_true, other, name):
+    """Two arrays as (n, k) views of one dtype, and the shape that a result has."""
+    y, p = np.asarray(y_true), np.asarray(other)
+    for array, label in ((y, "y_true"), (p, name)):
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{label} must hold real numbers, got dtype {array.dtype}.")
+    single = p.dtype == np.float32 and (y.dtype == np.float32 or y.dtype.kind != "f")
+    dtype = np.float32 if single else np.float64
+    y, p = np.require(y, dtype, "A"), np.require(p, dtype, "A")
+    shape = p.shape
+    if p.ndim > 2 or (loss.n_columns > 1 and shape[1:] != (loss.n_columns,)):
+        expected = f"(n, {loss.n_columns})" if loss.n_columns > 1 else "(n,) or (n, k)"
+        raise ValueError(f"{name} has shape {shape}, but {loss!r} expects {expected}.")
+    p = p.reshape(1, 1) if p.ndim == 0 else p[:, None] if p.ndim == 1 else p
+    y = y.reshape(1, 1) if y.ndim == 0 else y[:, None] if y.ndim == 1 else y
+    if y.ndim != 2 or y.shape[0] != p.shape[0] or y.shape[1] not in (1, p.shape[1]):
+        raise ValueError(f"y_true has shape {np.shape(y_true)}, which does not match {name} of shape {shape}.")
+    return np.broadcast_to(y, p.shape), p, shape
+
+
+def _on_arrays(loss, which, arguments):
+    """value (0), gradient (1) or hessian (2) of whole arrays."""
+    y_true, raw_prediction, sample_weight, out = arguments
+    y, p, shape = _paired(loss, y_true, raw_prediction, "raw_prediction")
+    weights = None
+    if sample_weight is not None:
+        weights = np.ascontiguousarray(sample_weight, dtype=np.float64)
+        if weights.shape != p.shape[:1]:
+            raise ValueError(f"sample_weight has shape {weights.shape}, expected {p.shape[:1]}.")
+    if out is None:
+        result = np.empty(p.shape, dtype=p.dtype)
+    else:
+        if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != p.dtype or not out.flags.writeable:
+            found = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise ValueError(f"out must be a writeable ndarray of {p.dtype} and shape {shape}, got {found}.")
+        if not out.flags.aligned:
+            raise ValueError("out must be aligned in memory.")
+        result = out.reshape(1, 1) if out.ndim == 0 else out[:, None] if out.ndim == 1 else out
+    if p.dtype == np.float32:
+        inside = _sweep[float](loss, which, y, p, weights, result)
+    else:
+        inside = _sweep[double](loss, which, y, p, weights, result)
+    if not inside:
+        loss.target.check(y, "y_true", type(loss).__name__)
+    if out is not None:
+        return out
+    return result.reshape(shape) if shape else result.reshape(())[()]
+
+
+cdef bint _sweep(Loss loss, int which, const floating[:, :] y, const floating[:, :] p,
+                 const double[::1] weights, floating[:, :] result) except -1:
+    """Column by column, piece by piece through the first-level cache; returns whether every target is in the domain."""
+    cdef double[::1] buffer = np.empty(3 * PIECE)
+    cdef double* wanted = &buffer[2 * PIECE]
+    cdef Py_ssize_t start, n, i, k
+    cdef bint inside = True
+    cdef Block block = Block(0, 1, 1, 0, NULL, NULL, NULL, NULL, NULL)
+    cdef Domain domain = _domain(loss.target)
+    if which == 0:
+        block.value = wanted
+    elif which == 1:
+        block.gradient = wanted
+    else:
+        block.hessian = wanted
+    with nogil:
+        for k in range(p.shape[1]):
+            block.first = k
+            start = 0
+            while start < p.shape[0]:
+                n = block.n_rows = min(<Py_ssize_t> PIECE, p.shape[0] - start)
+                block.y = _loaded(&buffer[0], &y[start, k], y.strides[0], n)
+                block.p = _loaded(&buffer[PIECE], &p[start, k], p.strides[0], n)
+                inside = inside and _all_inside(domain, block.y, n)
+                loss.evaluate(&block)
+                if weights is not None:
+                    for i in range(n):
+                        wanted[i] = wanted[i] * weights[start + i]
+                _store(&result[start, k], result.strides[0], wanted, n)
+                start += n
+    return inside
+
+
+cdef inline const double* _loaded(double* buffer, const floating* source, Py_ssize_t stride, Py_ssize_t n) noexcept nogil:
+    """n contiguous float64 numbers: the source itself if it is that, else a copy in the buffer. Strides in bytes."""
+    cdef Py_ssize_t i, step = stride // <Py_ssize_t> sizeof(floating)
+    if step == 1:
+        if floating is double:
+            return source
+        else:
+            for i in range(n):
+                buffer[i] = source[i]
+    else:
+        for i in range(n):
+            buffer[i] = source[i * step]
+    return buffer
+
+
+cdef inline void _store(floating* target, Py_ssize_t stride, const double* source, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i, step = stride // <Py_ssize_t> sizeof(floating)
+    if step == 1:
+        for i in range(n):
+            target[i] = <floating> source[i]
+    else:
+        for i in range(n):
+            target[i * step] = <floating> source[i]
+
+
+cdef struct Domain:
+    double low, high        # admissible targets: low <= y <= high
+    bint hard               # ... and only these two
+
+
+cdef Domain _domain(target):
+    low, high = target.codes if target.hard else target.interval.bounds
+    return Domain(low, high, target.hard)
+
+
+cdef inline bint _all_inside(Domain domain, const double* y, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int outside = 0
+    cdef double low = domain.low, high = domain.high
+    if domain.hard:
+        for i in range(n):
+            outside |= (y[i] != low) & (y[i] != high)
+    else:
+        for i in range(n):
+            outside |= 1 - ((y[i] >= low) & (y[i] <= high))
+    return outside == 0
+
+
+def _one_by_one(Loss loss, y_true, other, step):
+    """conjugate (step None) or prox of whole arrays, through the scalar slots."""
+    y, v, shape = _paired(loss, _as_float(y_true, np.float64), _as_float(other, np.float64),
+                          "dual" if step is None else "v")
+    loss.target.check(y, "y_true", type(loss).__name__)
+    cdef const double[:, :] y_view = y, v_view = v
+    cdef double[:, ::1] result = np.empty(v.shape)
+    cdef Py_ssize_t i, k
+    cdef double size = 0 if step is None else step
+    with nogil:
+        for i in range(v_view.shape[0]):
+            for k in range(v_view.shape[1]):
+                if size > 0:
+                    result[i, k] = loss.prox_at(y_view[i, k], v_view[i, k], size, k)
+                else:
+                    result[i, k] = loss.conjugate_at(y_view[i, k], v_view[i, k], k)
+    return np.asarray(result).reshape(shape) if shape else result[0, 0]
