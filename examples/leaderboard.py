@@ -1,0 +1,231 @@
+"""Search over losses, penalties and their strength on a real table, with scikit-learn's SGD beside ours.
+
+The default table is the sample of UCI Adult in ``examples/data``, so nothing is downloaded::
+
+    python examples/leaderboard.py
+    python examples/leaderboard.py --dataset credit-g          # any OpenML table by name
+    python examples/leaderboard.py --dataset diamonds          # a number to predict: regression losses
+
+Both libraries get the same pipeline, the same folds, the same grid and one core; ours then goes on with
+losses that scikit-learn's SGD has not. The leaderboard is printed, the picture goes to ``results/``.
+"""
+
+import argparse
+import importlib.util
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+import sklearn.linear_model
+from picture import draw
+from sklearn.callback import ProgressBar
+from sklearn.compose import TransformedTargetRegressor, make_column_selector, make_column_transformer
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tables import embedded_table, openml_table
+
+import sklosses
+
+LOSSES = {  # task: (what both libraries have, what only ours has)
+    "classification": (["hinge", "log_loss", "modified_huber"], ["smoothed_hinge", "focal"]),
+    "regression": (["squared_error", "huber", "epsilon_insensitive"], ["log_cosh", "absolute_error"]),
+}
+PENALTIES = ["l2", "l1", "elasticnet"]
+ALPHAS = np.logspace(-5, -1, 5)
+SCORING = {"classification": "accuracy", "regression": "r2"}
+PICTURE = Path("results/leaderboard.png")
+MODELS = {"classification": "SGDClassifier", "regression": "SGDRegressor"}
+
+
+class Stopwatch:
+    """Left of an estimator in a class's bases, times its ``fit`` alone, without the preprocessing."""
+
+    def fit(self, X, y, **settings):
+        """Fit as the estimator does and keep the seconds it took."""
+        start = perf_counter()
+        super().fit(X, y, **settings)
+        self.fit_seconds_ = perf_counter() - start
+        return self
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One library's search: a row a candidate, what it took, and the winner on rows it never saw."""
+
+    library: str
+    candidates: pd.DataFrame
+    wall_seconds: float
+    fits: int
+    stopped_early: int
+    failed: int
+    best: dict
+    test_score: float
+
+
+def preprocessor():
+    """Impute and scale numbers; impute and one-hot encode everything else."""
+    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    categories = make_pipeline(
+        SimpleImputer(strategy="most_frequent"),
+        OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=10, max_categories=50),
+    )
+    return make_column_transformer(
+        (numbers, make_column_selector(dtype_include="number")),
+        (categories, make_column_selector(dtype_exclude="number")),
+        sparse_threshold=0,
+    )
+
+
+def pipeline(estimator, task, cache):
+    """Chain preprocessing and model; the transforms of a fold are computed once and kept in ``cache``."""
+    model = type("Timed" + type(estimator).__name__, (Stopwatch, type(estimator)), {})(**estimator.get_params())
+    if task == "regression":  # step sizes expect a target of unit scale, and so do epsilons
+        model = TransformedTargetRegressor(model, transformer=StandardScaler())
+    return Pipeline([("columns", preprocessor()), ("model", model)], memory=cache)
+
+
+def trained_model(fitted):
+    """Return the SGD model inside a fitted pipeline."""
+    return getattr(fitted[-1], "regressor_", fitted[-1])
+
+
+def measure(task):
+    """Return a scorer that also reports how long a fit took and how many epochs it ran."""
+    scorer = get_scorer(SCORING[task])
+
+    def report(fitted, X, y):
+        model = trained_model(fitted)
+        return {"score": scorer(fitted, X, y), "seconds": model.fit_seconds_, "epochs": np.max(model.n_iter_)}
+
+    return report
+
+
+def search(library, estimator, losses, table, split, folds, cache):
+    """Run one library's grid search and boil it down to an :class:`Outcome`."""
+    X_train, X_test, y_train, y_test = split
+    prefix = "model__regressor__" if table.task == "regression" else "model__"
+    grid = {"loss": losses, "penalty": PENALTIES, "alpha": ALPHAS}
+    searched = GridSearchCV(
+        pipeline(estimator, table.task, cache),
+        {prefix + name: values for name, values in grid.items()},
+        scoring=measure(table.task),
+        refit="score",
+        cv=folds,
+    )
+    if importlib.util.find_spec("rich"):
+        searched.set_callbacks(ProgressBar(max_propagation_depth=0))
+    start = perf_counter()
+    with warnings.catch_warnings():
+        # Fits that run out of epochs are counted below and reported in the totals, not one warning each.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        searched.fit(X_train, y_train)
+    wall = perf_counter() - start
+    results = searched.cv_results_
+    scores, seconds, epochs = (
+        np.stack([results[f"split{k}_test_{name}"] for k in range(folds.get_n_splits())], axis=1)
+        for name in ("score", "seconds", "epochs")
+    )
+    candidates = pd.DataFrame({name: results[f"param_{prefix}{name}"] for name in grid})
+    candidates["score"], candidates["spread"] = scores.mean(axis=1), scores.std(axis=1)
+    candidates["seconds"] = seconds.mean(axis=1)
+    return Outcome(
+        library,
+        candidates,
+        wall,
+        scores.size,
+        int((epochs >= estimator.max_iter).sum()),
+        int(np.isnan(scores).sum()),
+        candidates.loc[searched.best_index_].to_dict(),
+        measure(table.task)(searched.best_estimator_, X_test, y_test)["score"],
+    )
+
+
+def leaderboard(ours, theirs, rows):
+    """Return the best candidates as text, the two libraries side by side."""
+    keys = ["loss", "penalty", "alpha"]
+    both = ours.candidates.merge(theirs.candidates, on=keys, how="left", suffixes=("", "_theirs"))
+    both["top"] = both[["score", "score_theirs"]].max(axis=1)
+    both = both.sort_values("top", ascending=False).head(rows)
+    head = f"{'score':>8} {'':7} {'s/fit':>7}"
+    lines = [
+        f"{'':41}  {'sklosses':^24}  {'scikit-learn':^24}",
+        f"{'':3}  {'loss':<20}{'penalty':<11}{'alpha':>5}  {head}  {head}",
+    ]
+    for rank, row in enumerate(both.itertuples(), start=1):
+        left = f"{row.score:8.4f} ±{row.spread:6.4f} {row.seconds:7.3f}"
+        right = f"{row.score_theirs:8.4f} ±{row.spread_theirs:6.4f} {row.seconds_theirs:7.3f}"
+        if row.loss not in set(theirs.candidates["loss"]):
+            right = f"{'not available':^24}"
+        lines.append(f"{rank:3}  {row.loss:<20}{row.penalty:<11}{row.alpha:5.0e}  {left}  {right}")
+    return "\n".join(lines)
+
+
+def totals(ours, theirs, scoring):
+    """Return what each search took and gave, and the time of the part both have."""
+    shared = ours.candidates["loss"].isin(theirs.candidates["loss"])
+    lines = []
+    for outcome in (ours, theirs):
+        best = outcome.best
+        lines += [
+            f"{outcome.library}: {outcome.fits} fits, {outcome.wall_seconds:.1f} s in all, preprocessing and scoring "
+            f"included; {outcome.stopped_early} stopped at max_iter, {outcome.failed} failed",
+            f"    best {best['loss']}, {best['penalty']}, alpha={best['alpha']:.0e}: {scoring} {best['score']:.4f} "
+            f"in cross-validation, {outcome.test_score:.4f} on the rows held out",
+        ]
+    here, there = ours.candidates.loc[shared, "seconds"].mean(), theirs.candidates["seconds"].mean()
+    lines.append(
+        f"Same grid, seconds a fit without preprocessing: {here:.4f} for sklosses, {there:.4f} for scikit-learn "
+        f"(ratio {there / here:.1f})"
+    )
+    return "\n".join(lines)
+
+
+def compare(table, out, n_folds=5, rows=15):
+    """Search with both libraries, print the leaderboard, save the picture; return both outcomes."""
+    classes = table.y if table.task == "classification" else None
+    split = train_test_split(table.X, table.y, test_size=0.25, stratify=classes, random_state=0)
+    folds = (StratifiedKFold if classes is not None else KFold)(n_folds, shuffle=True, random_state=0)
+    shared, more = LOSSES[table.task]
+    name = MODELS[table.task]
+    print(table)
+    with tempfile.TemporaryDirectory() as cache:
+        # Ours goes first, so the time to fill the cache of transformed folds is on our account.
+        ours = search("sklosses", getattr(sklosses, name)(random_state=0), shared + more, table, split, folds, cache)
+        theirs = search(
+            "scikit-learn", getattr(sklearn.linear_model, name)(random_state=0), shared, table, split, folds, cache
+        )
+    print("\n" + leaderboard(ours, theirs, rows))
+    print("\n" + totals(ours, theirs, SCORING[table.task]))
+    draw(ours, theirs, table, SCORING[table.task], out)
+    print(f"\nPicture: {out}")
+    return ours, theirs
+
+
+def main(arguments=None):
+    """Read the command line and run the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", metavar="NAME", help="an OpenML table by name (default: the embedded sample)")
+    parser.add_argument("--version", type=int, help="its version on OpenML (default: the oldest active one)")
+    parser.add_argument("--data-home", help="scikit-learn's download cache (default: scikit-learn's own)")
+    parser.add_argument("--max-rows", type=int, default=20_000, help="sample larger tables (default: %(default)s)")
+    parser.add_argument("--folds", type=int, default=5, help="folds of the cross-validation (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=15, help="lines of the leaderboard (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=PICTURE, help="where the picture goes (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.dataset is None:
+        table = embedded_table()
+    else:
+        table = openml_table(options.dataset, options.version or "active", options.max_rows, options.data_home)
+    compare(table, options.out, options.folds, options.rows)
+
+
+if __name__ == "__main__":
+    main()
