@@ -1337,8 +1337,7 @@ cdef struct Line:
     const double* b
 
 
-# One loop for each set of results that is asked for, and all three where it is another set: formulas in one loop share
-# their exponential, which is what they cost.
+# Value and gradient, which solvers ask for together, share a loop and with it their exponential, which is what they cost.
 
 cdef inline void line_of_values(Registered loss, const Line* line) noexcept nogil:
     cdef Py_ssize_t i
@@ -1366,60 +1365,41 @@ cdef inline void line_of_gradients(Registered loss, const Line* line) noexcept n
 
 cdef inline void line_of_both(Registered loss, const Line* line) noexcept nogil:
     cdef Py_ssize_t i
-    cdef double a = line.a[0], b = line.b[0], y, p
+    cdef double a = line.a[0], b = line.b[0]
     cdef double* value = line.value
     cdef double* gradient = line.gradient
-    for i in range(line.n):
-        y, p = line.y[i], line.p[i]
-        if line.vectors:
-            a, b = line.a[i], line.b[i]
-        value[i] = value_of(loss, y, p, a, b)
-        gradient[i] = gradient_of(loss, y, p, a, b)
-
-
-cdef inline void line_of_all(Registered loss, const Line* line) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef double a = line.a[0], b = line.b[0], y, p
-    cdef double* value = line.value
-    cdef double* gradient = line.gradient
-    cdef double* hessian = line.hessian
-    for i in range(line.n):
-        y, p = line.y[i], line.p[i]
-        if line.vectors:
-            a, b = line.a[i], line.b[i]
-        value[i] = value_of(loss, y, p, a, b)
-        gradient[i] = gradient_of(loss, y, p, a, b)
-        hessian[i] = hessian_of(loss, y, p, a, b)
-
-
-cdef enum:
-    PIECE = 512     # elements whose unwanted results fit a buffer on the stack
-
-
-cdef void sweep_line(Registered loss, Line* line) noexcept nogil:
-    """The results asked for, of one line."""
-    cdef double unwanted[PIECE]
-    cdef Line piece
-    cdef Py_ssize_t start
-    if line.gradient == NULL and line.hessian == NULL:
-        line_of_values(loss, line)
-    elif line.value == NULL and line.hessian == NULL:
-        line_of_gradients(loss, line)
-    elif line.hessian == NULL:
-        line_of_both(loss, line)
+    if line.vectors:
+        for i in range(line.n):
+            value[i] = value_of(loss, line.y[i], line.p[i], line.a[i], line.b[i])
+            gradient[i] = gradient_of(loss, line.y[i], line.p[i], line.a[i], line.b[i])
     else:
-        piece = line[0]
-        start = 0
-        while start < line.n:
-            piece.n = min(<Py_ssize_t> PIECE, line.n - start)
-            piece.y, piece.p = line.y + start, line.p + start
-            piece.value = line.value + start if line.value != NULL else unwanted
-            piece.gradient = line.gradient + start if line.gradient != NULL else unwanted
-            piece.hessian = line.hessian + start
-            if line.vectors:
-                piece.a, piece.b = line.a + start, line.b + start
-            line_of_all(loss, &piece)
-            start += piece.n
+        for i in range(line.n):
+            value[i] = value_of(loss, line.y[i], line.p[i], a, b)
+            gradient[i] = gradient_of(loss, line.y[i], line.p[i], a, b)
+
+
+cdef inline void line_of_hessians(Registered loss, const Line* line) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double a = line.a[0], b = line.b[0]
+    cdef double* hessian = line.hessian
+    if line.vectors:
+        for i in range(line.n):
+            hessian[i] = hessian_of(loss, line.y[i], line.p[i], line.a[i], line.b[i])
+    else:
+        for i in range(line.n):
+            hessian[i] = hessian_of(loss, line.y[i], line.p[i], a, b)
+
+
+cdef inline void sweep_line(Registered loss, const Line* line) noexcept nogil:
+    """The results asked for, of one line."""
+    if line.value != NULL and line.gradient != NULL:
+        line_of_both(loss, line)
+    elif line.value != NULL:
+        line_of_values(loss, line)
+    elif line.gradient != NULL:
+        line_of_gradients(loss, line)
+    if line.hessian != NULL:
+        line_of_hessians(loss, line)
 
 
 cdef int sweep_block(Registered loss, const Block* block) noexcept nogil:
