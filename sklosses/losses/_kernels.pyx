@@ -9,9 +9,10 @@ To add a loss: write its paragraph, and name it in one of the three lists of the
 """
 
 cimport cython
+from cython cimport floating
 from libc.math cimport INFINITY, NAN, fabs, fmax, fmin, log, log1p, sqrt
 
-from sklosses.losses._loss cimport Block, Loss
+from sklosses.losses._loss cimport Block, Block32, Loss
 from sklosses.losses._math cimport exp_, expm1_, log1p_
 
 from sklosses.losses import _links
@@ -34,11 +35,15 @@ cdef class Builtin(Loss):
     """A loss of this module: the slots of the contract, filled by ``bind`` with code compiled for one class."""
 
     cdef int (*sweep)(Loss, const Block*) noexcept nogil
+    cdef int (*sweep32)(Loss, const Block32*) noexcept nogil
     cdef double (*scalar_value)(Loss, double, double, Py_ssize_t) noexcept nogil
     cdef double (*scalar_gradient)(Loss, double, double, Py_ssize_t) noexcept nogil
 
     cdef int evaluate(self, const Block* block) except -1 nogil:
         return self.sweep(self, block)
+
+    cdef int evaluate32(self, const Block32* block) except -1 nogil:
+        return self.sweep32(self, block)
 
     cdef double value_at(self, double y, double p, Py_ssize_t column) noexcept nogil:
         return self.scalar_value(self, y, p, column)
@@ -1324,101 +1329,88 @@ cdef inline double hessian_of(Registered loss, double y, double p, double a, dou
         return loss._hessian(y, p, a, b)
 
 
-cdef struct Line:
-    # n contiguous elements; parameters: of the element's own column if `vectors`, else those at a[0], b[0] for all.
-    Py_ssize_t n
+ctypedef fused AnyBlock:
+    Block
+    Block32
+
+
+cdef struct Parameters:
+    # The two parameters of each element's column if `vectors`, else those at a[0], b[0] for all.
     bint vectors
-    const double* y
-    const double* p
-    double* value
-    double* gradient
-    double* hessian
     const double* a
     const double* b
 
 
-# Value and gradient, which solvers ask for together, share a loop and with it their exponential, which is what they cost.
+# The loops: n contiguous elements, float32 or float64, computed in float64. Value and gradient, which solvers ask for
+# together, share a loop and with it their exponential, which is what they cost.
 
-cdef inline void line_of_values(Registered loss, const Line* line) noexcept nogil:
+cdef inline void values(Registered loss, Py_ssize_t n, Parameters at, const floating* y, const floating* p,
+                        floating* value) noexcept nogil:
     cdef Py_ssize_t i
-    cdef double a = line.a[0], b = line.b[0]
-    cdef double* value = line.value
-    if line.vectors:
-        for i in range(line.n):
-            value[i] = value_of(loss, line.y[i], line.p[i], line.a[i], line.b[i])
+    cdef double a = at.a[0], b = at.b[0]
+    if at.vectors:
+        for i in range(n):
+            value[i] = <floating> value_of(loss, y[i], p[i], at.a[i], at.b[i])
     else:
-        for i in range(line.n):
-            value[i] = value_of(loss, line.y[i], line.p[i], a, b)
+        for i in range(n):
+            value[i] = <floating> value_of(loss, y[i], p[i], a, b)
 
 
-cdef inline void line_of_gradients(Registered loss, const Line* line) noexcept nogil:
+cdef inline void gradients(Registered loss, Py_ssize_t n, Parameters at, const floating* y, const floating* p,
+                           floating* gradient) noexcept nogil:
     cdef Py_ssize_t i
-    cdef double a = line.a[0], b = line.b[0]
-    cdef double* gradient = line.gradient
-    if line.vectors:
-        for i in range(line.n):
-            gradient[i] = gradient_of(loss, line.y[i], line.p[i], line.a[i], line.b[i])
+    cdef double a = at.a[0], b = at.b[0]
+    if at.vectors:
+        for i in range(n):
+            gradient[i] = <floating> gradient_of(loss, y[i], p[i], at.a[i], at.b[i])
     else:
-        for i in range(line.n):
-            gradient[i] = gradient_of(loss, line.y[i], line.p[i], a, b)
+        for i in range(n):
+            gradient[i] = <floating> gradient_of(loss, y[i], p[i], a, b)
 
 
-cdef inline void line_of_both(Registered loss, const Line* line) noexcept nogil:
+cdef inline void values_and_gradients(Registered loss, Py_ssize_t n, Parameters at, const floating* y,
+                                      const floating* p, floating* value, floating* gradient) noexcept nogil:
     cdef Py_ssize_t i
-    cdef double a = line.a[0], b = line.b[0]
-    cdef double* value = line.value
-    cdef double* gradient = line.gradient
-    if line.vectors:
-        for i in range(line.n):
-            value[i] = value_of(loss, line.y[i], line.p[i], line.a[i], line.b[i])
-            gradient[i] = gradient_of(loss, line.y[i], line.p[i], line.a[i], line.b[i])
+    cdef double a = at.a[0], b = at.b[0]
+    if at.vectors:
+        for i in range(n):
+            value[i] = <floating> value_of(loss, y[i], p[i], at.a[i], at.b[i])
+            gradient[i] = <floating> gradient_of(loss, y[i], p[i], at.a[i], at.b[i])
     else:
-        for i in range(line.n):
-            value[i] = value_of(loss, line.y[i], line.p[i], a, b)
-            gradient[i] = gradient_of(loss, line.y[i], line.p[i], a, b)
+        for i in range(n):
+            value[i] = <floating> value_of(loss, y[i], p[i], a, b)
+            gradient[i] = <floating> gradient_of(loss, y[i], p[i], a, b)
 
 
-cdef inline void line_of_hessians(Registered loss, const Line* line) noexcept nogil:
+cdef inline void hessians(Registered loss, Py_ssize_t n, Parameters at, const floating* y, const floating* p,
+                          floating* hessian) noexcept nogil:
     cdef Py_ssize_t i
-    cdef double a = line.a[0], b = line.b[0]
-    cdef double* hessian = line.hessian
-    if line.vectors:
-        for i in range(line.n):
-            hessian[i] = hessian_of(loss, line.y[i], line.p[i], line.a[i], line.b[i])
+    cdef double a = at.a[0], b = at.b[0]
+    if at.vectors:
+        for i in range(n):
+            hessian[i] = <floating> hessian_of(loss, y[i], p[i], at.a[i], at.b[i])
     else:
-        for i in range(line.n):
-            hessian[i] = hessian_of(loss, line.y[i], line.p[i], a, b)
+        for i in range(n):
+            hessian[i] = <floating> hessian_of(loss, y[i], p[i], a, b)
 
 
-cdef inline void sweep_line(Registered loss, const Line* line) noexcept nogil:
-    """The results asked for, of one line."""
-    if line.value != NULL and line.gradient != NULL:
-        line_of_both(loss, line)
-    elif line.value != NULL:
-        line_of_values(loss, line)
-    elif line.gradient != NULL:
-        line_of_gradients(loss, line)
-    if line.hessian != NULL:
-        line_of_hessians(loss, line)
-
-
-cdef int sweep_block(Registered loss, const Block* block) noexcept nogil:
-    """A block as lines: all of it at once where it is contiguous and one set of parameters serves it, else row by row."""
+cdef int sweep(Registered loss, const AnyBlock* block) noexcept nogil:
+    """A block: all of it at once where it is contiguous and one set of parameters serves it, else row by row."""
     cdef bint vectors = loss.n_columns > 1 and block.n_columns > 1
     cdef bint whole = not vectors and (block.stride == block.n_columns or block.n_rows == 1)
-    cdef Py_ssize_t column = block.first if loss.n_columns > 1 else 0, row, shift
-    cdef Line line
-    line.vectors = vectors
-    line.a = loss.theta + column
-    line.b = loss.theta + loss.n_columns + column
-    line.n = block.n_columns * block.n_rows if whole else block.n_columns
+    cdef Py_ssize_t column = block.first if loss.n_columns > 1 else 0, row, i
+    cdef Py_ssize_t n = block.n_columns * block.n_rows if whole else block.n_columns
+    cdef Parameters at = Parameters(vectors, loss.theta + column, loss.theta + loss.n_columns + column)
     for row in range(1 if whole else block.n_rows):
-        shift = row * block.stride
-        line.y, line.p = block.y + shift, block.p + shift
-        line.value = block.value + shift if block.value != NULL else NULL
-        line.gradient = block.gradient + shift if block.gradient != NULL else NULL
-        line.hessian = block.hessian + shift if block.hessian != NULL else NULL
-        sweep_line(loss, &line)
+        i = row * block.stride
+        if block.value != NULL and block.gradient != NULL:
+            values_and_gradients(loss, n, at, block.y + i, block.p + i, block.value + i, block.gradient + i)
+        elif block.value != NULL:
+            values(loss, n, at, block.y + i, block.p + i, block.value + i)
+        elif block.gradient != NULL:
+            gradients(loss, n, at, block.y + i, block.p + i, block.gradient + i)
+        if block.hessian != NULL:
+            hessians(loss, n, at, block.y + i, block.p + i, block.hessian + i)
     return 0
 
 
@@ -1432,7 +1424,8 @@ cdef double one_gradient(Registered loss, double y, double p, Py_ssize_t column)
 
 cdef int bind(Registered loss) except -1:
     """Fill the slots of a loss with the code compiled for its class."""
-    loss.sweep = <int (*)(Loss, const Block*) noexcept nogil> sweep_block[Registered]
+    loss.sweep = <int (*)(Loss, const Block*) noexcept nogil> sweep[Registered, Block]
+    loss.sweep32 = <int (*)(Loss, const Block32*) noexcept nogil> sweep[Registered, Block32]
     loss.scalar_value = <double (*)(Loss, double, double, Py_ssize_t) noexcept nogil> one_value[Registered]
     loss.scalar_gradient = <double (*)(Loss, double, double, Py_ssize_t) noexcept nogil> one_gradient[Registered]
     loss._set()

@@ -21,6 +21,19 @@ cdef struct Block:
     double* hessian         # d2 phi / d p2
 
 
+cdef struct Block32:
+    # The same in float32: what the public methods are asked to evaluate for arrays of that type. Solvers use Block.
+    Py_ssize_t n_rows
+    Py_ssize_t n_columns
+    Py_ssize_t stride
+    Py_ssize_t first
+    const float* y
+    const float* p
+    float* value
+    float* gradient
+    float* hessian
+
+
 cdef class Loss:
     cdef readonly Py_ssize_t n_columns      # length of vector parameters; 1 if all are scalars
     cdef double* theta                      # parameter j of column k at [j * n_columns + k]
@@ -28,6 +41,8 @@ cdef class Loss:
 
     # What solvers call: nogil; the GIL may be taken inside, an exception set there is propagated.
     cdef int evaluate(self, const Block* block) except -1 nogil
+    # Converts and calls `evaluate`, unless a loss knows better.
+    cdef int evaluate32(self, const Block32* block) except -1 nogil
 
     # The same for one element, where a solver's update needs it at once; `column` indexes vector parameters.
     # An exception cannot leave these: they return nan with the Python error indicator set, which solvers ask for.

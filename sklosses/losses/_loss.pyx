@@ -1,17 +1,16 @@
 """The base of all losses: defaults for solvers, and the face that Python sees."""
 
-from cython cimport floating
 from libc.math cimport NAN, fabs, isnan
 from libc.stdlib cimport calloc, free
 
 import numpy as np
 
+from sklosses._isa import kernel
 from sklosses.losses._links import LINKS
 from sklosses.losses._traits import Target, Traits
 
-# Elements that the array methods hand to a loss at a time: five arrays of them fit the first-level cache.
 cdef enum:
-    PIECE = 768
+    PIECE = 256     # elements that evaluate32 converts at a time: five buffers on the stack, in the first-level cache
 
 
 cdef class Loss:
@@ -48,6 +47,39 @@ cdef class Loss:
     cdef int evaluate(self, const Block* block) except -1 nogil:
         with gil:
             raise NotImplementedError(f"{type(self).__name__} does not implement evaluate.")
+
+    cdef int evaluate32(self, const Block32* block) except -1 nogil:
+        cdef double y[PIECE]
+        cdef double p[PIECE]
+        cdef double value[PIECE]
+        cdef double gradient[PIECE]
+        cdef double hessian[PIECE]
+        cdef Block piece = Block(1, 0, 0, 0, y, p, value, gradient, hessian)
+        cdef Py_ssize_t row, column, at, i
+        if block.value == NULL:
+            piece.value = NULL
+        if block.gradient == NULL:
+            piece.gradient = NULL
+        if block.hessian == NULL:
+            piece.hessian = NULL
+        for row in range(block.n_rows):
+            column = 0
+            while column < block.n_columns:
+                at = row * block.stride + column
+                piece.n_columns = piece.stride = min(<Py_ssize_t> PIECE, block.n_columns - column)
+                piece.first = block.first + column
+                for i in range(piece.n_columns):
+                    y[i], p[i] = block.y[at + i], block.p[at + i]
+                self.evaluate(&piece)
+                for i in range(piece.n_columns):
+                    if block.value != NULL:
+                        block.value[at + i] = <float> value[i]
+                    if block.gradient != NULL:
+                        block.gradient[at + i] = <float> gradient[i]
+                    if block.hessian != NULL:
+                        block.hessian[at + i] = <float> hessian[i]
+                column += piece.n_columns
+        return 0
 
     cdef double value_at(self, double y, double p, Py_ssize_t column) noexcept nogil:
         cdef double value = NAN
@@ -415,7 +447,7 @@ def _paired(loss, y_true, other, name):
             raise ValueError(f"{label} must hold real numbers, got dtype {array.dtype}.")
     single = p.dtype == np.float32 and (y.dtype == np.float32 or y.dtype.kind != "f")
     dtype = np.float32 if single else np.float64
-    y, p = np.require(y, dtype, "A"), np.require(p, dtype, "A")
+    p = np.require(p, dtype, "CA")
     shape = p.shape
     if p.ndim > 2 or (loss.n_columns > 1 and shape[1:] != (loss.n_columns,)):
         expected = f"(n, {loss.n_columns})" if loss.n_columns > 1 else "(n,) or (n, k)"
@@ -424,7 +456,7 @@ def _paired(loss, y_true, other, name):
     y = y.reshape(1, 1) if y.ndim == 0 else y[:, None] if y.ndim == 1 else y
     if y.ndim != 2 or y.shape[0] != p.shape[0] or y.shape[1] not in (1, p.shape[1]):
         raise ValueError(f"y_true has shape {np.shape(y_true)}, which does not match {name} of shape {shape}.")
-    return np.broadcast_to(y, p.shape), p, shape
+    return np.require(np.broadcast_to(y, p.shape), dtype, "CA"), p, shape
 
 
 def _on_arrays(loss, which, arguments):
@@ -436,105 +468,17 @@ def _on_arrays(loss, which, arguments):
         weights = np.ascontiguousarray(sample_weight, dtype=np.float64)
         if weights.shape != p.shape[:1]:
             raise ValueError(f"sample_weight has shape {weights.shape}, expected {p.shape[:1]}.")
-    if out is None:
-        result = np.empty(p.shape, dtype=p.dtype)
-    else:
-        if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != p.dtype or not out.flags.writeable:
-            found = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-            raise ValueError(f"out must be a writeable ndarray of {p.dtype} and shape {shape}, got {found}.")
-        if not out.flags.aligned:
-            raise ValueError("out must be aligned in memory.")
-        result = out.reshape(1, 1) if out.ndim == 0 else out[:, None] if out.ndim == 1 else out
-    if p.dtype == np.float32:
-        inside = _sweep[float](loss, which, y, p, weights, result)
-    else:
-        inside = _sweep[double](loss, which, y, p, weights, result)
-    if not inside:
+    if out is not None and not (isinstance(out, np.ndarray) and out.shape == shape and out.dtype == p.dtype
+                                and out.flags.writeable):
+        found = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out must be a writeable ndarray of {p.dtype} and shape {shape}, got {found}.")
+    in_place = out is not None and out.flags.c_contiguous and out.flags.aligned
+    result = out if in_place else np.empty(shape, dtype=p.dtype)
+    if not kernel("sklosses.losses._arrays").sweep(loss, which, y, p, weights, result.reshape(p.shape)):
         loss.target.check(y, "y_true", type(loss).__name__)
-    if out is not None:
-        return out
-    return result.reshape(shape) if shape else result.reshape(())[()]
-
-
-cdef bint _sweep(Loss loss, int which, const floating[:, :] y, const floating[:, :] p,
-                 const double[::1] weights, floating[:, :] result) except -1:
-    """Column by column, piece by piece through the first-level cache; returns whether every target is in the domain."""
-    cdef double[::1] buffer = np.empty(3 * PIECE)
-    cdef double* wanted = &buffer[2 * PIECE]
-    cdef Py_ssize_t start, n, i, k
-    cdef bint inside = True
-    cdef Block block = Block(0, 1, 1, 0, NULL, NULL, NULL, NULL, NULL)
-    cdef Domain domain = _domain(loss.target)
-    if which == 0:
-        block.value = wanted
-    elif which == 1:
-        block.gradient = wanted
-    else:
-        block.hessian = wanted
-    with nogil:
-        for k in range(p.shape[1]):
-            block.first = k
-            start = 0
-            while start < p.shape[0]:
-                n = block.n_rows = min(<Py_ssize_t> PIECE, p.shape[0] - start)
-                block.y = _loaded(&buffer[0], &y[start, k], y.strides[0], n)
-                block.p = _loaded(&buffer[PIECE], &p[start, k], p.strides[0], n)
-                inside = inside and _all_inside(domain, block.y, n)
-                loss.evaluate(&block)
-                if weights is not None:
-                    for i in range(n):
-                        wanted[i] = wanted[i] * weights[start + i]
-                _store(&result[start, k], result.strides[0], wanted, n)
-                start += n
-    return inside
-
-
-cdef inline const double* _loaded(double* buffer, const floating* source, Py_ssize_t stride, Py_ssize_t n) noexcept nogil:
-    """n contiguous float64 numbers: the source itself if it is that, else a copy in the buffer. Strides in bytes."""
-    cdef Py_ssize_t i, step = stride // <Py_ssize_t> sizeof(floating)
-    if step == 1:
-        if floating is double:
-            return source
-        else:
-            for i in range(n):
-                buffer[i] = source[i]
-    else:
-        for i in range(n):
-            buffer[i] = source[i * step]
-    return buffer
-
-
-cdef inline void _store(floating* target, Py_ssize_t stride, const double* source, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i, step = stride // <Py_ssize_t> sizeof(floating)
-    if step == 1:
-        for i in range(n):
-            target[i] = <floating> source[i]
-    else:
-        for i in range(n):
-            target[i * step] = <floating> source[i]
-
-
-cdef struct Domain:
-    double low, high        # admissible targets: low <= y <= high
-    bint hard               # ... and only these two
-
-
-cdef Domain _domain(target):
-    low, high = target.codes if target.hard else target.interval.bounds
-    return Domain(low, high, target.hard)
-
-
-cdef inline bint _all_inside(Domain domain, const double* y, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef int outside = 0
-    cdef double low = domain.low, high = domain.high
-    if domain.hard:
-        for i in range(n):
-            outside |= (y[i] != low) & (y[i] != high)
-    else:
-        for i in range(n):
-            outside |= 1 - ((y[i] >= low) & (y[i] <= high))
-    return outside == 0
+    if out is not None and not in_place:
+        out[...] = result
+    return out if out is not None else result[()]
 
 
 def _one_by_one(Loss loss, y_true, other, step):
