@@ -13,7 +13,7 @@ from cython cimport floating
 from libc.math cimport INFINITY, NAN, fabs, fmax, fmin, log, log1p, sqrt
 
 from sklosses.losses._loss cimport Block, Block32, Loss
-from sklosses.losses._math cimport exp_, expm1_, log1p_
+from sklosses.losses._math cimport exp_, exp_decay_, expm1_, log1p_, log1p_unit_
 
 from sklosses.losses import _links
 from sklosses.losses._traits import Interval, Target, Traits
@@ -325,7 +325,7 @@ cdef class LogCosh(Builtin):
         return -t if r < 0 else t
 
     cdef inline double _hessian(self, double r, double _, double __) noexcept nogil:
-        cdef double e = exp_(-2.0 * fabs(r)), d = 1.0 + e
+        cdef double e = exp_decay_(-2.0 * fabs(r)), d = 1.0 + e
         return 4.0 * e / (d * d)
 
     cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
@@ -866,15 +866,15 @@ cdef class LogLoss(Builtin):
 
     cdef inline double _value(self, double y, double p, double pos_weight, double _) noexcept nogil:
         cdef double a = pos_weight * y, b = 1.0 - y
-        return (a + b) * log1p_(exp_(-fabs(p))) + (b if p > 0 else a) * fabs(p)
+        return (a + b) * log1p_unit_(exp_decay_(-fabs(p))) + (b if p > 0 else a) * fabs(p)
 
     cdef inline double _gradient(self, double y, double p, double pos_weight, double _) noexcept nogil:
         # (1 - y) sigmoid(p) - pos_weight y sigmoid(-p): no cancellation where y is 0 or 1
-        cdef double a = pos_weight * y, b = 1.0 - y, e = exp_(-fabs(p))
+        cdef double a = pos_weight * y, b = 1.0 - y, e = exp_decay_(-fabs(p))
         return (b - a * e if p > 0 else b * e - a) / (1.0 + e)
 
     cdef inline double _hessian(self, double y, double p, double pos_weight, double _) noexcept nogil:
-        cdef double e = exp_(-fabs(p)), d = 1.0 + e
+        cdef double e = exp_decay_(-fabs(p)), d = 1.0 + e
         return (pos_weight * y + (1.0 - y)) * e / (d * d)
 
     cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
@@ -925,18 +925,18 @@ cdef class Focal(Builtin):
 
     # With z = (2 y - 1) p: m = 1 - q = sigmoid(-z), l = -log q = softplus(-z), m^gamma = exp(-gamma softplus(z)).
     cdef inline double _value(self, double y, double p, double gamma, double _) noexcept nogil:
-        cdef double z = (2.0 * y - 1.0) * p, l = log1p_(exp_(-fabs(p)))
-        return exp_(-gamma * (positive(z) + l)) * (positive(-z) + l)
+        cdef double z = (2.0 * y - 1.0) * p, l = log1p_unit_(exp_decay_(-fabs(p)))
+        return exp_decay_(-gamma * (positive(z) + l)) * (positive(-z) + l)
 
     cdef inline double _gradient(self, double y, double p, double gamma, double _) noexcept nogil:
-        cdef double sign = 2.0 * y - 1.0, z = sign * p, e = exp_(-fabs(p)), l = log1p_(e), d = 1.0 + e
+        cdef double sign = 2.0 * y - 1.0, z = sign * p, e = exp_decay_(-fabs(p)), l = log1p_unit_(e), d = 1.0 + e
         cdef double m = (e if z > 0 else 1.0) / d, q = (1.0 if z > 0 else e) / d
-        return -sign * exp_(-gamma * (positive(z) + l)) * (gamma * q * (positive(-z) + l) + m)
+        return -sign * exp_decay_(-gamma * (positive(z) + l)) * (gamma * q * (positive(-z) + l) + m)
 
     cdef inline double _hessian(self, double y, double p, double gamma, double _) noexcept nogil:
-        cdef double z = (2.0 * y - 1.0) * p, e = exp_(-fabs(p)), soft = log1p_(e), d = 1.0 + e
+        cdef double z = (2.0 * y - 1.0) * p, e = exp_decay_(-fabs(p)), soft = log1p_unit_(e), d = 1.0 + e
         cdef double m = (e if z > 0 else 1.0) / d, q = (1.0 if z > 0 else e) / d, l = positive(-z) + soft
-        return exp_(-gamma * (positive(z) + soft)) * q * (gamma * l * (gamma * q - m) + (2.0 * gamma + 1.0) * m)
+        return exp_decay_(-gamma * (positive(z) + soft)) * q * (gamma * l * (gamma * q - m) + (2.0 * gamma + 1.0) * m)
 
 
 @cython.final

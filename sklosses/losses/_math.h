@@ -1,9 +1,9 @@
 /* exp, expm1 and log1p without branches or calls, so that loops over them vectorise.
 
-   Measured against mpmath on 10^7 arguments in the tests of this package: exp_ and log1p_ stay within 1 ulp, expm1_
-   within 2 ulp. Sources: argument reduction and two-part ln 2 after Cody and Waite (1980) and fdlibm (Sun Microsystems,
-   1993, e_exp.c, s_log1p.c: the split of ln 2 and the coefficients of log1p are theirs); the polynomial of exp is
-   Taylor's to degree 13, whose remainder on |r| <= ln(2)/2 is 4e-18.
+   Against mpmath: exp and exp_decay stay within 1 ulp, log1p, log1p_unit and expm1 within 2 (tests/laws). Sources:
+   argument reduction and two-part ln 2 after Cody and Waite (1980) and fdlibm (Sun Microsystems, 1993, e_exp.c and
+   s_log1p.c: the split of ln 2 and the coefficients of log1p are theirs); the polynomial of exp is Taylor's to degree
+   13, whose remainder on |r| <= ln(2)/2 is 4e-18.
 
    Below AVX2 the compiler has neither fused multiply-add nor wide vectors, and libm is faster: it is used there. */
 #ifndef SKLOSSES_MATH_H
@@ -63,6 +63,20 @@ SKLOSSES_INLINE double sk_exp(double x)
     return e * sk_power_of_two(half) * sk_power_of_two(rest);
 }
 
+/* The same for x <= 0: no overflow, so the exponent is added to the bits of the significand's value, in a second
+   step only below 2^-900, where the result may be subnormal. */
+SKLOSSES_INLINE double sk_exp_decay(double x)
+{
+    x = x < -746.0 ? -746.0 : x;
+    double shifted = __builtin_fma(x, 1.4426950408889634074, SK_ROUND);
+    double n = shifted - SK_ROUND;
+    double r = __builtin_fma(n, -SK_LN2_LOW, __builtin_fma(n, -SK_LN2_HIGH, x));
+    double e = 1.0 + sk_expm1_reduced(r);
+    double lifted = n < -900.0 ? shifted + 200.0 : shifted;
+    double rest = n < -900.0 ? 6.2230152778611417e-61 : 1.0;   /* 2^-200 */
+    return sk_from_bits(sk_to_bits(e) + (sk_to_bits(lifted) << 52)) * rest;
+}
+
 SKLOSSES_INLINE double sk_expm1(double x)
 {
     double bounded = x > 710.0 ? 710.0 : x;
@@ -79,6 +93,20 @@ SKLOSSES_INLINE double sk_expm1(double x)
     return x == 0.0 ? x : e;                                    /* keeps the sign of zero */
 }
 
+/* log(1 + f) - f + f^2 / 2 for sqrt(1/2) <= 1 + f <= sqrt(2), with h = f^2 / 2. */
+SKLOSSES_INLINE double sk_log1p_tail(double f, double h)
+{
+    double s = f / (2.0 + f), z = s * s;
+    double p = 1.479819860511658591e-01;
+    p = __builtin_fma(p, z, 1.531383769920937332e-01);
+    p = __builtin_fma(p, z, 1.818357216161805012e-01);
+    p = __builtin_fma(p, z, 2.222219843214978396e-01);
+    p = __builtin_fma(p, z, 2.857142874366239149e-01);
+    p = __builtin_fma(p, z, 3.999999999940941908e-01);
+    p = __builtin_fma(p, z, 6.666666666666735130e-01);
+    return s * __builtin_fma(z, p, h);
+}
+
 /* log(1 + x) for x > -1. */
 SKLOSSES_INLINE double sk_log1p(double x)
 {
@@ -91,23 +119,29 @@ SKLOSSES_INLINE double sk_log1p(double x)
     double near = k == 0.0;
     double f = near != 0.0 ? x : m - 1.0;
     double c = near != 0.0 ? 0.0 : lost / u;
-    double s = f / (2.0 + f), z = s * s, h = 0.5 * f * f;
-    double p = 1.479819860511658591e-01;
-    p = __builtin_fma(p, z, 1.531383769920937332e-01);
-    p = __builtin_fma(p, z, 1.818357216161805012e-01);
-    p = __builtin_fma(p, z, 2.222219843214978396e-01);
-    p = __builtin_fma(p, z, 2.857142874366239149e-01);
-    p = __builtin_fma(p, z, 3.999999999940941908e-01);
-    p = __builtin_fma(p, z, 6.666666666666735130e-01);
-    double tail = __builtin_fma(s, h + z * p, __builtin_fma(k, SK_LN2_LOW, c));
+    double h = 0.5 * f * f, tail = sk_log1p_tail(f, h) + __builtin_fma(k, SK_LN2_LOW, c);
     double y = __builtin_fma(k, SK_LN2_HIGH, f - (h - tail));
     y = x == 0.0 ? x : y;
     return x <= 1.7976931348623157e308 ? y : x;                 /* inf and nan pass */
 }
 
+/* The same for 0 <= x <= 1, which is what softplus needs: one division instead of two. There 1 + x is in [1, 2], and
+   where what its rounding lost counts (above sqrt(2)) a chord of 1 / u, off by at most 3 %, serves for the quotient. */
+SKLOSSES_INLINE double sk_log1p_unit(double x)
+{
+    double u = 1.0 + x, upper = u > 1.4142135623730951 ? 1.0 : 0.0;
+    double f = upper != 0.0 ? 0.5 * u - 1.0 : x;
+    double c = upper != 0.0 ? (x - (u - 1.0)) * (1.2071067811865475 - 0.35355339059327373 * u) : 0.0;
+    double y = upper != 0.0 ? SK_LN2_HIGH : 0.0, low = upper != 0.0 ? SK_LN2_LOW : 0.0;
+    double h = 0.5 * f * f, tail = sk_log1p_tail(f, h) + (low + c);
+    return y + (f - (h - tail));
+}
+
 #else
 
+#define sk_log1p_unit log1p
 #define sk_exp exp
+#define sk_exp_decay exp
 #define sk_expm1 expm1
 #define sk_log1p log1p
 
