@@ -54,7 +54,7 @@ cdef class Loss:
         cdef double value[PIECE]
         cdef double gradient[PIECE]
         cdef double hessian[PIECE]
-        cdef Block piece = Block(1, 0, 0, 0, y, p, value, gradient, hessian)
+        cdef Block piece = Block(1, 0, 0, 0, &y[0], &p[0], &value[0], &gradient[0], &hessian[0])
         cdef Py_ssize_t row, column, at, i
         if block.value == NULL:
             piece.value = NULL
