@@ -37,9 +37,10 @@ def sweep(Loss loss, int which, const floating[:, ::1] y, const floating[:, ::1]
           floating[:, ::1] result):
     """Write value (which = 0), gradient (1) or hessian (2) of each element; return whether every target is admissible."""
     cdef Py_ssize_t columns = p.shape[1], start = 0, n, i, k
-    cdef Py_ssize_t rows = max(1, PIECE // max(1, columns))
     cdef bint inside = True
     cdef Domain domain = _domain(loss.target)
+    # One pass over a piece is all there is where nothing is checked or weighted: then the piece is everything.
+    cdef Py_ssize_t rows = p.shape[0] if domain.everything and weights is None else max(1, PIECE // max(1, columns))
     cdef floating* wanted
     if p.shape[0] == 0 or columns == 0:
         return True

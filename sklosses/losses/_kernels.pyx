@@ -10,7 +10,7 @@ To add a loss: write its paragraph, and name it in one of the three lists of the
 
 cimport cython
 from cython cimport floating
-from libc.math cimport INFINITY, NAN, fabs, fmax, fmin, log, log1p, sqrt
+from libc.math cimport INFINITY, copysign, fabs, fmax, fmin, log, log1p, sqrt
 
 from sklosses.losses._loss cimport Block, Block32, Loss
 from sklosses.losses._math cimport exp_, exp_decay_, expm1_, log1p_, log1p_unit_
@@ -140,7 +140,7 @@ cdef class AbsoluteError(Builtin):
         return fabs(r)
 
     cdef inline double _gradient(self, double r, double _, double __) noexcept nogil:
-        return <double> (r > 0) - <double> (r < 0)
+        return copysign(1.0, r) if r != 0 else 0.0
 
     cdef inline double _hessian(self, double r, double _, double __) noexcept nogil:
         return 0.0
@@ -514,7 +514,7 @@ cdef class EpsilonInsensitive(Builtin):
         return positive(fabs(r) - epsilon)
 
     cdef inline double _gradient(self, double r, double epsilon, double _) noexcept nogil:
-        return <double> (r > epsilon) - <double> (r < -epsilon)
+        return copysign(1.0, r) if fabs(r) > epsilon else 0.0
 
     cdef inline double _hessian(self, double r, double epsilon, double _) noexcept nogil:
         return 0.0
