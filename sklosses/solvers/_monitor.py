@@ -1,0 +1,83 @@
+"""What watches a solver: called around each epoch, may score it and stop it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A monitor's answer to an epoch.
+
+    Attributes
+    ----------
+    stop : bool, default=False
+        Ask the solver to stop after this epoch.
+    score : float or None, default=None
+        A score of the model as it is now, higher is better. It replaces the objective in the solver's stopping rule,
+        and the solver returns the weights that scored best.
+    """
+
+    stop: bool = False
+    score: float | None = None
+
+
+class Epoch:
+    """What a monitor sees of an epoch that has ended.
+
+    Attributes
+    ----------
+    number : int
+        From 0.
+    objective : ndarray of shape (n_columns,)
+        The running objective: its mean over the rows of the epoch, each as the solver came to it.
+    seconds : float
+        Since the solver started.
+    """
+
+    def __init__(self, number, objective, seconds, model):
+        self.number = number
+        self.objective = objective
+        self.seconds = seconds
+        self._model = model
+        self._copies = None
+
+    def _materialise(self):
+        if self._copies is None:
+            if self._model is None:
+                raise RuntimeError("Coefficients of an epoch must be read before its monitor returns.")
+            self._copies = self._model()
+        return self._copies
+
+    @property
+    def coef(self):
+        """ndarray of shape (n_columns, n_features): what the model would be if the solver stopped now."""
+        return self._materialise()[0]
+
+    @property
+    def intercept(self):
+        """ndarray of shape (n_columns,): what the model's intercepts would be if the solver stopped now."""
+        return self._materialise()[1]
+
+    def close(self):
+        """Let go of the solver: its coefficients move on. Copies made remain."""
+        self._model = None
+
+
+class Monitor:
+    """Watches a solver. This one does nothing: subclass it and override either method."""
+
+    def begin(self, epoch):
+        """Called before the epoch numbered `epoch` (from 0)."""
+
+    def end(self, epoch):
+        """Called after an epoch.
+
+        Parameters
+        ----------
+        epoch : Epoch
+            Its coefficients are copied when they are asked for, which has to be before this method returns.
+
+        Returns
+        -------
+        Verdict
+        """
+        return Verdict()

@@ -1,0 +1,52 @@
+"""The objective of a problem, exactly."""
+
+import numpy as np
+
+from sklosses.solvers._columns import Team
+
+
+def objective(problem, coef, intercept):
+    """The objective of each column at given coefficients, in one reading of the rows.
+
+    ::
+
+        F(w, b) = (1/n) sum_i s_i phi(y_i, x_i.w + b + o_i) + penalty(w) + intercept_cost * b
+
+    Parameters
+    ----------
+    problem : Problem
+        With n rows trained on, K columns and d features.
+    coef : ndarray of shape (K, d)
+    intercept : ndarray of shape (K,)
+
+    Returns
+    -------
+    ndarray of shape (K,)
+        Computed in float64, with compensated sums, whatever the precision of the rows.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit the problem.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklosses.data import as_rows
+    >>> from sklosses.losses import SquaredError
+    >>> from sklosses.penalties import L2
+    >>> from sklosses.solvers import Problem, objective
+    >>> problem = Problem(as_rows(np.eye(2)), np.array([1.0, 3.0]), ((SquaredError(), 1),), L2(alpha=1.0))
+    >>> objective(problem, np.array([[1.0, 1.0]]), np.zeros(1))
+    array([2.])
+    """
+    K, d = problem.n_columns, problem.n_features
+    coef = np.ascontiguousarray(coef, dtype=np.float64)
+    intercept = np.ascontiguousarray(intercept, dtype=np.float64)
+    if coef.shape != (K, d) or intercept.shape != (K,):
+        raise ValueError(f"coef and intercept must have shapes ({K}, {d}) and ({K},), got {coef.shape} and "
+                         f"{intercept.shape}.")
+    start = {"coef": coef, "intercept": intercept}
+    with Team(problem, start, n_threads=1) as team:
+        mean = team.look() / problem.n_rows
+    return mean + problem.penalty.value(coef) + problem.intercept_cost * intercept
