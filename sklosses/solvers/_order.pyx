@@ -55,7 +55,7 @@ def row_order(n_rows, row_bytes, seed, epoch):
     """
     cdef Py_ssize_t rows = n_rows
     cdef Py_ssize_t block = min(max(1, BLOCK_BYTES // max(1, row_bytes)), max(1, rows // (2 * WINDOW_BLOCKS)))
-    cdef Py_ssize_t n_blocks = -(-rows // block)
+    cdef Py_ssize_t n_blocks = (rows + block - 1) // block
     cdef Py_ssize_t window = WINDOW_BLOCKS * block
     cdef Py_ssize_t[::1] blocks = np.arange(n_blocks, dtype=np.intp)
     order = np.empty(rows, dtype=np.intp)
