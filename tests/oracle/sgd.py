@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 from scipy.special import expit
 
-# The formulas ------------------------------------------------------------------------------------------------------------
+# The formulas ---------------------------------------------------------------------------------------------------------
 # (value, derivative) in r = p - y, in z = y p with y in {-1, +1}, or in (y, p).
 
 log, exp, sqrt = np.log, np.exp, np.sqrt
@@ -104,7 +104,7 @@ def formulas(name, **parameters):
     return lambda y, p: phi(y, p, **parameters), lambda y, p: slope(y, p, **parameters)
 
 
-# The solver --------------------------------------------------------------------------------------------------------------
+# The solver -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass

@@ -33,7 +33,7 @@ def in_order(n):
 
 
 def shuffled(n, seed):
-    """scikit-learn's rows of each epoch: Fisher-Yates by a 32-bit xorshift that starts anew, on the last epoch's order."""
+    """scikit-learn's rows of each epoch: the last epoch's by Fisher-Yates, its 32-bit xorshift starting anew."""
     rows = np.arange(n)
 
     def order(epoch):
