@@ -21,7 +21,8 @@ cdef Domain _domain(target):
 
 cdef inline bint _all_inside(Domain domain, const floating* y, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    cdef floating outside = 0, low = <floating> domain.low, high = <floating> domain.high
+    cdef floating outside = 0
+    cdef double low = domain.low, high = domain.high       # rounded to float32, an open end would come to be inside
     if domain.everything:
         return True
     if domain.hard:

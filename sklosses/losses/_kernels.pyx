@@ -564,7 +564,7 @@ cdef class SmoothedEpsilonInsensitive(Builtin):
 
     cdef inline double _hessian(self, double r, double epsilon, double width) noexcept nogil:
         cdef double t = fabs(r) - epsilon
-        return 1.0 / width if (t > 0) & (t <= width) else 0.0
+        return 1.0 / width if (t >= 0) & (t <= width) else 0.0
 
     cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
         cdef double epsilon = self.parameter(0, column), width = self.parameter(1, column)
@@ -609,7 +609,7 @@ cdef class SquaredEpsilonInsensitive(Builtin):
         return -t if r < 0 else t
 
     cdef inline double _hessian(self, double r, double epsilon, double _) noexcept nogil:
-        return 2.0 if fabs(r) > epsilon else 0.0
+        return 2.0 if fabs(r) >= epsilon else 0.0
 
     cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
         return u * y + self.parameter(0, column) * fabs(u) + 0.25 * u * u
@@ -813,15 +813,17 @@ cdef class Tweedie(Builtin):
         return Traits("other", convex=self._lowest("power") >= 1 and self._highest("power") <= 2, link="log")
 
     cdef inline double _value(self, double y, double p, double power, double _) noexcept nogil:
-        cdef double a = 1.0 - power, b = 2.0 - power
-        return ((exp_(b * p) / b if b != 0 else p) - y * (exp_(a * p) / a if a != 0 else p))
+        cdef double a = 1.0 - power, b = 2.0 - power, first = exp_(b * p), second = some(y, exp_(a * p))
+        cdef double value = (first / b if b != 0 else p) - (second / a if a != 0 else y * p)
+        return INFINITY if (first == INFINITY) & (second == INFINITY) else value
 
     cdef inline double _gradient(self, double y, double p, double power, double _) noexcept nogil:
-        return exp_((2.0 - power) * p) - y * exp_((1.0 - power) * p)
+        cdef double first = exp_((2.0 - power) * p), second = some(y, exp_((1.0 - power) * p))
+        return copysign(INFINITY, p) if (first == INFINITY) & (second == INFINITY) else first - second
 
     cdef inline double _hessian(self, double y, double p, double power, double _) noexcept nogil:
-        cdef double a = 1.0 - power, b = 2.0 - power
-        return b * exp_(b * p) - a * y * exp_(a * p)
+        cdef double a = 1.0 - power, b = 2.0 - power, first = exp_(b * p), second = some(y, exp_(a * p))
+        return INFINITY if (first == INFINITY) & (second == INFINITY) else b * first - a * second
 
 
 # Classification ---------------------------------------------------------------------------------------------------------
@@ -1278,6 +1280,11 @@ LOSSES = {cls.name: cls for cls in Builtin.__subclasses__()}
 # Comparisons are written so that nan passes through.
 cdef inline double positive(double x) noexcept nogil:
     return 0.0 if x <= 0 else x
+
+
+cdef inline double some(double y, double each) noexcept nogil:
+    """y times each, none of it being 0 even where each has overflowed."""
+    return y * each if y != 0 else 0.0
 
 
 cdef inline double least(double x, double bound) noexcept nogil:

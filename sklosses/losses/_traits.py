@@ -93,7 +93,7 @@ class Target:
             If an element is outside the domain or not a number; the message names the first.
         """
         y = np.asarray(y)
-        low, high = self.interval.bounds
+        low, high = np.float64(self.interval.bounds)     # no Python floats: they would be rounded to y's float32
         good = np.isin(y, self.codes) if self.hard else (y >= low) & (y <= high)
         if not np.all(good):
             first = np.asarray(y).ravel()[np.argmin(np.ravel(good))]
