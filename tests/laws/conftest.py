@@ -1,0 +1,24 @@
+"""How many examples: 100 for each law, 1000 where the run is selected by the laws' marker (pytest -m full)."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).parent
+COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+
+settings.register_profile("default", max_examples=100, **COMMON)
+settings.register_profile("full", max_examples=1000, **COMMON)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: every law of tests/laws; selecting it (-m full) runs 1000 examples of each")
+    if not config.getoption("--hypothesis-profile", default=None):
+        settings.load_profile("full" if config.getoption("-m") == "full" else "default")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.full)
