@@ -13,7 +13,7 @@ settings.register_profile("full", max_examples=1000, **COMMON)
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "full: every law of tests/laws; selecting it (-m full) runs 1000 examples of each")
+    config.addinivalue_line("markers", "full: the laws; selecting them by it (-m full) runs 1000 examples of each")
     if not config.getoption("--hypothesis-profile", default=None):
         settings.load_profile("full" if config.getoption("-m") == "full" else "default")
 

@@ -1,8 +1,8 @@
 """The losses once more, in mpmath, written from their definitions: what the tests hold the kernels against.
 
 A reference is three formulas of the loss's variable (r = p - y of a residual loss, z = y p of a margin loss, else y and
-p) and, where a formula adds terms of opposite sign or raises to a power, the size of the largest term, in whose units in
-the last place (ulp) an error is counted. A power exp(c) counts |c| times: its exponent is rounded before it is raised.
+p) and, where a formula adds terms of opposite sign or raises to a power, the size of the largest term, in whose units
+in the last place (ulp) an error is counted. A power exp(c) counts |c| times: its exponent is rounded before it is raised.
 Smoothed losses are written as the supremum that defines them, with the maximiser as their derivative.
 """
 
@@ -25,7 +25,7 @@ def sigmoid(x):
     return 1 / (1 + exp(-x))
 
 
-# Nesterov's smoothing: sup over a in [low, high] of a t - epsilon |a| - mu a^2 / 2 -----------------------------------------
+# Nesterov's smoothing: sup over a in [low, high] of a t - epsilon |a| - mu a^2 / 2 ------------------------------------
 
 
 def _smoothing(t, mu, low, high, epsilon=0):
@@ -53,7 +53,7 @@ def _smoothed_margin(t, mu, shift):
     return value, -best, slope
 
 
-# Tweedie -------------------------------------------------------------------------------------------------------------------
+# Tweedie --------------------------------------------------------------------------------------------------------------
 
 
 def _power_term(c, p):
@@ -68,7 +68,7 @@ def _tweedie_sizes(y, p, power):
     return value, max(first, second), max(abs(a) * first, abs(b) * second)
 
 
-# Focal: q = sigmoid(z), m = 1 - q, z = (2 y - 1) p -----------------------------------------------------------------------------
+# Focal: q = sigmoid(z), m = 1 - q, z = (2 y - 1) p --------------------------------------------------------------------
 
 
 def _focal(y, p):
@@ -102,7 +102,7 @@ def _focal_sizes(y, p, gamma):
     return raised * loss, raised * max(gamma * q * loss, m), hessian
 
 
-# All of them -------------------------------------------------------------------------------------------------------------------
+# All of them ----------------------------------------------------------------------------------------------------------
 
 REFERENCES = {
     "squared_error": Reference("residual", lambda r: r * r / 2, lambda r: r, lambda r: mpf(1)),
@@ -222,7 +222,7 @@ REFERENCES = {
 }
 
 
-# What tests call ------------------------------------------------------------------------------------------------------------
+# What tests call ------------------------------------------------------------------------------------------------------
 
 
 def _digits(numbers):
