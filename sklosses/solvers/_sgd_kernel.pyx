@@ -598,6 +598,8 @@ cdef class Kernel:
             c.t, c.seen = start["t"], start["seen"]
             c.scale = c.b = 1
             c.eta = self.settings.eta0
+            if c.w != NULL:
+                norms_of(c.w, self.view.n_features, c.norms)
             if self.settings.schedule == OPTIMAL:
                 c.optimal_init = first_clock(c)
         self.n_active = self.n_columns

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from oracle import sgd
-from oracle.replay import Case, Data, oracle, parameters, problem, solve
+from oracle.replay import Case, Data, oracle, parameters, problem, solve, start
 
 from sklosses.losses import LOSSES
 from sklosses.solvers import Monitor, Verdict, objective
@@ -64,6 +64,18 @@ def test_objectives(loss):
         assert [seen[4] for seen in watch.seen] == list(result.history["seconds"])
         assert np.all(np.diff(result.history["seconds"]) > 0)
         assert watch.begun == [seen[0] for seen in watch.seen] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("storage", ["C", "int32"])
+def test_running_objective_from_a_start(storage, batch_size):
+    """The first rows pay the penalty of the weights started from."""
+    for penalty in ("l2", "l1", "elasticnet"):
+        case = Case("huber", penalty, "constant", storage, batch_size=batch_size, alpha=1.0)
+        data = Data(case)
+        state, fit = start(case)
+        expected = oracle(case, data, state=fit).objective
+        assert solve(case, data, state=state).history["objective"] == pytest.approx(expected, **CLOSE), case
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
