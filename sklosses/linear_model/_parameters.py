@@ -1,0 +1,170 @@
+"""Parameters on their way in: what each may be, and what to say when it is something else."""
+
+import difflib
+import re
+from numbers import Integral, Real
+
+from sklearn.base import clone
+from sklearn.utils._param_validation import HasMethods, Interval, InvalidParameterError, StrOptions
+
+from sklosses.losses import LOSSES, get_loss, loss_names
+from sklosses.losses._registry import unknown_loss
+
+#: The losses of the passive-aggressive schedules.
+_PASSIVE_AGGRESSIVE = {"classification": "hinge", "regression": "epsilon_insensitive"}
+
+#: Default of the estimators' `epsilon`, scikit-learn's.
+DEFAULT_EPSILON = 0.1
+
+SCHEDULES = ("constant", "optimal", "invscaling", "adaptive", "pa1", "pa2")
+PENALTIES = ("l2", "l1", "elasticnet")
+
+
+def str_options(names):
+    """`StrOptions` that lists the names in their own order, the same in every process."""
+    return StrOptions(dict.fromkeys(names).keys())
+
+
+#: Constraints of the parameters that all three estimators have.
+COMMON = {
+    "fit_intercept": ["boolean"],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left"), None],
+    "shuffle": ["boolean"],
+    "verbose": ["verbose"],
+    "random_state": ["random_state"],
+    "learning_rate": [str_options(SCHEDULES)],
+    "eta0": [Interval(Real, 0, None, closed="neither")],
+    "power_t": [Interval(Real, None, None, closed="neither")],
+    "warm_start": ["boolean"],
+    "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+}
+
+#: Constraints of the parameters that the supervised estimators share.
+SUPERVISED = COMMON | {
+    "penalty": [str_options(PENALTIES), None],
+    "alpha": [Interval(Real, 0, None, closed="left")],
+    "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+}
+
+_POSITIVE = [Interval(Real, 0, None, closed="neither")]
+_FRACTION = [Interval(Real, 0, 1, closed="neither")]
+
+#: Constraints of the parameters that are handed to a loss given by name.
+OF_LOSSES = {
+    "epsilon": [Interval(Real, 0, None, closed="left")],
+    "quantile": _FRACTION,
+    "expectile": _FRACTION,
+    "power": [Interval(Real, None, None, closed="neither")],
+    "scale": _POSITIVE,
+    "width": _POSITIVE,
+    "gamma": [Interval(Real, 0, None, closed="left")],
+    "pos_weight": _POSITIVE,
+}
+
+
+def loss_constraint(task):
+    """Constraint of the parameter `loss`: a name, a class or an instance."""
+    return [str_options(loss_names(task)), HasMethods(["value", "gradient", "hessian"])]
+
+
+def resolve_loss(estimator, task):
+    """Return the loss an estimator is to train, as an object of its own.
+
+    A name takes the loss's parameters from the estimator's parameters of the same name; a class and an
+    instance bring their own.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Has `loss` and the parameters of losses.
+    task : {"classification", "regression"}
+        What the estimator does.
+
+    Returns
+    -------
+    loss : Loss
+        Never the caller's own instance, so nobody changes it behind a fitted model.
+
+    Raises
+    ------
+    ValueError
+        If the loss does not do this task.
+    """
+    given = estimator.loss
+    if isinstance(given, str):
+        names = LOSSES[given].ranges if given in LOSSES else ()
+        loss = get_loss(given, **{name: getattr(estimator, name) for name in names if hasattr(estimator, name)})
+    elif isinstance(given, type):
+        loss = get_loss(given)
+    else:
+        loss = clone(get_loss(given))
+    name = type(estimator).__name__
+    if task not in loss.tasks:
+        raise ValueError(f"The 'loss' parameter of {name} must be a {task} loss. Got {given!r} instead.{_other(loss)}")
+    if loss.n_columns != 1:
+        raise ValueError(
+            f"{name} trains one column of coefficients for each target: the parameters of its loss must be "
+            f"numbers. Got {loss!r}, which is {loss.n_columns} losses."
+        )
+    return loss
+
+
+def check_settings(estimator, loss, task, *, partial):
+    """Raise for parameters that are fine alone and not together."""
+    if partial and estimator.early_stopping:
+        raise ValueError("early_stopping should be False with partial_fit")
+    if estimator.learning_rate == "optimal" and estimator.alpha == 0:
+        raise ValueError(
+            "alpha must be > 0 since learning_rate is 'optimal'. alpha is used to compute the optimal learning rate."
+        )
+    if estimator.learning_rate in ("pa1", "pa2") and loss.name != _PASSIVE_AGGRESSIVE[task]:
+        raise ValueError(
+            f"Learning rate '{estimator.learning_rate}' only works with loss '{_PASSIVE_AGGRESSIVE[task]}', "
+            f"got {loss!r}."
+        )
+    if estimator.penalty == "elasticnet" and estimator.l1_ratio is None:
+        raise ValueError("l1_ratio must be set when penalty is 'elasticnet', got None.")
+
+
+def with_suggestion(error, estimator):
+    """Return the error of an unknown loss, penalty or schedule with the name that was probably meant."""
+    for parameter in ("loss", "penalty", "learning_rate"):
+        value = getattr(estimator, parameter, None)
+        if f"The {parameter!r} parameter" in str(error) and isinstance(value, str):
+            options = estimator._parameter_constraints[parameter][0].options
+            return InvalidParameterError(f"{error}{_hint(parameter, value, options)}")
+    return error
+
+
+def _hint(parameter, value, valid):
+    if parameter == "penalty" and value.lower() == "none":
+        return " Did you mean None?"
+    if parameter == "loss":
+        if value in LOSSES:
+            return _other(get_loss(value))
+        suggestion = re.search(r"Did you mean .*?\?", str(unknown_loss(value, LOSSES)))
+        return f" {suggestion[0]}" if suggestion else ""
+    nearest = difflib.get_close_matches(value.lower(), valid, n=1, cutoff=0.5)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def _other(loss):
+    """Where a loss that does not do this task belongs."""
+    if "classification" in loss.tasks:
+        return f" {type(loss).__name__} is a loss for labels: use SGDClassifier."
+    return f" {type(loss).__name__} is a loss for numbers: use SGDRegressor."
+
+
+def loss_functions(task):
+    """What scikit-learn's estimators have as `loss_functions`: class and default parameters of each loss by name."""
+    return {name: (LOSSES[name], *_defaults(LOSSES[name])) for name in loss_names(task)}
+
+
+def _defaults(cls):
+    defaults = cls().get_params() | {"epsilon": DEFAULT_EPSILON}
+    return tuple(defaults[name] for name in cls.ranges)

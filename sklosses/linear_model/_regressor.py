@@ -1,0 +1,425 @@
+"""Linear regression: any regression loss, trained by stochastic gradient descent."""
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+
+from sklosses.data import as_rows
+from sklosses.linear_model._base import BaseSGD, unchanged_on_failure
+from sklosses.linear_model._parameters import (
+    DEFAULT_EPSILON,
+    OF_LOSSES,
+    SUPERVISED,
+    loss_constraint,
+    loss_functions,
+    resolve_loss,
+)
+from sklosses.linear_model._validation import Given, check_numbers, check_weights
+from sklosses.penalties import get_penalty
+from sklosses.solvers import Problem
+
+
+class SGDRegressor(RegressorMixin, BaseSGD):
+    r"""Linear regression by stochastic gradient descent, for any regression loss.
+
+    Minimises, over coefficients w and intercept b (never penalised),
+
+    .. math::
+        F(w, b) = \frac{1}{n} \sum_i s_i\, \phi(y_i, x_i \cdot w + b + o_i)
+        + \alpha \left( \rho \lVert w \rVert_1 + \frac{1 - \rho}{2} \lVert w \rVert_2^2 \right),
+
+    with weights s, offsets o and :math:`\rho` = 0 for ``penalty="l2"``, 1 for ``"l1"``, `l1_ratio` for
+    ``"elasticnet"``. A drop-in for :class:`sklearn.linear_model.SGDRegressor`: same parameters, defaults and updates.
+
+    Parameters
+    ----------
+    loss : str, Loss subclass or Loss instance, default="squared_error"
+        The loss :math:`\phi`.
+
+        - "squared_error": least squares; the mean.
+        - "absolute_error", "smoothed_absolute_error" (`width`): the median.
+        - "huber" (`epsilon`), "pseudo_huber" (`epsilon`), "log_cosh": squared near 0, absolute far away.
+        - "quantile" and "smoothed_quantile" (`quantile`; `width`), "expectile" (`expectile`).
+        - "epsilon_insensitive", "squared_epsilon_insensitive", "smoothed_epsilon_insensitive" (`epsilon`; `width`):
+          support vector regression.
+        - "cauchy" (`scale`): outliers count for next to nothing; not convex.
+        - "poisson", "gamma", "tweedie" (`power`): counts and amounts, log link: :meth:`predict` gives the mean
+          exp(x.w + b).
+        - "squared_log_error": least squares of log(1 + y).
+
+        A name takes the parameters in parentheses from this estimator's parameters of the same name. A class is
+        trained with its own defaults, an instance (``Huber(epsilon=2.0)``) with its own parameters; the instance is
+        copied, never changed, and its parameters can be searched (``loss__epsilon``).
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        The penalty.
+    alpha : float, default=0.0001
+        Strength of the penalty, at least 0. Also sets the steps of ``learning_rate="optimal"``.
+    l1_ratio : float or None, default=0.15
+        Share of l1 in "elasticnet", in [0, 1]. Not used, and may be None, with other penalties.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept.
+    max_iter : int, default=1000
+        Most epochs of `fit`. :meth:`partial_fit` runs one.
+    tol : float or None, default=1e-3
+        Training stops when the running objective (or the validation score, with `early_stopping`) has not improved by
+        `tol` for `n_iter_no_change` epochs. None: after `max_iter` epochs.
+    shuffle : bool, default=True
+        Whether rows are visited in a new random order in each epoch.
+    verbose : int, default=0
+        Whether to print every epoch.
+    epsilon : float, default=0.1
+        Of "huber", "pseudo_huber" and the epsilon-insensitive losses given by name.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the order of rows and of the validation split.
+    learning_rate : str, default="invscaling"
+        Step sizes, as scikit-learn's; t counts the steps taken.
+
+        - "constant": eta0.
+        - "optimal": 1 / (alpha (t0 + t)), t0 by Bottou's heuristic.
+        - "invscaling": eta0 / t^power_t.
+        - "adaptive": eta0, divided by 5 whenever training would stop, until it is at most 1e-6.
+        - "pa1", "pa2": the passive-aggressive algorithms [1]_, for ``loss="epsilon_insensitive"``; `eta0` is their C.
+    eta0 : float, default=0.01
+        Initial step size, above 0.
+    power_t : float, default=0.25
+        Exponent of "invscaling". Negative values are deprecated, as in scikit-learn.
+    early_stopping : bool, default=False
+        Whether the `score` of rows held out decides when to stop and which epoch's weights to keep: `X_val` of
+        :meth:`fit` where given, else a random `validation_fraction` of the training rows.
+    validation_fraction : float, default=0.1
+        Share of the rows held out by `early_stopping`, in (0, 1).
+    n_iter_no_change : int, default=5
+        Epochs without improvement before training stops.
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights of the last fit.
+    average : bool or int, default=False
+        Whether `coef_` is the mean of the weights over all steps. An int starts averaging when that many rows have
+        been seen.
+    quantile : float, default=0.5
+        The quantile of "quantile" and "smoothed_quantile", in (0, 1).
+    expectile : float, default=0.5
+        The expectile of "expectile", in (0, 1).
+    power : float, default=1.5
+        The variance power of "tweedie".
+    scale : float, default=1.0
+        The scale of "cauchy", above 0.
+    width : float, default=1.0
+        The width in which the smoothed losses are rounded, above 0.
+    batch_size : int, default=1
+        Rows of a step. 1 is scikit-learn's algorithm; more take the mean gradient of a mini-batch, by matrix
+        products: faster epochs, fewer steps.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,)
+        Coefficients, of X's dtype.
+    intercept_ : ndarray of shape (1,)
+        Intercept.
+    n_iter_ : int
+        Epochs run.
+    t_ : float
+        1 + the number of rows seen in training.
+    objective_ : float
+        F at `coef_` and `intercept_` over the rows trained on, computed exactly when training has ended.
+    history_ : dict of str to ndarray of shape (n_iter_,)
+        One entry an epoch: "objective" (mean over the rows of the epoch, each as training came to it), "seconds"
+        (since the start) and, where there are validation rows, "validation_score". Of the last call of `fit` or
+        `partial_fit`.
+    solver_ : str
+        What ran.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, where `X` had names that are all strings.
+
+    See Also
+    --------
+    SGDClassifier : The same for labels.
+    sklearn.linear_model.SGDRegressor : What this estimator takes the place of.
+
+    References
+    ----------
+    .. [1] K. Crammer, O. Dekel, J. Keshet, S. Shalev-Shwartz, Y. Singer, Online Passive-Aggressive Algorithms,
+       Journal of Machine Learning Research 7, 2006.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklosses import SGDRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 3))
+    >>> y = rng.poisson(np.exp(X @ [0.5, -0.5, 0.0] + 1))
+    >>> model = SGDRegressor(loss="poisson", random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.4)
+    True
+    """
+
+    _task = "regression"
+    loss_functions = loss_functions("regression")
+
+    _parameter_constraints: dict = SUPERVISED | {
+        "loss": loss_constraint("regression"),
+        **{name: OF_LOSSES[name] for name in ("epsilon", "quantile", "expectile", "power", "scale", "width")},
+    }
+
+    def __init__(
+        self,
+        loss="squared_error",
+        *,
+        penalty="l2",
+        alpha=0.0001,
+        l1_ratio=0.15,
+        fit_intercept=True,
+        max_iter=1000,
+        tol=1e-3,
+        shuffle=True,
+        verbose=0,
+        epsilon=DEFAULT_EPSILON,
+        random_state=None,
+        learning_rate="invscaling",
+        eta0=0.01,
+        power_t=0.25,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
+        warm_start=False,
+        average=False,
+        quantile=0.5,
+        expectile=0.5,
+        power=1.5,
+        scale=1.0,
+        width=1.0,
+        batch_size=1,
+    ):
+        self.loss = loss
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.epsilon = epsilon
+        self.random_state = random_state
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.power_t = power_t
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.average = average
+        self.quantile = quantile
+        self.expectile = expectile
+        self.power = power
+        self.scale = scale
+        self.width = width
+        self.batch_size = batch_size
+
+    @unchanged_on_failure
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        coef_init=None,
+        intercept_init=None,
+        sample_weight=None,
+        *,
+        offset=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        offset_val=None,
+    ):
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Training rows. float32 and float64 arrays of any memory order and CSR matrices are used where they are.
+        y : array-like of shape (n_samples,)
+            Targets, in the domain of the loss.
+        coef_init : array-like of shape (n_features,), default=None
+            Coefficients to start from.
+        intercept_init : array-like of shape (1,), default=None
+            Intercept to start from.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        offset : array-like of shape (n_samples,), default=None
+            Added to each row's raw prediction: with a log link, the logarithm of the exposure.
+        X_val : {array-like, sparse matrix, dataframe} of shape (n_validation, n_features), default=None
+            Validation rows. Their score is recorded in ``history_["validation_score"]``; with `early_stopping` it also
+            decides when to stop and which weights to keep, and all of `X` is trained on.
+        y_val : array-like of shape (n_validation,), default=None
+            Targets of the validation rows.
+        sample_weight_val : array-like of shape (n_validation,), default=None
+            Weights of the validation rows.
+        offset_val : array-like of shape (n_validation,), default=None
+            Offsets of the validation rows.
+
+        Returns
+        -------
+        self : SGDRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            For input that cannot be trained on; the message names it. The estimator is as it was before.
+        DivergenceError
+            If training diverges. The estimator is as it was before.
+        """
+        given = Given(
+            X, y, sample_weight, offset, coef_init, intercept_init, None, X_val, y_val, sample_weight_val, offset_val
+        )
+        return self._fit(given)
+
+    @unchanged_on_failure
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, *, offset=None):
+        """Train one epoch on these rows, from where the model stands.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        offset : array-like of shape (n_samples,), default=None
+            Added to each row's raw prediction.
+
+        Returns
+        -------
+        self : SGDRegressor
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fit`, and with `early_stopping`.
+        """
+        return self._partial_fit(Given(X, y, sample_weight, offset))
+
+    def raw_predict(self, X, offset=None):
+        """Raw predictions x.w + b + offset: what the loss sees, before the inverse link.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Rows.
+        offset : array-like of shape (n_samples,), default=None
+            Added to each row's raw prediction.
+
+        Returns
+        -------
+        raw_prediction : ndarray of shape (n_samples,)
+            The same as :meth:`predict` for losses with the identity link; its logarithm for "poisson", "gamma" and
+            "tweedie"; log(1 + prediction) for "squared_log_error".
+        """
+        return self._raw(X, offset)
+
+    def predict(self, X, offset=None):
+        """Predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Rows.
+        offset : array-like of shape (n_samples,), default=None
+            Added to each row's raw prediction.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+            The inverse link of :meth:`raw_predict`, so on the scale of y: exp of it for "poisson", "gamma" and
+            "tweedie", expm1 for "squared_log_error", itself for all others.
+        """
+        raw = self._raw(X, offset)
+        with np.errstate(over="ignore"):
+            return np.asarray(self._fitted_loss().inverse_link(raw))
+
+    def score(self, X, y, sample_weight=None, offset=None):
+        r"""Share of the deviance explained: D² for losses with a log link, R² for all others.
+
+        With d the deviance of the loss (twice the loss, less its smallest value for that y) and m the weighted mean
+        of y,
+
+        .. math::
+            D^2 = 1 - \frac{\sum_i s_i\, d(y_i, \hat{y}_i)}{\sum_i s_i\, d(y_i, m)},
+
+        as :func:`sklearn.metrics.d2_tweedie_score`. 1 is perfect, 0 as good as predicting m for every row. For the
+        squared error d is the squared residual, and D² is R².
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        offset : array-like of shape (n_samples,), default=None
+            Added to each row's raw prediction.
+
+        Returns
+        -------
+        score : float
+            D² or R².
+        """
+        loss = self._fitted_loss()
+        if loss.traits.link != "log":
+            predicted = self.predict(X) if offset is None else self.predict(X, offset)
+            return r2_score(y, predicted, sample_weight=sample_weight)
+        raw = self._raw(X, offset)
+        y = check_numbers(y, len(raw), loss)
+        return _explained_deviance(loss, y, raw, check_weights(sample_weight, len(raw)))
+
+    def _check_y(self, given, n_rows, loss):
+        return check_numbers(given.y, n_rows, loss)
+
+    def _check_y_val(self, y, n_rows, loss):
+        if n_rows < 2:
+            raise ValueError(
+                f"The validation set has {n_rows} row, and R² or D² need at least 2: increase validation_fraction "
+                "or pass X_val."
+            )
+        return check_numbers(y, n_rows, loss, name="y_val")
+
+    def _problem(self, sample, loss, subset):
+        return Problem(
+            rows=as_rows(sample.X),
+            targets=sample.y,
+            losses=((loss, 1),),
+            penalty=get_penalty(self.penalty, alpha=self.alpha, l1_ratio=self.l1_ratio or 0.0),
+            weights=sample.sample_weight,
+            offset=sample.offset,
+            fit_intercept=bool(self.fit_intercept),
+            subset=subset,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        try:
+            tags.target_tags.positive_only = resolve_loss(self, self._task).target.low >= 0
+        except (ValueError, TypeError):
+            pass  # a loss that does not exist says nothing of y; `fit` will say so
+        return tags
+
+
+def _explained_deviance(loss, y, raw, sample_weight):
+    """D², from the raw predictions: their exponentials may underflow, and the loss never needs them."""
+    mean = np.average(y, weights=sample_weight)
+    # exp(-inf) = 0 is where the loss of y <= 0 is smallest: its limit is 0.
+    null = loss(y, np.full_like(raw, loss.link(mean)), sample_weight) if mean > 0 else 0.0
+    positive = y > 0
+    smallest = np.zeros(len(y))
+    smallest[positive] = loss.value(y[positive], loss.link(y[positive]))
+    deviance = loss(y, raw, sample_weight) - np.average(smallest, weights=sample_weight)
+    null_deviance = null - np.average(smallest, weights=sample_weight)
+    if null_deviance <= 0:  # a constant y: as r2_score
+        return 1.0 if deviance <= 0 else 0.0
+    return float(1 - deviance / null_deviance)

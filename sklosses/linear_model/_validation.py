@@ -1,0 +1,258 @@
+"""Arrays on their way in: checked once, named in every error, copied only where their kind demands it."""
+
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import _check_sample_weight, _check_y, check_array, validate_data
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What the caller passed to `fit` or `partial_fit`, unchecked."""
+
+    X: Any
+    y: Any = None
+    sample_weight: Any = None
+    offset: Any = None
+    coef_init: Any = None
+    intercept_init: Any = None
+    classes: Any = None
+    X_val: Any = None
+    y_val: Any = None
+    sample_weight_val: Any = None
+    offset_val: Any = None
+    partial: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Checked rows: a matrix, its targets (labels or numbers), and their weights and offsets or None."""
+
+    X: Any
+    y: np.ndarray | None
+    sample_weight: np.ndarray | None
+    offset: np.ndarray | None
+
+    def take(self, positions):
+        """The rows at `positions`, copied."""
+
+        def of(array):
+            return None if array is None else array[positions]
+
+        return Sample(of(self.X), of(self.y), of(self.sample_weight), of(self.offset))
+
+
+@contextlib.contextmanager
+def naming(name):
+    """Make every ValueError and TypeError raised inside say which argument it is about."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if re.search(rf"\b{name}\b", str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"Invalid {name}: {error}") from error
+
+
+def check_matrix(estimator, X, *, reset, name="X"):
+    """Return `X` as a finite float matrix, dense (any memory order) or CSR, and note its features.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Whose `n_features_in_` and `feature_names_in_` are set (`reset=True`) or compared.
+    X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+        The matrix. float32 and float64 are kept as they are; everything else becomes float64.
+    reset : bool
+        Whether this is the matrix that defines the features.
+    name : str, default="X"
+        The argument's name, for errors.
+
+    Returns
+    -------
+    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
+        Not copied when it was a native float matrix already.
+    """
+    with naming(name):
+        _check_structure(X, name)
+        return validate_data(
+            estimator,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            accept_large_sparse=True,
+            dtype=[np.float64, np.float32],
+        )
+
+
+def _check_structure(X, name):
+    """Refuse compressed matrices whose indices leave the matrix: every product would read beyond it."""
+    if not issparse(X) or X.format not in ("csr", "csc"):
+        return
+    major, minor = X.shape if X.format == "csr" else X.shape[::-1]
+    indptr, indices = X.indptr, X.indices
+    n_stored = min(len(indices), len(X.data))
+    if len(indptr) != major + 1 or indptr[0] != 0 or indptr[-1] > n_stored or np.any(np.diff(indptr) < 0):
+        raise ValueError(
+            f"{name}.indptr must start at 0, have {major + 1} entries, never decrease and end at no more than "
+            f"the {n_stored} stored entries."
+        )
+    used = indices[: indptr[-1]]
+    if len(used) and (used.min() < 0 or used.max() >= minor):
+        raise ValueError(
+            f"{name}.indices must lie in [0, {minor - 1}], as {name} has shape {X.shape}; "
+            f"got {used.min()} to {used.max()}."
+        )
+
+
+def check_weights(sample_weight, n_rows, *, name="sample_weight", allow_all_zero=False):
+    """Return `sample_weight` as float64 of shape (n_rows,), or None where None was given."""
+    if sample_weight is None:
+        return None
+    with naming(name):
+        return _check_sample_weight(
+            sample_weight, np.empty((n_rows, 0)), dtype=np.float64, allow_all_zero_weights=allow_all_zero
+        )
+
+
+def check_offset(offset, n_rows, *, name="offset"):
+    """Return `offset` as finite float64 of shape (n_rows,), or None where None was given."""
+    if offset is None:
+        return None
+    with naming(name):
+        offset = check_array(offset, ensure_2d=False, dtype=np.float64, input_name=name)
+    if offset.shape != (n_rows,):
+        raise ValueError(f"{name} must have shape ({n_rows},), one value a row; got shape {offset.shape}.")
+    return offset
+
+
+def check_start(value, shape, *, name):
+    """Return a starting point (`coef_init`, `intercept_init`, ...) as a new float64 array of `shape`.
+
+    One column's coefficients and intercept are taken in any shape of the right size, as scikit-learn does.
+    """
+    with naming(name):
+        value = check_array(np.atleast_1d(value), ensure_2d=False, dtype=np.float64, copy=True, input_name=name)
+    one_column = shape[0] == 1
+    if value.shape != shape and not (one_column and value.size == np.prod(shape) and value.ndim <= len(shape)):
+        expected = shape[1:] if one_column and len(shape) == 2 else shape
+        raise ValueError(
+            f"Provided {name} does not match dataset: expected an array of shape {expected}, got {value.shape}."
+        )
+    return value.reshape(shape)
+
+
+def check_numbers(y, n_rows, loss, *, name="y"):
+    """Return regression targets as float64 of shape (n_rows,), inside the domain of `loss`."""
+    with naming(name):
+        y = _as_vector(y, name)
+        if y.dtype.kind not in "biufO":
+            raise ValueError(f"{name} must hold numbers, got dtype {y.dtype}.")
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+        _check_length(y, n_rows, name)
+        loss.target.check(y, name=name)
+    return y
+
+
+def check_labels(y, n_rows, *, name="y"):
+    """Return class labels as a 1-d array of a sortable kind (numbers, booleans, strings)."""
+    with naming(name):
+        y = _as_vector(y, name)
+        _check_length(y, n_rows, name)
+        if y.dtype.kind == "O" and not isinstance(y[0], str):
+            # Python numbers kept as objects (a nullable or mixed column): what NumPy makes of them decides.
+            converted = np.asarray(y.tolist())
+            if converted.dtype.kind not in "biuf" or converted.shape != y.shape:
+                raise ValueError(f"{name} must hold labels of one kind. Unknown label type: got {y[0]!r} among others.")
+            y = converted
+    return y
+
+
+def _as_vector(y, name):
+    """`y` as a 1-d array without NaN, whatever held it."""
+    if getattr(getattr(y, "dtype", None), "kind", None) == "T":  # NumPy's StringDType, unknown to scikit-learn
+        y = np.asarray(y).astype(object)
+    return column_or_1d(_check_y(y), input_name=name)
+
+
+def _check_length(y, n_rows, name):
+    if len(y) != n_rows:
+        raise ValueError(f"{name} must have one value for each of the {n_rows} rows of X, got {len(y)} values.")
+
+
+def find_classes(y, *, name="y"):
+    """Return the sorted distinct labels of `y`, refusing targets that are no labels."""
+    if y.dtype.kind == "O":
+        try:
+            classes = np.array(sorted(set(y.tolist())), dtype=object)
+        except TypeError as error:
+            raise ValueError(f"{name} must hold labels of one kind; they do not compare: {error}") from error
+    else:
+        classes = np.unique(y)
+    kind = type_of_target(classes, input_name=name)
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(
+            f"Unknown label type: {kind}. {name} must hold class labels; for numbers to predict use a regressor."
+        )
+    return classes
+
+
+def encode(y, classes, *, name="y"):
+    """Return the position of every label of `y` in `classes` as float64.
+
+    Raises
+    ------
+    ValueError
+        If `y` holds a label that is not among `classes`.
+    """
+    if y.dtype.kind == "O" or classes.dtype.kind == "O":
+        position = {label: k for k, label in enumerate(classes.tolist())}
+        codes = np.array([position.get(label, -1) for label in y.tolist()], dtype=np.float64)
+        known = codes >= 0
+    elif len(classes) == 2:
+        positive = y == classes[1]
+        known = positive | (y == classes[0])
+        codes = np.asarray(positive, dtype=np.float64)
+    else:
+        position = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        known = classes[position] == y
+        codes = position.astype(np.float64)
+    if not np.all(known):
+        unseen = list(dict.fromkeys(y[~np.broadcast_to(known, y.shape)].tolist()))[:5]
+        raise ValueError(f"{name} contains labels that are not among the classes {classes.tolist()}: {unseen}.")
+    return codes
+
+
+def expand_class_weight(class_weight, classes, codes):
+    """Return one weight a class, or None where every class weighs 1.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        As the estimator's parameter.
+    classes : ndarray of shape (n_classes,)
+        The labels.
+    codes : ndarray of shape (n_samples,)
+        Positions in `classes`.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_classes,) or None
+        "balanced" is n_samples / (n_classes * count), as scikit-learn's.
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        counts = np.bincount(codes.astype(np.intp), minlength=len(classes))
+        return len(codes) / (len(classes) * counts)
+    with naming("class_weight"):
+        weights = compute_class_weight(class_weight, classes=classes, y=classes)
+    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
+        raise ValueError(f"class_weight must hold finite weights that are not negative, got {class_weight!r}.")
+    return weights

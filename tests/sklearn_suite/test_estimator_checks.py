@@ -1,0 +1,47 @@
+"""scikit-learn's common tests of estimators, on ours in several configurations."""
+
+import pytest
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import (
+    check_dataframe_column_names_consistency,
+    check_param_validation,
+    parametrize_with_checks,
+)
+
+from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
+from sklosses.losses import Huber, Quantile
+
+WEIGHTS_ARE_NOT_REPETITION = {
+    check: "a row of weight 2 is one step of twice the length, the row twice over two steps: classic SGD"
+    for check in (
+        "check_sample_weight_equivalence_on_dense_data",
+        "check_sample_weight_equivalence_on_sparse_data",
+    )
+}
+
+# Without early_stopping: it has no partial_fit, which the checks call, and some of their data have fewer rows held
+# out than classes. scikit-learn's own SGDClassifier(early_stopping=True) fails them for the same reasons.
+ESTIMATORS = [
+    SGDClassifier(),
+    SGDClassifier(loss="log_loss", penalty="l1"),
+    SGDClassifier(loss=Huber(epsilon=2.0), average=True),
+    SGDClassifier(loss="modified_huber", penalty="elasticnet", batch_size=7),
+    SGDClassifier(learning_rate="pa1", penalty=None),
+    SGDRegressor(),
+    SGDRegressor(loss="poisson", penalty="elasticnet", eta0=1e-3),
+    SGDRegressor(loss=Quantile, average=10, learning_rate="adaptive"),
+    SGDRegressor(loss="epsilon_insensitive", learning_rate="pa2", batch_size=4),
+    SGDOneClassSVM(),
+    SGDOneClassSVM(average=True, learning_rate="constant", batch_size=5),
+]
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: WEIGHTS_ARE_NOT_REPETITION)
+def test_estimator_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.parametrize("check", [check_param_validation, check_dataframe_column_names_consistency])
+def test_checks_that_are_not_common(estimator, check):
+    check(type(estimator).__name__, clone(estimator))
