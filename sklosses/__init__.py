@@ -1,0 +1,5 @@
+"""Linear models for tabular data: every loss, every penalty, scikit-learn's interface, compiled kernels."""
+
+from sklosses.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
+
+__all__ = ["SGDClassifier", "SGDOneClassSVM", "SGDRegressor"]
