@@ -18,7 +18,11 @@ from sklosses.exceptions import DivergenceError
 from sklosses.linear_model._monitor import EpochHooks, FitMonitor, ValidationScore
 from sklosses.linear_model._parameters import check_settings, resolve_loss, with_suggestion
 from sklosses.linear_model._validation import Sample, check_matrix, check_offset, check_start, check_weights
-from sklosses.solvers import SGD, State
+from sklosses.solvers import SGD, State, objective
+
+
+#: Times the objective of the model without coefficients from which `fit` warns.
+USELESS = 1e6
 
 
 def unchanged_on_failure(method):
@@ -102,7 +106,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         result = self._solve(problem, start, attributes, max_iter=self.max_iter, validation=validation, hooks=hooks)
         self._keep(result, attributes(result.coef, result.intercept, result.n_iter))
         context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **passed)
-        self._warn(result)
+        self._warn(problem, result)
         return self
 
     def _partial_fit(self, given):
@@ -285,8 +289,17 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
             self._average_intercept = state.average_intercept
             self._averaged = state.averaged
 
-    def _warn(self, result):
-        """Warn of what scikit-learn warns of."""
+    def _warn(self, problem, result):
+        """Warn of what scikit-learn warns of, and of weights that predict worse than none by orders of magnitude."""
+        if np.any(result.objective > USELESS):
+            start = self._zero(problem.n_columns, problem.n_features)
+            if np.any(result.objective > USELESS * np.maximum(objective(problem, start.coef, start.intercept), 1)):
+                warnings.warn(
+                    f"Training ended at an objective of {np.max(result.objective):.3g}, far worse than without any "
+                    "coefficients. Scale the columns of X (StandardScaler), or choose a smaller eta0.",
+                    ConvergenceWarning,
+                    stacklevel=6,
+                )
         if self.tol is not None and result.n_iter == self.max_iter and not result.converged:
             warnings.warn(
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve "

@@ -404,7 +404,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         try:
-            tags.target_tags.positive_only = resolve_loss(self, self._task).target.low >= 0
+            tags.target_tags.positive_only = resolve_loss(self, self._task).target.low > -np.inf
         except (ValueError, TypeError):
             pass  # a loss that does not exist says nothing of y; `fit` will say so
         return tags

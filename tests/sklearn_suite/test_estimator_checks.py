@@ -9,7 +9,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
-from sklosses.losses import Huber, Quantile
+from sklosses.losses import Focal, Quantile
 
 WEIGHTS_ARE_NOT_REPETITION = {
     check: "a row of weight 2 is one step of twice the length, the row twice over two steps: classic SGD"
@@ -24,11 +24,11 @@ WEIGHTS_ARE_NOT_REPETITION = {
 ESTIMATORS = [
     SGDClassifier(),
     SGDClassifier(loss="log_loss", penalty="l1"),
-    SGDClassifier(loss=Huber(epsilon=2.0), average=True),
-    SGDClassifier(loss="modified_huber", penalty="elasticnet", batch_size=7),
+    SGDClassifier(loss=Focal(gamma=1.0)),
+    SGDClassifier(loss="smoothed_hinge", penalty="elasticnet", average=True, batch_size=7),
     SGDClassifier(learning_rate="pa1", penalty=None),
     SGDRegressor(),
-    SGDRegressor(loss="poisson", penalty="elasticnet", eta0=1e-3),
+    SGDRegressor(loss="poisson", penalty="elasticnet", eta0=1e-3, learning_rate="adaptive"),
     SGDRegressor(loss=Quantile, average=10, learning_rate="adaptive"),
     SGDRegressor(loss="epsilon_insensitive", learning_rate="pa2", batch_size=4),
     SGDOneClassSVM(),
