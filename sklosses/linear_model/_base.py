@@ -20,7 +20,6 @@ from sklosses.linear_model._parameters import check_settings, resolve_loss, with
 from sklosses.linear_model._validation import Sample, check_matrix, check_offset, check_start, check_weights
 from sklosses.solvers import SGD, State, objective
 
-
 #: Times the objective of the model without coefficients from which `fit` warns.
 USELESS = 1e6
 

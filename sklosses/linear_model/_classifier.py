@@ -496,10 +496,10 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         values = loss.target.codes or _SIGNS
         n_columns, one_vs_rest = self._n_columns(), None
         if n_columns == 1:
-            targets = np.where(codes > 0, values[1], values[0])
             if class_weight is not None:
                 of_rows = class_weight[codes.astype(np.intp)]
                 weights = of_rows if weights is None else weights * of_rows
+            targets = codes if values == (0.0, 1.0) else values[0] + (values[1] - values[0]) * codes
         else:
             targets = codes
             of_columns = np.ones((n_columns, 2))

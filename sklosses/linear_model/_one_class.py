@@ -1,6 +1,7 @@
 """Novelty detection: the linear one-class support vector machine, trained by stochastic gradient descent."""
 
 from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import OutlierMixin, _fit_context
@@ -106,10 +107,12 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     --------
     >>> import numpy as np
     >>> from sklosses import SGDOneClassSVM
-    >>> X = np.array([[-1, -1], [-2, -1], [1, 1], [2, 1]])
-    >>> model = SGDOneClassSVM(random_state=42, tol=None).fit(X)
-    >>> print(model.predict([[4, 4]]))
-    [1]
+    >>> X = np.random.default_rng(0).normal(loc=3, size=(1000, 2))
+    >>> model = SGDOneClassSVM(nu=0.1, random_state=0).fit(X)
+    >>> print(model.predict([[3, 3], [-3, -3]]))
+    [ 1 -1]
+    >>> bool(0.05 < (model.predict(X) == -1).mean() < 0.15)
+    True
     """
 
     _task = "classification"
@@ -121,7 +124,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     loss = "hinge"
     n_iter_no_change = 5
     penalty = "l2"
-    loss_functions = {"hinge": (Hinge,)}
+    loss_functions: ClassVar[dict] = {"hinge": (Hinge,)}
 
     _parameter_constraints: dict = COMMON | {
         "nu": [Interval(Real, 0, 1, closed="right")],

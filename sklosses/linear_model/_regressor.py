@@ -1,5 +1,7 @@
 """Linear regression: any regression loss, trained by stochastic gradient descent."""
 
+from contextlib import suppress
+
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
@@ -403,10 +405,8 @@ class SGDRegressor(RegressorMixin, BaseSGD):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        try:
+        with suppress(ValueError, TypeError):  # a loss that does not exist says nothing of y; `fit` will say so
             tags.target_tags.positive_only = resolve_loss(self, self._task).target.low > -np.inf
-        except (ValueError, TypeError):
-            pass  # a loss that does not exist says nothing of y; `fit` will say so
         return tags
 
 

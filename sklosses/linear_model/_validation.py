@@ -194,13 +194,25 @@ def find_classes(y, *, name="y"):
         except TypeError as error:
             raise ValueError(f"{name} must hold labels of one kind; they do not compare: {error}") from error
     else:
-        classes = np.unique(y)
+        classes = _distinct(y)
     kind = type_of_target(classes, input_name=name)
     if kind not in ("binary", "multiclass"):
         raise ValueError(
             f"Unknown label type: {kind}. {name} must hold class labels; for numbers to predict use a regressor."
         )
     return classes
+
+
+def _distinct(y):
+    """The sorted distinct values of `y`; those of its first rows, should there be few and no others."""
+    few = np.unique(y[:1000])
+    if len(few) <= 4:
+        known = y == few[0]
+        for value in few[1:]:
+            known |= y == value
+        if np.all(known):
+            return few
+    return np.unique(y)
 
 
 def encode(y, classes, *, name="y"):

@@ -29,4 +29,5 @@ def binary():
 def multiclass():
     rng = np.random.default_rng(3)
     X = rng.normal(size=(240, 5))
-    return X, np.array(["a", "b", "c"])[np.argmax(X @ rng.normal(size=(5, 3)) + 0.3 * rng.normal(size=(240, 3)), axis=1)]
+    scores = X @ rng.normal(size=(5, 3)) + 0.3 * rng.normal(size=(240, 3))
+    return X, np.array(["a", "b", "c"])[np.argmax(scores, axis=1)]

@@ -59,7 +59,7 @@ def test_hooks_surround_the_fit_and_every_epoch(cls, regression):
 def test_a_request_to_stop_is_honoured(cls, regression):
     X, y = regression
     y = labels(y) if cls is SGDClassifier else y
-    settings = dict(tol=None, random_state=0)
+    settings = {"tol": None, "random_state": 0}
     model = cls(max_iter=10, **settings).set_callbacks(Recorder(stop_after=2)).fit(X, y)
     assert model.n_iter_ == 2
     assert all(len(values) == 2 for values in model.history_.values())
@@ -113,7 +113,9 @@ def test_callbacks_see_the_callers_rows(binary):
     weight, recorder = np.ones(len(y)), Recorder()
     SGDClassifier(max_iter=1, tol=None).set_callbacks(recorder).fit(X, y, sample_weight=weight)
     seen_X, seen_y, metadata, _ = recorder.ended[0]
-    assert seen_X is X and seen_y is y and metadata.keys() == {"sample_weight"}
+    assert seen_X is X
+    assert seen_y is y
+    assert metadata.keys() == {"sample_weight"}
     assert metadata["sample_weight"] is weight
 
 
@@ -124,7 +126,7 @@ def test_callbacks_see_the_rows_trained_on(counts):
     model.set_callbacks(recorder).fit(X, y, offset=offset)
     seen_X, seen_y, metadata, _ = recorder.ended[0]
     assert len(seen_X) == len(seen_y) == 270
-    positions = [int(np.flatnonzero((X == row).all(axis=1))[0]) for row in seen_X]
+    positions = [int(np.flatnonzero((row == X).all(axis=1))[0]) for row in seen_X]
     np.testing.assert_array_equal(seen_y, y[positions])
     np.testing.assert_array_equal(metadata["offset"], offset[positions])
 
@@ -164,7 +166,8 @@ def test_callbacks_reach_through_meta_estimators(binary):
     recorder = Propagated()
     pipe = make_pipeline(StandardScaler(), SGDClassifier(max_iter=2, tol=None))
     pipe.set_callbacks(recorder).fit(*binary)
-    assert recorder.log.count("end epoch") == 2 and recorder.log.count("setup") == 1
+    assert recorder.log.count("end epoch") == 2
+    assert recorder.log.count("setup") == 1
     search = GridSearchCV(SGDClassifier(max_iter=2, tol=None), {"alpha": [1e-3, 1e-2]}, cv=2)
     search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(*binary)
     assert search.best_estimator_.n_iter_ == 2

@@ -60,7 +60,7 @@ def test_stops_when_the_score_has_not_improved(regression):
 
 def test_rows_held_out_are_not_trained_on(regression):
     X, y = regression
-    settings = dict(shuffle=False, max_iter=1, tol=None, random_state=0)
+    settings = {"shuffle": False, "max_iter": 1, "tol": None, "random_state": 0}
     model = SGDRegressor(early_stopping=True, **settings).fit(X, y)
     train, held = split(model, X, y)
     alone = SGDRegressor(**settings).fit(X[np.sort(train)], y[np.sort(train)])
@@ -73,7 +73,7 @@ def test_rows_held_out_are_not_trained_on(regression):
 
 def test_a_set_of_its_own_takes_the_place_of_the_split(regression):
     X, y = regression
-    settings = dict(shuffle=False, max_iter=1, tol=None)
+    settings = {"shuffle": False, "max_iter": 1, "tol": None}
     model = SGDRegressor(early_stopping=True, **settings).fit(X[:150], y[:150], X_val=X[150:], y_val=y[150:])
     np.testing.assert_array_equal(model.coef_, SGDRegressor(**settings).fit(X[:150], y[:150]).coef_)
     assert model.history_["validation_score"] == [model.score(X[150:], y[150:])]
@@ -81,13 +81,14 @@ def test_a_set_of_its_own_takes_the_place_of_the_split(regression):
 
 def test_a_set_without_early_stopping_is_only_recorded(regression):
     X, y = regression
-    settings = dict(random_state=0, learning_rate="constant", eta0=0.2, max_iter=30)
+    settings = {"random_state": 0, "learning_rate": "constant", "eta0": 0.2, "max_iter": 30}
     plain = SGDRegressor(**settings).fit(X[:150], y[:150])
     watched = SGDRegressor(**settings).fit(X[:150], y[:150], X_val=X[150:], y_val=y[150:])
     np.testing.assert_array_equal(watched.coef_, plain.coef_)
     assert watched.n_iter_ == plain.n_iter_
     scores = watched.history_["validation_score"]
-    assert len(scores) == watched.n_iter_ and scores[-1] == pytest.approx(watched.score(X[150:], y[150:]), rel=1e-12)
+    assert len(scores) == watched.n_iter_
+    assert scores[-1] == pytest.approx(watched.score(X[150:], y[150:]), rel=1e-12)
 
 
 def test_weights_and_offsets_of_the_set_count(counts):
@@ -122,7 +123,7 @@ def test_a_score_of_a_subclass_decides(regression):
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
         ({"y_val": [1.0, 2.0]}, "y_val was given without X_val"),
         ({"X_val": np.ones((2, 5))}, "X_val was given without y_val"),

@@ -50,7 +50,7 @@ def test_parameters_are_theirs_and_then_ours(cls):
 def test_methods_take_what_theirs_take(cls):
     theirs = getattr(sklearn.linear_model, cls.__name__)
     for name, method in inspect.getmembers(theirs, inspect.isfunction):
-        if name.startswith("_") or name.startswith("set_"):
+        if name.startswith(("_", "set_")):
             continue
         mine = list(inspect.signature(getattr(cls, name)).parameters)
         wanted = list(inspect.signature(method).parameters)
@@ -97,7 +97,7 @@ def test_pickles_do_not_name_an_instruction_set(binary):
 def test_regressor_losses_by_name_class_and_instance(name, regression):
     X, y = regression
     y = np.abs(y) + 0.1
-    settings = dict(max_iter=3, tol=None, random_state=0, eta0=1e-3)
+    settings = {"max_iter": 3, "tol": None, "random_state": 0, "eta0": 1e-3}
     defaults = LOSSES[name]().get_params()
     by_name, by_class, by_instance = (
         SGDRegressor(loss, **settings).fit(X, y) for loss in (name, LOSSES[name], LOSSES[name](**defaults))
@@ -110,7 +110,7 @@ def test_regressor_losses_by_name_class_and_instance(name, regression):
 
 @pytest.mark.parametrize("name", loss_names("classification"))
 def test_classifier_losses_by_name_class_and_instance(name, binary):
-    settings = dict(max_iter=3, tol=None, random_state=0, learning_rate="invscaling")
+    settings = {"max_iter": 3, "tol": None, "random_state": 0, "learning_rate": "invscaling"}
     defaults = LOSSES[name]().get_params()
     by_name = SGDClassifier(name, **settings, **defaults).fit(*binary)
     by_class = SGDClassifier(LOSSES[name], **settings).fit(*binary)
@@ -122,7 +122,7 @@ def test_classifier_losses_by_name_class_and_instance(name, binary):
 
 
 @pytest.mark.parametrize(
-    "cls, name, parameter, value",
+    ("cls", "name", "parameter", "value"),
     [
         (SGDRegressor, "huber", "epsilon", 0.01),
         (SGDRegressor, "pseudo_huber", "epsilon", 0.01),
@@ -139,7 +139,7 @@ def test_classifier_losses_by_name_class_and_instance(name, binary):
 def test_parameters_of_losses_are_parameters_of_estimators(cls, name, parameter, value, regression):
     X, y = regression
     y = (y > 0) + 1.0
-    settings = dict(max_iter=3, tol=None, random_state=0)
+    settings = {"max_iter": 3, "tol": None, "random_state": 0}
     by_name = cls(name, **settings, **{parameter: value}).fit(X, y)
     by_instance = cls(LOSSES[name](**{parameter: value}), **settings).fit(X, y)
     np.testing.assert_array_equal(by_name.coef_, by_instance.coef_)
@@ -151,9 +151,11 @@ def test_parameters_of_losses_are_parameters_of_estimators(cls, name, parameter,
 def test_loss_instances_are_cloned_and_never_changed(regression):
     loss = Huber(epsilon=2.0)
     model = SGDRegressor(loss, random_state=0).fit(*regression)
-    assert model.loss is loss and loss == Huber(epsilon=2.0)
+    assert model.loss is loss
+    assert loss == Huber(epsilon=2.0)
     copy = clone(model)
-    assert copy.loss == loss and copy.loss is not loss
+    assert copy.loss == loss
+    assert copy.loss is not loss
     before = model.predict(regression[0])
     loss.set_params(epsilon=5.0)  # behind the fitted model's back
     np.testing.assert_array_equal(model.predict(regression[0]), before)
@@ -194,19 +196,19 @@ def test_unknown_names_get_the_nearest(binary, regression):
     ]:
         with pytest.raises(ValueError, match=rf"{parameter}.*must be.*among.*Did you mean {right!r}\?"):
             SGDClassifier(**{parameter: wrong}).fit(*binary)
-    with pytest.raises(ValueError, match="mse.*Did you mean 'squared_error'"):
+    with pytest.raises(ValueError, match=r"mse.*Did you mean 'squared_error'"):
         SGDRegressor("mse").fit(*regression)
 
 
 @pytest.mark.parametrize("loss", ["hinge", LOSSES["hinge"], LOSSES["hinge"]()])
 def test_a_loss_for_labels_in_the_regressor(loss, regression):
-    with pytest.raises(ValueError, match="'loss' parameter of SGDRegressor.*labels: use SGDClassifier"):
+    with pytest.raises(ValueError, match=r"'loss' parameter of SGDRegressor.*labels: use SGDClassifier"):
         SGDRegressor(loss).fit(*regression)
 
 
 @pytest.mark.parametrize("loss", ["poisson", "quantile", Poisson, Quantile()])
 def test_a_loss_for_numbers_in_the_classifier(loss, binary):
-    with pytest.raises(ValueError, match="'loss' parameter of SGDClassifier.*numbers: use SGDRegressor"):
+    with pytest.raises(ValueError, match=r"'loss' parameter of SGDClassifier.*numbers: use SGDRegressor"):
         SGDClassifier(loss).fit(*binary)
 
 
@@ -223,4 +225,5 @@ def test_what_is_no_loss_is_refused(regression):
 
 def test_html_representation_has_every_parameter():
     html = SGDClassifier(loss=Huber(epsilon=2.0))._repr_html_()
-    assert "batch_size" in html and "epsilon=2.0" in html
+    assert "batch_size" in html
+    assert "epsilon=2.0" in html

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, d2_tweedie_score, r2_score
 from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from sklosses.losses import LOSSES, Hinge, LogLoss, loss_names
 
-SOME = dict(max_iter=5, tol=None, random_state=0)
+SOME = {"max_iter": 5, "tol": None, "random_state": 0}
 STEADY = dict(learning_rate="invscaling", **SOME)
 OFFSET = np.linspace(-1, 1, 300)
 
@@ -50,7 +50,7 @@ def test_the_link_is_of_the_loss_that_was_trained(counts):
     np.testing.assert_array_equal(model.set_params(loss="squared_error").predict(X), before)
 
 
-@pytest.mark.parametrize("loss, power", [("poisson", 1.0), ("gamma", 2.0), ("tweedie", 1.5), ("tweedie", 1.9)])
+@pytest.mark.parametrize(("loss", "power"), [("poisson", 1.0), ("gamma", 2.0), ("tweedie", 1.5), ("tweedie", 1.9)])
 def test_score_of_count_models_is_d2(loss, power, counts):
     X, y = counts
     y = y + 0.5 if loss == "gamma" else y
@@ -152,7 +152,8 @@ def test_no_class_at_all_is_every_class_alike(multiclass):
 
 
 def test_probabilities_follow_an_instance(binary):
-    assert hasattr(SGDClassifier(LogLoss()), "predict_proba") and not hasattr(SGDClassifier(Hinge()), "predict_proba")
+    assert hasattr(SGDClassifier(LogLoss()), "predict_proba")
+    assert not hasattr(SGDClassifier(Hinge()), "predict_proba")
     assert not hasattr(SGDClassifier("no such loss"), "predict_proba")
 
 
@@ -181,8 +182,10 @@ def test_sparse_rows_predict_alike(multiclass, regression):
     model = SGDClassifier(**SOME).fit(X, y)
     for container in (sparse.csr_array, sparse.csc_array, sparse.coo_array, sparse.csr_matrix):
         np.testing.assert_allclose(model.decision_function(container(X)), model.decision_function(X))
-        np.testing.assert_allclose(SGDRegressor(**SOME).fit(*regression).predict(container(X)),
-                                   SGDRegressor(**SOME).fit(*regression).predict(X))
+        np.testing.assert_allclose(
+            SGDRegressor(**SOME).fit(*regression).predict(container(X)),
+            SGDRegressor(**SOME).fit(*regression).predict(X),
+        )
 
 
 def test_weights_set_by_hand_predict():

@@ -14,7 +14,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
 
-SOME = dict(max_iter=5, tol=None, random_state=0)
+SOME = {"max_iter": 5, "tol": None, "random_state": 0}
 FIT = {"coef_init", "intercept_init", "sample_weight", "offset"}
 VALIDATION = {"X_val", "y_val", "sample_weight_val", "offset_val"}
 
@@ -137,7 +137,7 @@ def test_frames_of_offsets_weights_and_validation_rows(library, regression, recw
     np.testing.assert_allclose(model.history_["validation_score"], arrays.history_["validation_score"], rtol=1e-12)
     SGDRegressor(early_stopping=True, **SOME).fit(frame, series(y))
     assert not [warning for warning in recwarn if "feature names" in str(warning.message)]
-    with pytest.raises(ValueError, match="(?s)X_val.*feature names"):
+    with pytest.raises(ValueError, match=r"(?s)X_val.*feature names"):
         model.fit(frame, series(y), X_val=frame[[*frame.columns][::-1]], y_val=series(y))
 
 

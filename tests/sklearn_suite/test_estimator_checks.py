@@ -11,12 +11,10 @@ from sklearn.utils.estimator_checks import (
 from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from sklosses.losses import Focal, Quantile
 
+_STEPS = "a row of weight 2 is one step of twice the length, the row twice over two steps: classic SGD"
 WEIGHTS_ARE_NOT_REPETITION = {
-    check: "a row of weight 2 is one step of twice the length, the row twice over two steps: classic SGD"
-    for check in (
-        "check_sample_weight_equivalence_on_dense_data",
-        "check_sample_weight_equivalence_on_sparse_data",
-    )
+    "check_sample_weight_equivalence_on_dense_data": _STEPS,
+    "check_sample_weight_equivalence_on_sparse_data": _STEPS,
 }
 
 # Without early_stopping: it has no partial_fit, which the checks call, and some of their data have fewer rows held
