@@ -29,12 +29,15 @@ def unchanged_on_failure(method):
 
     @functools.wraps(method)
     def guarded(self, *args, **kwargs):
-        before = dict(vars(self))
+        before, generator = dict(vars(self)), self.random_state
+        drawn = generator.get_state() if isinstance(generator, np.random.RandomState) else None
         try:
             return method(self, *args, **kwargs)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
+            if drawn is not None:
+                generator.set_state(drawn)
             raise
 
     return guarded
@@ -49,7 +52,6 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
     """
 
     _task = None
-    _doc_link_module = "sklosses"
 
     # -- parameters -------------------------------------------------------------------------------------------------
 
@@ -295,7 +297,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
             if np.any(result.objective > USELESS * np.maximum(objective(problem, start.coef, start.intercept), 1)):
                 warnings.warn(
                     f"Training ended at an objective of {np.max(result.objective):.3g}, far worse than without any "
-                    "coefficients. Scale the columns of X (StandardScaler), or choose a smaller eta0.",
+                    "coefficients. Scale the columns of X (StandardScaler), or choose another learning_rate or eta0.",
                     ConvergenceWarning,
                     stacklevel=6,
                 )
@@ -350,9 +352,13 @@ def _for_callbacks(given, subset):
     metadata = {name: value for name, value in metadata.items() if value is not None} or None
     if subset is None:
         return {"X": given.X, "y": given.y, "metadata": metadata}
-    cut = functools.partial(_safe_indexing, indices=subset)
+
+    @functools.cache
+    def cut(name):
+        return _safe_indexing(getattr(given, name), subset)
+
     return {
-        "X": lambda: cut(given.X),
-        "y": lambda: cut(given.y),
-        "metadata": metadata and (lambda: {name: cut(value) for name, value in metadata.items()}),
+        "X": lambda: cut("X"),
+        "y": lambda: cut("y"),
+        "metadata": metadata and (lambda: {name: cut(name) for name in metadata}),
     }

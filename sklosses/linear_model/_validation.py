@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils import assert_all_finite, compute_class_weight
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_array, validate_data
 
@@ -151,19 +151,22 @@ def check_start(value, shape, *, name):
 def check_numbers(y, n_rows, loss, *, name="y"):
     """Return regression targets as float64 of shape (n_rows,), inside the domain of `loss`."""
     with naming(name):
-        y = _as_vector(y, name)
+        y = _as_vector(y)
         if y.dtype.kind not in "biufO":
             raise ValueError(f"{name} must hold numbers, got dtype {y.dtype}.")
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
-        _check_length(y, n_rows, name)
-        loss.target.check(y, name=name)
+        if y.dtype.kind == "O":
+            y = y.astype(np.float64)
+            assert_all_finite(y, input_name=name)
+    y = np.ascontiguousarray(y, dtype=np.float64)
+    _check_length(y, n_rows, name)
+    loss.target.check(y, name=name)
     return y
 
 
 def check_labels(y, n_rows, *, name="y"):
     """Return class labels as a 1-d array of a sortable kind (numbers, booleans, strings)."""
     with naming(name):
-        y = _as_vector(y, name)
+        y = _as_vector(y)
         _check_length(y, n_rows, name)
         if y.dtype.kind == "O" and not isinstance(y[0], str):
             # Python numbers kept as objects (a nullable or mixed column): what NumPy makes of them decides.
@@ -174,11 +177,11 @@ def check_labels(y, n_rows, *, name="y"):
     return y
 
 
-def _as_vector(y, name):
+def _as_vector(y):
     """`y` as a 1-d array without NaN, whatever held it."""
     if getattr(getattr(y, "dtype", None), "kind", None) == "T":  # NumPy's StringDType, unknown to scikit-learn
         y = np.asarray(y).astype(object)
-    return column_or_1d(_check_y(y), input_name=name)
+    return _check_y(y)
 
 
 def _check_length(y, n_rows, name):

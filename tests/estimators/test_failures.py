@@ -157,6 +157,15 @@ def test_ctrl_c_takes_effect_within_a_second(cls):
     assert_unchanged(model, before)
 
 
+def test_a_generator_goes_back():
+    model, X, y = fitted(SGDRegressor)
+    model.set_params(random_state=np.random.RandomState(3), early_stopping=True, learning_rate="constant", eta0=1e30)
+    before = model.random_state.get_state()[1].copy()
+    with pytest.raises(DivergenceError):
+        model.fit(X, y)
+    np.testing.assert_array_equal(model.random_state.get_state()[1], before)
+
+
 def test_a_warning_made_an_error():
     model, X, y = fitted(SGDRegressor)
     model.set_params(tol=1e-9)

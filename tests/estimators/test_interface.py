@@ -226,4 +226,5 @@ def test_what_is_no_loss_is_refused(regression):
 def test_html_representation_has_every_parameter():
     html = SGDClassifier(loss=Huber(epsilon=2.0))._repr_html_()
     assert "batch_size" in html
+    assert "generated/sklosses" not in html  # scikit-learn has no page on this class
     assert "epsilon=2.0" in html
