@@ -1,25 +1,127 @@
 /* Products of rows with coefficients: the loops that a solver's time goes into.
 
    Coefficients are double whatever the rows are stored as; an element of a row is converted as it is loaded. Sums have
-   a fixed order, so a result depends on nothing but its operands: not on threads, not on neighbouring columns. The
-   bodies stand in _products_body.h, once, and are included here for each element type. */
+   a fixed order, so a result depends on nothing but its operands: not on threads, not on neighbouring columns.
+
+   The loops are written with the vector types of gcc and clang, as wide as the instruction set they are compiled for;
+   with other compilers a "vector" is one double, and the same loops are plain ones. Arrays of coefficients start at a
+   multiple of 64 bytes and are padded with zeros to a multiple of SK_PADDING elements, so that only rows have an end to
+   mind. The bodies stand in _products_body.h, once, and are included here for each element type. */
 #ifndef SKLOSSES_PRODUCTS_H
 #define SKLOSSES_PRODUCTS_H
 
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__GNUC__) || defined(__clang__)
 #define SK_INLINE static inline __attribute__((always_inline))
 #define SK_PREFETCH(address) __builtin_prefetch(address)
+/* gcc 12 takes a function that only prefetches for one without effects, and drops the call: this is an effect. */
+#define SK_KEEP(address) __asm__ volatile("" : : "r"(address))
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+#include <immintrin.h>
+#define SK_LANES 8
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define SK_LANES 4
+#else
+#define SK_LANES 2
+#endif
+typedef double sk_vector __attribute__((vector_size(8 * SK_LANES)));
+typedef float sk_single __attribute__((vector_size(4 * SK_LANES)));
+#define SK_EXTEND(v) __builtin_convertvector(v, sk_vector)
+#define SK_LANE(v, i) ((v)[i])
 #else
 #define SK_INLINE static inline
 #define SK_PREFETCH(address) ((void)(address))
+#define SK_KEEP(address) ((void)(address))
+#define SK_LANES 1
+typedef double sk_vector;
+typedef float sk_single;
+#define SK_EXTEND(v) ((double)(v))
+#define SK_LANE(v, i) (v)
 #endif
 
-/* Ask the compiler for vectors, and let it reorder the named sums: gcc does neither by itself. Compilers that know no
-   OpenMP pragmas run the plain loops. */
+#define SK_PADDING 8
+#define SK_CACHE_LINE 64
+
+SK_INLINE sk_vector sk_load(const double *w)
+{
+    sk_vector v;
+    memcpy(&v, w, sizeof v);
+    return v;
+}
+
+SK_INLINE void sk_store(double *w, sk_vector v) { memcpy(w, &v, sizeof v); }
+
+SK_INLINE double sk_sum(sk_vector v)
+{
+#if SK_LANES == 8
+    return ((SK_LANE(v, 0) + SK_LANE(v, 4)) + (SK_LANE(v, 2) + SK_LANE(v, 6)))
+         + ((SK_LANE(v, 1) + SK_LANE(v, 5)) + (SK_LANE(v, 3) + SK_LANE(v, 7)));
+#elif SK_LANES == 4
+    return (SK_LANE(v, 0) + SK_LANE(v, 2)) + (SK_LANE(v, 1) + SK_LANE(v, 3));
+#elif SK_LANES == 2
+    return SK_LANE(v, 0) + SK_LANE(v, 1);
+#else
+    return v;
+#endif
+}
+
+/* Elements of a row, as a vector of doubles; of its end, with zeros for what is not there (and is not read). */
+SK_INLINE sk_vector sk_elements_f64(const double *x) { return sk_load(x); }
+
+SK_INLINE sk_vector sk_elements_f32(const float *x)
+{
+    sk_single v;
+    memcpy(&v, x, sizeof v);
+    return SK_EXTEND(v);
+}
+
+#if SK_LANES == 8
+SK_INLINE sk_vector sk_end_f64(const double *x, ptrdiff_t n)
+{
+    return (sk_vector)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), x);
+}
+
+SK_INLINE sk_vector sk_end_f32(const float *x, ptrdiff_t n)
+{
+    return (sk_vector)_mm512_cvtps_pd(_mm256_maskz_loadu_ps((__mmask8)((1u << n) - 1), x));
+}
+#elif SK_LANES == 4
+/* n ones and then zeros start at this place less n. */
+static const int32_t sk_ones[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
+
+SK_INLINE sk_vector sk_end_f64(const double *x, ptrdiff_t n)
+{
+    __m128i ones = _mm_loadu_si128((const __m128i *)(sk_ones + 4 - n));
+    return (sk_vector)_mm256_maskload_pd(x, _mm256_cvtepi32_epi64(ones));
+}
+
+SK_INLINE sk_vector sk_end_f32(const float *x, ptrdiff_t n)
+{
+    __m128i ones = _mm_loadu_si128((const __m128i *)(sk_ones + 4 - n));
+    return (sk_vector)_mm256_cvtps_pd(_mm_maskload_ps(x, ones));
+}
+#else
+/* With two lanes or one, an end has one element or none. */
+SK_INLINE sk_vector sk_end_f64(const double *x, ptrdiff_t n)
+{
+    double v[SK_LANES] = {n ? x[0] : 0};
+    return sk_load(v);
+}
+
+SK_INLINE sk_vector sk_end_f32(const float *x, ptrdiff_t n)
+{
+    double v[SK_LANES] = {n ? x[0] : 0};
+    return sk_load(v);
+}
+#endif
+
+/* Other loops, over coefficients alone, are left to the compiler: they are asked to be vectors, and their sums may be split
+   among lanes. Compilers that know no OpenMP pragmas run them as they stand. */
 #define SK_PRAGMA(text) _Pragma(#text)
 #if defined(_MSC_VER)
 #define SK_SIMD
@@ -43,10 +145,14 @@
 #undef SK_REAL
 #undef SK_NAME
 
+/* A multiple of SK_PADDING: the padding is part of these loops, and stays zero. */
+SK_INLINE ptrdiff_t sk_padded(ptrdiff_t n) { return (n + SK_PADDING - 1) / SK_PADDING * SK_PADDING; }
+
 /* Sum of squares (norms[0]) and of absolute values (norms[1]). */
 SK_INLINE void sk_norms(const double *restrict w, ptrdiff_t n, double *norms)
 {
     double squares = 0, absolutes = 0;
+    n = sk_padded(n);
     SK_SIMD_SUM(squares, absolutes)
     for (ptrdiff_t i = 0; i < n; i++) {
         squares += w[i] * w[i];
@@ -74,9 +180,12 @@ SK_INLINE void sk_clip(double *restrict w, double *restrict taken, double *restr
                        double total, double scale, double *norms)
 {
     double squares = 0, absolutes = 0, inverse_scale = 1 / scale;
-    if (average)
+    n = sk_padded(n);
+    if (average) {
+        SK_SIMD
         for (ptrdiff_t i = 0; i < n; i++)
             average[i] -= a * (sk_clipped(w[i], taken[i], total, inverse_scale) - w[i]);
+    }
     SK_SIMD_SUM(squares, absolutes)
     for (ptrdiff_t i = 0; i < n; i++) {
         double clipped = sk_clipped(w[i], taken[i], total, inverse_scale);
@@ -89,7 +198,7 @@ SK_INLINE void sk_clip(double *restrict w, double *restrict taken, double *restr
     norms[1] = absolutes;
 }
 
-/* w *= c */
+/* w *= c, for any array */
 SK_INLINE void sk_scale(double *restrict w, ptrdiff_t n, double c)
 {
     SK_SIMD
@@ -104,6 +213,22 @@ SK_INLINE int sk_all_finite(const double *restrict w, ptrdiff_t n)
     for (ptrdiff_t i = 0; i < n; i++)
         zero += w[i] * 0;
     return zero == 0;
+}
+
+SK_INLINE void sk_prefetch_one(const void *address)
+{
+    SK_PREFETCH(address);
+    SK_KEEP(address);
+}
+
+/* Ask for memory that will be read soon. Of long stretches only the beginning: the hardware sees where they lead. */
+SK_INLINE void sk_prefetch(const char *address, ptrdiff_t n_bytes)
+{
+    ptrdiff_t n = n_bytes < 32 * SK_CACHE_LINE ? n_bytes : 32 * SK_CACHE_LINE;
+    for (ptrdiff_t i = 0; i < n; i += SK_CACHE_LINE)
+        SK_PREFETCH(address + i);
+    SK_PREFETCH(address + n - 1);
+    SK_KEEP(address);
 }
 
 #endif

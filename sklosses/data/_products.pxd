@@ -1,7 +1,8 @@
 """Products of a row with coefficients, for Cython: one name for dense and sparse rows of either precision.
 
 A row is a pointer to its values, a pointer to its columns and a length. Dense rows have no columns: their pointer's type
-is ``dense_t``, which no array has, and the compiler drops what concerns columns.
+is ``dense_t``, which no array has, and the compiler drops what concerns columns. Coefficients stand in arrays that start
+at multiples of 64 bytes and are padded with zeros to a length of ``padded(n)``.
 """
 
 from cython cimport floating
@@ -34,7 +35,9 @@ cdef extern from "_products.h" nogil:
     void norms_of "sk_norms"(const double* w, Py_ssize_t n, double* norms) noexcept
     void scale_all "sk_scale"(double* w, Py_ssize_t n, double c) noexcept
     bint all_finite "sk_all_finite"(const double* w, Py_ssize_t n) noexcept
-    void prefetch "SK_PREFETCH"(const void* address) noexcept
+    void prefetch "sk_prefetch"(const char* address, Py_ssize_t n_bytes) noexcept
+    void prefetch_one "sk_prefetch_one"(const void* address) noexcept
+    Py_ssize_t padded "sk_padded"(Py_ssize_t n) noexcept
 
 
 cdef inline double dot(const floating* x, const index_t* j, Py_ssize_t n, const double* w) noexcept nogil:

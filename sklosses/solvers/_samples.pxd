@@ -1,5 +1,8 @@
 """Targets, weights and offsets of rows, for kernels: gathered into contiguous arrays, a window of rows at a time."""
 
+from sklosses.data._products cimport prefetch_one
+
+
 cdef class Samples:
     # What the pointers point into.
     cdef object _arrays
@@ -17,6 +20,11 @@ cdef class Samples:
 
     cdef inline Py_ssize_t row(self, Py_ssize_t position) noexcept nogil:
         return position if self.subset == NULL else self.subset[position]
+
+    cdef inline void prefetch(self, Py_ssize_t row) noexcept nogil:
+        prefetch_one(&self.targets[row * self.target_stride])
+        if self.weights != NULL:
+            prefetch_one(&self.weights[row])
 
     cdef inline void targets_of(self, const Py_ssize_t* rows, Py_ssize_t n, Py_ssize_t column, double* y,
                                 double* weight) noexcept nogil:

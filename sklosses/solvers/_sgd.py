@@ -10,7 +10,7 @@ from sklosses.exceptions import DivergenceError
 from sklosses.solvers._columns import Team, _kernel, averaged_model
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._objective import objective
-from sklosses.solvers._order import row_order
+from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
 
 # An objective that has grown beyond this many times the null model's (or beyond this, where that is below 1) is of no
@@ -114,21 +114,24 @@ class SGD:
         began = perf_counter()
         run = _Run(self, problem, tol, state)
         monitor = Monitor() if monitor is None else monitor
+        order = self._orders(problem, random_state)
         with run.team:
             for number in range(max_iter):
                 monitor.begin(number)
-                running = run.epoch(number, self._order(problem, random_state, number))
+                running = run.epoch(number, order(number))
                 seen = Epoch(number, running, perf_counter() - began, run.team.model)
                 verdict = monitor.end(seen)
                 if run.judge(seen, verdict):
                     break
             return run.result()
 
-    def _order(self, problem, seed, epoch):
-        """Positions of rows in the order of an epoch."""
-        if not self.shuffle:
-            return np.arange(problem.n_rows)
-        return row_order(problem.n_rows, problem.rows.row_bytes, seed, epoch)
+    def _orders(self, problem, seed):
+        """A function: the order of an epoch, as positions among the rows trained on."""
+        if self.shuffle:
+            order = RowOrder(problem.n_rows, problem.rows.row_bytes)
+            return lambda epoch: order.draw(seed, epoch)
+        rows = np.arange(problem.n_rows)
+        return lambda epoch: rows
 
     def _alphas(self, problem):
         """alpha of each column, for the schedule."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from sklosses.data._products cimport (
     accumulate, add, add_rows, all_finite, clip_all, clipped, dense_t, dot, dot_rows, gather, index_t, locate, norms_of,
-    scale_all, square_norm,
+    padded, prefetch, scale_all, square_norm,
 )
 from sklosses.data._rows cimport Rows, View
 from sklosses.losses._loss cimport Block, Loss
@@ -52,6 +52,10 @@ SCHEDULES = {"constant": CONSTANT, "optimal": OPTIMAL, "invscaling": INVSCALING,
 cdef enum:
     WINDOW = 256            # rows at most; fewer where rows are long
     WINDOW_BYTES = 131072
+    AHEAD_BYTES = 8192      # rows are asked for about this long before they are read
+    AHEAD_ROWS = 64         # and at most so many
+    ROWS_AT_ONCE = 8        # in products with several columns
+    CACHE_LINE = 64
 
 cdef double LARGEST_GRADIENT = 1e12     # scikit-learn's
 cdef double SMALLEST_SCALE = 1e-9       # likewise: below, the scale is multiplied out
@@ -247,6 +251,7 @@ cdef void visit_rows(Kernel k, Py_ssize_t n_rows, const floating* x, const index
     cdef Sample row
     bring(k, 0, n_rows, x)
     for i in range(n_rows):
+        ask_until(k, i + 1 + k.ahead, x, j)
         locate(&k.window, k.ids[i], &x, &j, &n)
         row.offset = k.offset[i]
         for g in range(k.n_active):
@@ -283,9 +288,7 @@ cdef int visit_batch(Kernel k, Py_ssize_t n_rows, const floating* x, const index
         if k.settings.schedule >= PA1:
             for i in range(start, stop):
                 k.squares[i] = square_norm_of_row(&k.window, k.ids[i - start], x, j)
-        for g in range(k.n_active):
-            at = g * k.capacity + start
-            dot_rows(&k.window, k.ids, stop - start, k.columns[k.active[g]].w, &k.p[at], x, j)
+        predict(k, start, stop, x, j)
         start = stop
     for g in range(k.n_active):
         batch_updates(k, g, n_rows)
@@ -294,12 +297,22 @@ cdef int visit_batch(Kernel k, Py_ssize_t n_rows, const floating* x, const index
         stop = min(start + k.chunk, n_rows)
         if not whole:
             bring(k, start, stop, x)
-        for g in range(k.n_active):
-            add_batch(k, g, start, stop, x, j)
+        add_batch(k, start, stop, x, j)
         start = stop
     for g in range(k.n_active):
         end_batch(k, g, n_rows, x, j)
     return 0
+
+
+cdef void predict(Kernel k, Py_ssize_t start, Py_ssize_t stop, const floating* x, const index_t* j) noexcept nogil:
+    """Products of rows start to stop with every column, a few rows at a time: each is read from memory once."""
+    cdef Py_ssize_t i = start, n, g
+    while i < stop:
+        n = min(ROWS_AT_ONCE, stop - i)
+        ask_until(k, i + n + k.ahead, x, j)
+        for g in range(k.n_active):
+            dot_rows(&k.window, k.ids + (i - start), n, k.columns[k.active[g]].w, &k.p[g * k.capacity + i], x, j)
+        i += n
 
 
 cdef int batch_updates(Kernel k, Py_ssize_t g, Py_ssize_t n_rows) except -1 nogil:
@@ -336,23 +349,35 @@ cdef int batch_updates(Kernel k, Py_ssize_t g, Py_ssize_t n_rows) except -1 nogi
     return 0
 
 
-cdef void add_batch(Kernel k, Py_ssize_t g, Py_ssize_t start, Py_ssize_t stop, const floating* x,
-                    const index_t* j) noexcept nogil:
-    """Add rows start to stop of a batch to a column's coefficients, by their multiples in k.update."""
-    cdef Column* c = &k.columns[k.active[g]]
-    cdef double* update = &k.update[g * k.capacity + start]
+cdef void add_batch(Kernel k, Py_ssize_t start, Py_ssize_t stop, const floating* x, const index_t* j) noexcept nogil:
+    """Add rows start to stop of a batch to every column, by their multiples in k.update, a few rows at a time.
+
+    The rows are in the cache by now: meanwhile the memory has time for the first half of the next batch.
+    """
+    cdef Py_ssize_t i = start, n, g
+    while i < stop:
+        n = min(ROWS_AT_ONCE, stop - i)
+        ask_until(k, k.n_rows + (i + n) // 2, x, j)
+        for g in range(k.n_active):
+            add_to_column(k, &k.columns[k.active[g]], k.ids + (i - start), n, &k.update[g * k.capacity + i], x, j)
+        i += n
+
+
+cdef inline void add_to_column(Kernel k, Column* c, const Py_ssize_t* ids, Py_ssize_t n_rows, double* update,
+                               const floating* x, const index_t* j) noexcept nogil:
+    """Rows times their multiples, to the coefficients and, where there is one, to the mean of the iterates."""
     cdef Py_ssize_t i, n
     if c.skip:
         return
     if index_t is dense_t:
-        add_rows(c.w, &k.window, k.ids, stop - start, update, x, j)
+        add_rows(c.w, &k.window, ids, n_rows, update, x, j)
     else:
-        for i in range(stop - start):
-            locate(&k.window, k.ids[i], &x, &j, &n)
+        for i in range(n_rows):
+            locate(&k.window, ids[i], &x, &j, &n)
             add(c.w, x, j, n, update[i], c.norms)
     if c.a != 0:
-        scale_all(update, stop - start, -c.a)
-        add_rows(c.average, &k.window, k.ids, stop - start, update, x, j)
+        scale_all(update, n_rows, -c.a)
+        add_rows(c.average, &k.window, ids, n_rows, update, x, j)
 
 
 cdef void end_batch(Kernel k, Py_ssize_t g, Py_ssize_t n_rows, const floating* x, const index_t* j) noexcept nogil:
@@ -395,6 +420,20 @@ cdef inline double square_norm_of_row(const View* view, Py_ssize_t row, const fl
     return square_norm(x, n)
 
 
+cdef inline void ask_until(Kernel k, Py_ssize_t stop, const floating* x, const index_t* j) noexcept nogil:
+    """Have the memory start on rows of the window, or of those that follow, up to this one."""
+    cdef Py_ssize_t n
+    stop = min(stop, k.n_known)
+    while k.asked < stop:
+        k.samples.prefetch(k.rows[k.asked])
+        if k.buffer == NULL:
+            locate(&k.view, k.rows[k.asked], &x, &j, &n)
+            prefetch(<const char*>x, n * sizeof(floating))
+            if index_t is not dense_t:
+                prefetch(<const char*>j, n * sizeof(index_t))
+        k.asked += 1
+
+
 cdef inline void bring(Kernel k, Py_ssize_t start, Py_ssize_t stop, const floating* x) noexcept nogil:
     """Make rows start to stop of k.rows readable: k.ids are their numbers in k.window."""
     if k.buffer == NULL:
@@ -409,20 +448,24 @@ cdef int look_at_rows(Kernel k, Py_ssize_t n_rows, const floating* x, const inde
     cdef Py_ssize_t g, i, at
     cdef Column* c
     bring(k, 0, n_rows, x)
+    predict(k, 0, n_rows, x, j)
     for g in range(k.n_active):
         c = &k.columns[k.active[g]]
         at = g * k.capacity
-        dot_rows(&k.window, k.ids, n_rows, c.w, &k.p[at], x, j)
         for i in range(n_rows):
             k.p[at + i] += c.intercept + k.offset[i]
     return sweep_values(k, n_rows)
 
 
-cdef int visit_window(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t n_rows, const floating* x,
-                      const index_t* j) except -1 nogil:
-    """Rows of one window, or of one mini-batch; without an order, to look at only."""
+cdef int visit_window(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t n_rows, Py_ssize_t n_known,
+                      const floating* x, const index_t* j) except -1 nogil:
+    """Rows of one window, or of one mini-batch, and the numbers of some more; without an order, to look at only."""
     cdef Py_ssize_t i, g, at
-    for i in range(n_rows):
+    # What was asked for ahead of the window before is the beginning of this one.
+    k.asked = max(k.asked - k.n_rows, 0)
+    k.n_rows = n_rows
+    k.n_known = n_known
+    for i in range(n_known):
         k.rows[i] = k.samples.row(start + i if order == NULL else order[start + i])
     k.samples.offsets_of(k.rows, n_rows, k.offset)
     for g in range(k.n_active):
@@ -442,9 +485,10 @@ cdef int visit_all(Kernel k, const Py_ssize_t* order, Py_ssize_t n_rows, const f
     cdef Py_ssize_t size = k.settings.batch_size if k.settings.batch_size > 1 and order != NULL else k.chunk
     cdef Py_ssize_t start = 0, n
     cdef double work = 0
+    k.n_rows = k.asked = 0
     while start < n_rows:
         n = min(size, n_rows - start)
-        visit_window(k, order, start, n, x, j)
+        visit_window(k, order, start, n, min(n + k.beyond, n_rows - start), x, j)
         if k.abort[0] or not in_range(k):
             break
         work += <double>n * k.n_active * k.row_work
@@ -499,6 +543,11 @@ cdef class Kernel:
     cdef Py_ssize_t n_active
     cdef Py_ssize_t capacity    # rows that the arrays below hold for each column
     cdef Py_ssize_t chunk       # rows read at a time
+    cdef Py_ssize_t ahead       # rows between asking and reading
+    cdef Py_ssize_t beyond      # rows after the window that may be asked for: at most half a batch
+    cdef Py_ssize_t n_rows      # of the window
+    cdef Py_ssize_t asked       # rows that memory has been asked for
+    cdef Py_ssize_t n_known     # rows whose numbers are known: those of the window and some that follow
     cdef double row_work        # multiply-adds that a row costs, about
     cdef bint single            # float32
     cdef bint wide              # int64 indices
@@ -525,16 +574,28 @@ cdef class Kernel:
         self.settings = settings
         self.numbers = list(numbers)
         self._held = [abort]
+        self._arrays = {}
         self.abort = &flag[0]
         self.view = self.window = self.data.view
         self._allocate()
         self._load(problem, start)
 
     cdef void* _memory(self, Py_ssize_t n, Py_ssize_t size) except NULL:
-        """Zeroed memory that lives as long as the kernel."""
-        cdef unsigned char[::1] memory = np.zeros(max(1, n * size), dtype=np.uint8)
+        """Zeroed memory, starting at a cache line, that lives as long as the kernel."""
+        cdef unsigned char[::1] memory = np.zeros(n * size + CACHE_LINE, dtype=np.uint8)
         self._held.append(memory)
-        return &memory[0]
+        return &memory[-<Py_ssize_t>&memory[0] & (CACHE_LINE - 1)]
+
+    cdef double* _vectors(self, name, values) except NULL:
+        """Copies of rows of coefficients, padded for the products; they can be read again as self._arrays[name]."""
+        cdef Py_ssize_t n = values.shape[0], width = padded(values.shape[1])
+        cdef double* start = <double*>self._memory(n * width, sizeof(double))
+        if n * width:
+            self._arrays[name] = np.asarray(<double[:n, :width]>start)[:, :values.shape[1]]
+        else:
+            self._arrays[name] = np.zeros(values.shape)
+        self._arrays[name][:] = values
+        return start
 
     cdef _allocate(self):
         cdef Py_ssize_t d = self.data.n_features, n = len(self.numbers), i
@@ -544,10 +605,12 @@ cdef class Kernel:
         self.n_columns = n
         self.chunk = max(4, min(WINDOW, WINDOW_BYTES // self.data.row_bytes))
         self.capacity = max(self.chunk, min(self.settings.batch_size, self.samples.n_rows))
+        self.ahead = max(1, min(AHEAD_ROWS, AHEAD_BYTES // self.data.row_bytes))
+        self.beyond = max(self.ahead, min(self.chunk, self.settings.batch_size) // 2)
         self.row_work = self.data.row_bytes / item + 32
         self.columns = <Column*>self._memory(n, sizeof(Column))
         self.active = <Py_ssize_t*>self._memory(n, sizeof(Py_ssize_t))
-        self.rows = <Py_ssize_t*>self._memory(self.capacity, sizeof(Py_ssize_t))
+        self.rows = <Py_ssize_t*>self._memory(self.capacity + self.beyond, sizeof(Py_ssize_t))
         self.offset = <double*>self._memory(self.capacity, sizeof(double))
         self.squares = <double*>self._memory(self.capacity, sizeof(double))
         self.value = <double*>self._memory(self.capacity, sizeof(double))
@@ -567,15 +630,17 @@ cdef class Kernel:
         """Copies of the starting point, one set for each column."""
         cdef Py_ssize_t g, k
         cdef Column* c
-        cdef double[:, ::1] w, taken = None, average = None
+        cdef Py_ssize_t width = padded(self.data.n_features)
+        cdef double* w
+        cdef double* taken = NULL
+        cdef double* average = NULL
         numbers = np.asarray(self.numbers, dtype=np.intp)
         averages = start["average_coef"] is not None
-        self._arrays = {"w": np.array(start["coef"][numbers], dtype=np.float64, order="C")}
-        w = self._arrays["w"]
+        w = self._vectors("w", start["coef"][numbers])
         if averages:
-            average = self._arrays["average"] = np.array(start["average_coef"][numbers], dtype=np.float64, order="C")
+            average = self._vectors("average", start["average_coef"][numbers])
         if np.any(start["l1"] > 0):
-            taken = self._arrays["taken"] = np.zeros(self._arrays["w"].shape)
+            taken = self._vectors("taken", np.zeros((self.n_columns, self.data.n_features)))
         run = [(loss, place) for loss, count in problem.losses for place in range(count)]
         self._held.append(run)
         for g in range(self.n_columns):
@@ -587,10 +652,9 @@ cdef class Kernel:
             c.loss = <void*>loss
             c.number = k
             self.active[g] = g
-            if w.shape[1]:
-                c.w = &w[g, 0]
-                c.taken = &taken[g, 0] if taken is not None else NULL
-                c.average = &average[g, 0] if averages else NULL
+            c.w = w + g * width
+            c.taken = taken + g * width if taken != NULL else NULL
+            c.average = average + g * width if average != NULL else NULL
             c.intercept = start["intercept"][k]
             c.average_intercept = start["average_intercept"][k] if averages else 0
             c.averaged = start["averaged"][k]
