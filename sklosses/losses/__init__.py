@@ -1,10 +1,13 @@
 """Losses as functions of a target and a raw prediction: value, gradient, hessian, conjugate and proximal operator."""
 
+from sklosses.losses._embedding import EMBEDDING_LOSSES, EmbeddingLoss
 from sklosses.losses._loss import Loss
 from sklosses.losses._registry import LOSSES, get_loss, loss_names
 from sklosses.losses._traits import Interval, Target, Traits
 
-globals().update({cls.__name__: cls for cls in LOSSES.values()})
+_CLASSES = {cls.__name__: cls for cls in (LOSSES | EMBEDDING_LOSSES).values()}
+globals().update(_CLASSES)
 
-__all__ = ["LOSSES", "Interval", "Loss", "Target", "Traits", "get_loss", "loss_names"]
-__all__ += sorted(cls.__name__ for cls in LOSSES.values())
+__all__ = ["EMBEDDING_LOSSES", "LOSSES", "EmbeddingLoss", "Interval", "Loss", "Target", "Traits", "get_loss",
+           "loss_names"]
+__all__ += sorted(_CLASSES)

@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 
 from sklosses._isa import kernel
+from sklosses.losses._embedding import EMBEDDING_LOSSES, EmbeddingLoss
 from sklosses.losses._loss import Loss
 
 LOSSES = dict(kernel("sklosses.losses._kernels").LOSSES)
@@ -30,6 +31,10 @@ ALIASES = {
     "hinge": "svm hinge_embedding binary:hinge multi_margin",
     "squared_hinge": "l2_svm squared_svm",
     "exponential": "adaboost exp",
+    "cosine": "cosine_embedding cosine_similarity",
+    "triplet": "triplet_margin triplet_margin_with_distance triplet_semi_hard",
+    "nt_xent": "simclr info_nce normalized_temperature_cross_entropy",
+    "supcon": "sup_con supervised_contrastive",
 }
 
 
@@ -40,7 +45,7 @@ def _plain(name):
 
 
 _BY_ALIAS = {_plain(alias): name for name, aliases in ALIASES.items() for alias in aliases.split()}
-_BY_ALIAS |= {_plain(cls.__name__): name for name, cls in LOSSES.items()}
+_BY_ALIAS |= {_plain(cls.__name__): name for name, cls in (LOSSES | EMBEDDING_LOSSES).items()}
 
 
 def loss_names(task=None):
@@ -48,8 +53,8 @@ def loss_names(task=None):
 
     Parameters
     ----------
-    task : {"regression", "classification"} or None, default=None
-        Only those that can be trained for this task.
+    task : {"regression", "classification", "embedding"} or None, default=None
+        Only those that can be trained for this task; None: all that act on targets and raw predictions.
 
     Returns
     -------
@@ -61,6 +66,8 @@ def loss_names(task=None):
     >>> "huber" in loss_names("regression")
     True
     """
+    if task == "embedding":
+        return tuple(EMBEDDING_LOSSES)
     return tuple(name for name, cls in LOSSES.items() if task is None or task in cls.tasks)
 
 
@@ -81,14 +88,14 @@ def get_loss(loss, **parameters):
 
     Parameters
     ----------
-    loss : str, Loss subclass or Loss instance
+    loss : str, subclass or instance of Loss or EmbeddingLoss
         What to look up.
     **parameters : dict
         Parameters of the loss; for an instance they replace its own in a copy.
 
     Returns
     -------
-    Loss
+    Loss or EmbeddingLoss
 
     Raises
     ------
@@ -103,15 +110,16 @@ def get_loss(loss, **parameters):
     >>> get_loss("huber", epsilon=1.35)
     Huber(epsilon=1.35)
     """
-    if isinstance(loss, Loss):
+    if isinstance(loss, Loss | EmbeddingLoss):
         return type(loss)(**{**loss.get_params(), **parameters}) if parameters else loss
-    if isinstance(loss, type) and issubclass(loss, Loss):
+    if isinstance(loss, type) and issubclass(loss, Loss | EmbeddingLoss):
         return loss(**parameters)
     if not isinstance(loss, str):
         raise TypeError(f"loss={loss!r} must be a name, a Loss class or a Loss instance.")
-    if loss not in LOSSES:
-        raise unknown_loss(loss, LOSSES)
-    cls = LOSSES[loss]
+    known = LOSSES | EMBEDDING_LOSSES
+    if loss not in known:
+        raise unknown_loss(loss, known)
+    cls = known[loss]
     for name in parameters:
         if name not in cls.ranges:
             raise TypeError(f"{loss!r} has no parameter {name!r}; it has: {sorted(cls.ranges) or 'none'}.")
