@@ -1,4 +1,4 @@
-"""Losses, targets and raw predictions for the laws: drawn from what a loss declares, so that a new one needs nothing here."""
+"""Losses, targets and raw predictions for the laws, drawn from what a loss declares: a new one needs nothing here."""
 
 import itertools
 
@@ -48,7 +48,7 @@ def targets(loss):
 
 
 def landmarks(loss):
-    """Values of a loss's variable where its formula may change: sums, differences and products of its parameters and 1."""
+    """Where a formula may change: sums, differences and products of a loss's parameters and 1."""
     numbers = [float(value) for value in loss.get_params().values()]
     basis = [0.0, 1.0, *numbers, *(1.0 - number for number in numbers)]
     pairs = itertools.combinations_with_replacement(basis, 2)

@@ -2,7 +2,8 @@
 
 A reference is three formulas of the loss's variable (r = p - y of a residual loss, z = y p of a margin loss, else y and
 p) and, where a formula adds terms of opposite sign or raises to a power, the size of the largest term, in whose units
-in the last place (ulp) an error is counted. A power exp(c) counts |c| times: its exponent is rounded before it is raised.
+in the last place (ulp) an error is counted. A power exp(c) counts |c| times: its exponent is rounded before it is
+raised.
 Smoothed losses are written as the supremum that defines them, with the maximiser as their derivative.
 """
 
