@@ -814,8 +814,7 @@ cdef class Tweedie(Builtin):
 
     cdef inline double _value(self, double y, double p, double power, double _) noexcept nogil:
         cdef double a = 1.0 - power, b = 2.0 - power, first = exp_(b * p), second = some(y, exp_(a * p))
-        cdef double value = (first / b if b != 0 else p) - (second / a if a != 0 else y * p)
-        return INFINITY if (first == INFINITY) & (second == INFINITY) else value
+        return difference(first / b if b != 0 else p, second / a if a != 0 else y * p)
 
     cdef inline double _gradient(self, double y, double p, double power, double _) noexcept nogil:
         cdef double first = exp_((2.0 - power) * p), second = some(y, exp_((1.0 - power) * p))
@@ -823,7 +822,7 @@ cdef class Tweedie(Builtin):
 
     cdef inline double _hessian(self, double y, double p, double power, double _) noexcept nogil:
         cdef double a = 1.0 - power, b = 2.0 - power, first = exp_(b * p), second = some(y, exp_(a * p))
-        return INFINITY if (first == INFINITY) & (second == INFINITY) else b * first - a * second
+        return difference(b * first, a * second)
 
 
 # Classification ---------------------------------------------------------------------------------------------------------
@@ -1285,6 +1284,11 @@ cdef inline double positive(double x) noexcept nogil:
 cdef inline double some(double y, double each) noexcept nogil:
     """y times each, none of it being 0 even where each has overflowed."""
     return y * each if y != 0 else 0.0
+
+
+cdef inline double difference(double x, double y) noexcept nogil:
+    """x - y, +inf where both have overflowed."""
+    return INFINITY if (x == y) & (fabs(x) == INFINITY) else x - y
 
 
 cdef inline double least(double x, double bound) noexcept nogil:
