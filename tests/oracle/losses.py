@@ -262,13 +262,13 @@ def conjugate(name, parameters, y, u):
     def dual(p):
         return mpf(u) * p - plain(name, parameters, y, p)[0]
 
-    with mp.workdps(60):
+    with mp.workdps(45):
         low, high = -far, far
         for end in (low, high):
             uphill = (dual(2 * end) - dual(end)) / far
             if uphill > mpf(10) ** -12:
                 return mpf("inf")
-        for _ in range(150):
+        for _ in range(80):
             middle = (low + high) / 2
             if plain(name, parameters, y, middle)[1] < mpf(u):
                 low = middle
