@@ -1,0 +1,92 @@
+"""Every public object documents its parameters, and the examples in the docstrings run."""
+
+import doctest
+import importlib
+import inspect
+import re
+
+import numpy as np
+import pytest
+
+MODULES = [
+    "sklosses",
+    "sklosses.data",
+    "sklosses.exceptions",
+    "sklosses.linear_model",
+    "sklosses.losses",
+    "sklosses.penalties",
+    "sklosses.solvers",
+]
+
+
+def public_objects():
+    """Every class and function that a public module names in ``__all__``, once, by its shortest dotted name."""
+    found = {}
+    for module in MODULES:
+        names = importlib.import_module(module).__all__
+        for name in names:
+            thing = getattr(importlib.import_module(module), name)
+            if inspect.isclass(thing) or callable(thing):
+                found.setdefault(id(thing), (f"{module}.{name}", thing))
+    return list(found.values())
+
+
+OBJECTS = public_objects()
+METHODS = [
+    (f"{path}.{name}", getattr(thing, name))
+    for path, thing in OBJECTS
+    if inspect.isclass(thing)
+    for name in vars(thing)
+    if not name.startswith("_") and callable(getattr(thing, name))
+]
+
+
+def sections(thing):
+    """Headings of a numpydoc docstring with their text."""
+    parts = re.split(r"^([A-Z][A-Za-z ]+)\n-{3,}\n", inspect.getdoc(thing) or "", flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def parameters(thing):
+    """Names of a callable's parameters, without self and stars; None where it has no signature."""
+    try:
+        signature = inspect.signature(thing)
+    except (TypeError, ValueError):
+        return None
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [name for name, p in signature.parameters.items() if p.kind not in stars and name != "self"]
+
+
+def documented(thing):
+    """Names in the Parameters section."""
+    lines = re.findall(r"^(\*{0,2}\w[\w, *]*?)(?: :.*)?$", sections(thing).get("Parameters", ""), re.MULTILINE)
+    return [name.strip() for line in lines for name in line.split(",") if not name.strip().startswith("*")]
+
+
+@pytest.mark.parametrize(("path", "thing"), [pytest.param(*pair, id=pair[0]) for pair in OBJECTS + METHODS])
+def test_docstring_examples_run(path, thing):
+    test = doctest.DocTestParser().get_doctest(inspect.getdoc(thing) or "", {"np": np}, path, None, 0)
+    report = []
+    doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).run(test, out=report.append)
+    assert not report, "".join(report)
+
+
+@pytest.mark.parametrize(("path", "thing"), [pytest.param(*pair, id=pair[0]) for pair in OBJECTS])
+def test_public_objects_are_documented(path, thing):
+    lines = (inspect.getdoc(thing) or "").splitlines()
+    assert lines, "no docstring"
+    assert lines[0].endswith("."), lines[0]
+    if issubclass(thing, BaseException) if inspect.isclass(thing) else False:
+        return
+    names = parameters(thing)
+    if names:
+        assert documented(thing)[: len(names)] == names
+    if not inspect.isclass(thing) or not inspect.isabstract(thing):
+        assert "Examples" in sections(thing), "no example"
+    if inspect.isfunction(thing):
+        assert "Returns" in sections(thing)
+
+
+@pytest.mark.parametrize(("path", "method"), [pytest.param(*pair, id=pair[0]) for pair in METHODS])
+def test_public_methods_are_documented(path, method):
+    assert (inspect.getdoc(method) or "").strip(), "no docstring"
