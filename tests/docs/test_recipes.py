@@ -1,0 +1,123 @@
+"""The two pages about losses of one's own, carried out as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sklosses
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = Path(sklosses.__file__).parent
+
+SETUP = """
+import sys
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+package = {package!r}
+extension = Extension({name!r}, [{name!r} + ".pyx"], include_dirs=[package, package + "/sklosses/losses"],
+                      extra_compile_args=[] if sys.platform == "win32" else ["-O1", "-w"])
+setup(name={name!r}, ext_modules=cythonize([extension], include_path=[package], quiet=True,
+      compiler_directives={{"language_level": 3, "cdivision": True, "boundscheck": False, "wraparound": False,
+                            "initializedcheck": False}}))
+"""
+
+RECIPE = """
+import doctest
+import sys
+
+import numpy as np
+import pytest
+
+import recipe_kernels
+from sklosses.losses import LOSSES, get_loss
+
+LOSSES["geman_mcclure"] = recipe_kernels.LOSSES["geman_mcclure"]
+
+loss = get_loss("geman_mcclure", scale=2.0)
+p = np.linspace(-9, 9, 1001)
+step = 1e-5
+assert np.allclose(loss.gradient(0 * p, p), (loss.value(0 * p, p + step) - loss.value(0 * p, p - step)) / (2 * step))
+assert np.allclose(loss.hessian(0 * p, p), (loss.gradient(0 * p, p + step) - loss.gradient(0 * p, p - step)) / (2 * step))
+assert np.abs(loss.gradient(0 * p, p)).max() <= loss.traits.lipschitz
+example = doctest.DocTestParser().get_doctest(type(loss).__doc__, {}, "geman_mcclure", None, 0)
+assert doctest.DocTestRunner().run(example).failed == 0
+
+from sklosses import SGDRegressor
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(2000, 3))
+y = X @ [1.0, -2.0, 0.5]
+y[::10] += 100  # gross outliers, which this loss ignores
+model = SGDRegressor(loss="geman_mcclure", scale=2.0, random_state=0).fit(X, y)
+assert np.allclose(model.coef_, [1.0, -2.0, 0.5], atol=0.1), model.coef_
+
+sys.exit(pytest.main([sys.argv[1], "-q", "-k", "geman_mcclure", "-p", "no:cacheprovider"]))
+"""
+
+CUSTOM = """
+import pickle
+
+import numpy as np
+from arctan import Arctan
+from sklearn.base import clone
+from sklosses import SGDRegressor
+
+r = np.array([-2.0, 0.0, 1.0])
+assert np.allclose(Arctan().value(0 * r, r), r * np.arctan(r) - np.log1p(r**2) / 2)
+assert np.allclose(Arctan().gradient(0 * r, r), np.arctan(r))
+rng = np.random.default_rng(0)
+X = rng.normal(size=(2000, 3))
+y = X @ [1.0, -2.0, 0.5]
+for loss in (Arctan, Arctan()):
+    model = clone(SGDRegressor(loss=loss, random_state=0)).fit(X, y)
+    assert np.allclose(model.coef_, [1.0, -2.0, 0.5], atol=0.05), model.coef_
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+"""
+
+
+def cython_blocks(page):
+    """The fenced Cython blocks of a page."""
+    return re.findall(r"^```cython\n(.*?)^```$", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def run(folder, *arguments):
+    """Run this Python in a folder; its output is shown when it fails."""
+    finished = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=900)
+    assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-4000:]
+
+
+def build(folder, name, source):
+    """Compile a Cython module against the package that is installed."""
+    pytest.importorskip("Cython")
+    pytest.importorskip("setuptools")
+    (folder / f"{name}.pyx").write_text(source)
+    (folder / "setup.py").write_text(SETUP.format(package=str(PACKAGE.parent), name=name))
+    run(folder, "setup.py", "-q", "build_ext", "--inplace")
+
+
+def test_a_loss_is_added_as_the_page_says(tmp_path):
+    paragraph, line = cython_blocks("adding-a-loss.md")
+    source = (ROOT / "sklosses" / "losses" / "_kernels.pyx").read_text()
+    source, paragraphs = re.subn(r"^# The registry", f"{paragraph}\n\n# The registry", source, flags=re.MULTILINE)
+    source, lines = re.subn(r"^(ctypedef fused Residual:\n)", rf"\1{line}", source, flags=re.MULTILINE)
+    assert (paragraphs, lines) == (1, 1)
+    build(tmp_path, "recipe_kernels", source)
+    (tmp_path / "recipe.py").write_text(RECIPE)
+    run(tmp_path, "recipe.py", str(ROOT / "tests" / "laws"))
+
+
+def test_a_loss_outside_the_package_compiles_and_trains(tmp_path):
+    (source,) = cython_blocks("custom-losses.md")
+    build(tmp_path, "arctan", source)
+    (tmp_path / "custom.py").write_text(CUSTOM)
+    run(tmp_path, "custom.py")
+
+
+def test_the_contract_is_installed_with_the_package():
+    for name in ("_loss.pxd", "_math.pxd", "_math.h"):
+        assert os.path.isfile(PACKAGE / "losses" / name)
