@@ -148,20 +148,20 @@ def search(library, estimator, losses, table, split, folds, cache):
     )
 
 
-def leaderboard(ours, theirs, rows):
+def leaderboard(ours, theirs, scoring, rows):
     """Return the best candidates as text, the two libraries side by side."""
     keys = ["loss", "penalty", "alpha"]
     both = ours.candidates.merge(theirs.candidates, on=keys, how="left", suffixes=("", "_theirs"))
     both["top"] = both[["score", "score_theirs"]].max(axis=1)
     both = both.sort_values("top", ascending=False).head(rows)
-    head = f"{'score':>8} {'':7} {'s/fit':>7}"
+    head = f"{scoring:>8}    ±sd   ms/fit"
     lines = [
         f"{'':41}  {'sklosses':^24}  {'scikit-learn':^24}",
         f"{'':3}  {'loss':<20}{'penalty':<11}{'alpha':>5}  {head}  {head}",
     ]
     for rank, row in enumerate(both.itertuples(), start=1):
-        left = f"{row.score:8.4f} ±{row.spread:6.4f} {row.seconds:7.3f}"
-        right = f"{row.score_theirs:8.4f} ±{row.spread_theirs:6.4f} {row.seconds_theirs:7.3f}"
+        left = f"{row.score:8.4f} ±{row.spread:6.4f} {1e3 * row.seconds:7.2f}"
+        right = f"{row.score_theirs:8.4f} ±{row.spread_theirs:6.4f} {1e3 * row.seconds_theirs:7.2f}"
         if row.loss not in set(theirs.candidates["loss"]):
             right = f"{'not available':^24}"
         lines.append(f"{rank:3}  {row.loss:<20}{row.penalty:<11}{row.alpha:5.0e}  {left}  {right}")
@@ -182,8 +182,8 @@ def totals(ours, theirs, scoring):
         ]
     here, there = ours.candidates.loc[shared, "seconds"].mean(), theirs.candidates["seconds"].mean()
     lines.append(
-        f"Same grid, seconds a fit without preprocessing: {here:.4f} for sklosses, {there:.4f} for scikit-learn "
-        f"(ratio {there / here:.1f})"
+        f"Same grid, milliseconds a fit without preprocessing: {1e3 * here:.2f} for sklosses, {1e3 * there:.2f} for "
+        f"scikit-learn (ratio {there / here:.1f})"
     )
     return "\n".join(lines)
 
@@ -202,7 +202,7 @@ def compare(table, out, n_folds=5, rows=15):
         theirs = search(
             "scikit-learn", getattr(sklearn.linear_model, name)(random_state=0), shared, table, split, folds, cache
         )
-    print("\n" + leaderboard(ours, theirs, rows))
+    print("\n" + leaderboard(ours, theirs, SCORING[table.task], rows))
     print("\n" + totals(ours, theirs, SCORING[table.task]))
     draw(ours, theirs, table, SCORING[table.task], out)
     print(f"\nPicture: {out}")

@@ -163,8 +163,9 @@ def test_comparison_from_table_to_picture(example, cache, tmp_path, monkeypatch,
 
     printed = capsys.readouterr().out
     assert str(table) in printed
-    assert "not available" in leaderboard.leaderboard(ours, theirs, rows=len(ours.candidates))
-    assert f"{len(ours.candidates):3}  " in leaderboard.leaderboard(ours, theirs, rows=len(ours.candidates))
+    everything = leaderboard.leaderboard(ours, theirs, "score", rows=len(ours.candidates))
+    assert "not available" in everything
+    assert f"{len(ours.candidates):3}  " in everything
     assert f"{theirs.fits} fits" in printed
     assert out.read_bytes().startswith(b"\x89PNG")
     assert out.stat().st_size > 50_000
