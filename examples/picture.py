@@ -58,8 +58,8 @@ def _title(figure, ours, theirs, table, scoring):
     )
     figure.text(0.018, 0.937, reading, fontsize=10.5, color=MUTED, va="top")
     handles = [
-        plt.Line2D([], [], color=OURS, lw=2.4, marker="o", ms=6, label="sklosses"),
-        plt.Line2D([], [], color=THEIRS, lw=1.6, ls=(0, (4, 2)), marker="o", mfc=PAPER, ms=6, label="scikit-learn"),
+        plt.Line2D([], [], color=OURS, lw=2.4, marker="o", ms=6, label=ours.library),
+        plt.Line2D([], [], color=THEIRS, lw=1.6, ls=(0, (4, 2)), marker="o", mfc=PAPER, ms=6, label=theirs.library),
     ]
     corner = {"loc": "upper right", "bbox_to_anchor": (0.985, 0.985)}
     figure.legend(handles=handles, ncols=2, frameon=False, fontsize=11, **corner)

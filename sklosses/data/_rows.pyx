@@ -49,6 +49,13 @@ cdef class Dense(Rows):
     ----------
     array : ndarray of shape (n_rows, n_features)
         float32 or float64; may be read-only or memory-mapped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklosses.data import Dense
+    >>> Dense(np.eye(3, 2))
+    Dense(shape=(3, 2), dtype=float64)
     """
 
     def __init__(self, array):
@@ -82,6 +89,13 @@ cdef class Csr(Rows):
     ----------
     matrix : scipy.sparse.csr_array or csr_matrix of shape (n_rows, n_features)
         float32 or float64 data.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> from sklosses.data import Csr
+    >>> Csr(csr_array((3, 2)))
+    Csr(shape=(3, 2), dtype=float64)
     """
 
     def __init__(self, matrix):

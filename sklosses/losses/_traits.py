@@ -18,6 +18,12 @@ class Interval:
         Whether an end belongs to the interval.
     gap : tuple of two floats or None, default=None
         An open interval left out of it.
+
+    Examples
+    --------
+    >>> from sklosses.losses import Interval
+    >>> 0 in Interval(0, 1, low_closed=False)
+    False
     """
 
     low: float = -inf
@@ -58,6 +64,12 @@ class Target:
         The numbers that stand for the negative and the positive class; None for a loss that classifies nothing.
     hard : bool, default=False
         True if the codes are the only admissible targets.
+
+    Examples
+    --------
+    >>> from sklosses.losses import get_loss
+    >>> print(get_loss("poisson").target, get_loss("hinge").target)
+    [0, inf) {-1, 1}
     """
 
     low: float = -inf
@@ -122,6 +134,12 @@ class Traits:
         Whether the minimiser of the expected loss determines P(y = positive class): :meth:`Loss.probability`.
     link : {"identity", "log", "log1p", "logit"}
         The function of the mean that p models.
+
+    Examples
+    --------
+    >>> from sklosses.losses import get_loss
+    >>> get_loss("huber", epsilon=1.5).traits.lipschitz
+    1.5
     """
 
     kind: str = "other"

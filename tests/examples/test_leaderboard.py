@@ -181,9 +181,9 @@ def test_fits_that_run_out_of_epochs_are_counted(example, tmp_path, monkeypatch,
     )
     table = tables.embedded_table()
     ours, theirs = leaderboard.compare(replace(table, X=table.X[:800], y=table.y[:800]), tmp_path / "x.png", n_folds=2)
-    assert ours.stopped_early == ours.fits
-    assert theirs.stopped_early == theirs.fits
-    assert f"{theirs.fits} stopped at max_iter" in capsys.readouterr().out
+    assert ours.not_converged == ours.fits
+    assert theirs.not_converged == theirs.fits
+    assert f"{theirs.fits} did not converge" in capsys.readouterr().out
 
 
 def test_command_line(example, monkeypatch, cache, tmp_path):
@@ -192,6 +192,6 @@ def test_command_line(example, monkeypatch, cache, tmp_path):
     monkeypatch.setattr(leaderboard, "compare", lambda table, *rest: seen.update(table=table, rest=rest))
     leaderboard.main([])
     assert seen["table"].name == example("tables").EMBEDDED
-    assert seen["rest"] == (Path("results/leaderboard.png"), 5, 15)
+    assert seen["rest"] == (Path("results/leaderboard.png"), 5, 15, 8)
     leaderboard.main(["--dataset", "wages-tiny", "--data-home", str(cache), "--out", str(tmp_path / "w.png")])
     assert seen["table"].task == "regression"
