@@ -2,8 +2,8 @@
 
 A formula takes its variable and the loss's parameters as plain numbers (two at most; unused ones are called _), so that
 one text serves a sweep along rows, where the parameters are constants, and along columns, where they are vectors, and
-both vectorise: write selects, not branches. The variable is r = p - y for a residual loss, z = y p (y in {-1, +1}) for a
-margin loss, and (y, p) otherwise; derivatives are with respect to p, for which the sweeps multiply by dz/dp = y.
+both vectorise: write selects, not branches. The variable is r = p - y for a residual loss, z = y p (y in {-1, +1}) for
+a margin loss, and (y, p) otherwise; derivatives are with respect to p, for which the sweeps multiply by dz/dp = y.
 
 To add a loss: write its paragraph, and name it in one of the three lists of the registry.
 """
@@ -154,7 +154,7 @@ cdef class AbsoluteError(Builtin):
 
 @cython.final
 cdef class SmoothedAbsoluteError(Builtin):
-    """Absolute error rounded within ``width`` of its kink: r^2 / (2 width) where abs(r) <= width, else abs(r) - width / 2.
+    """Absolute error rounded near its kink: r^2 / (2 width) where abs(r) <= width, else abs(r) - width / 2.
 
     Huber's loss over epsilon = width; what ``AbsoluteError().smoothed(width)`` returns.
 
@@ -314,8 +314,8 @@ cdef class LogCosh(Builtin):
         return Traits("residual", lipschitz=1.0, curvature=1.0, has_conjugate=True)
 
     cdef inline double _value(self, double r, double _, double __) noexcept nogil:
-        # With m = exp(-a) - 1: cosh a = 1 + m^2 / (2 (1 + m)), and log cosh a = a - log 2 + log(1 + (1 + m)^2). The first
-        # does not cancel near 0, the second not away from it. Beyond a = 20, (1 + m)^2 is below half an ulp of the result.
+        # With m = exp(-a) - 1: cosh a = 1 + m^2 / (2 (1 + m)), and log cosh a = a - log 2 + log(1 + (1 + m)^2). The
+        # first does not cancel near 0, the second not away from it. Beyond a = 20, (1 + m)^2 is below half an ulp.
         cdef double a = fabs(r), m = expm1_(-least(a, 20.0)), e = 1.0 + m
         return (0.0 if a < 1.0 else a - LN2) + log1p_unit_(0.5 * m * m / e if a < 1.0 else e * e)
 
@@ -525,9 +525,9 @@ cdef class EpsilonInsensitive(Builtin):
 
 @cython.final
 cdef class SmoothedEpsilonInsensitive(Builtin):
-    """Epsilon-insensitive loss rounded beyond its kinks: s t - width s^2 / 2, t = (abs(r) - epsilon)+, s = min(t / width, 1).
+    """Epsilon-insensitive loss rounded beyond its kinks: s t - width s^2 / 2.
 
-    What ``EpsilonInsensitive(epsilon).smoothed(width)`` returns; r = p - y.
+    t = (abs(r) - epsilon)+ and s = min(t / width, 1). What ``EpsilonInsensitive(epsilon).smoothed(width)`` returns; r = p - y.
 
     Parameters
     ----------
@@ -619,7 +619,7 @@ cdef class SquaredEpsilonInsensitive(Builtin):
 cdef class Cauchy(Builtin):
     """Cauchy (Lorentzian) loss: scale^2 / 2 log(1 + (r / scale)^2) with r = p - y. Not convex.
 
-    Redescending: the gradient of a gross error tends to zero. The likelihood of Cauchy noise, scaled to curvature 1 at 0.
+    Redescending: the gradient of a gross error tends to zero. The likelihood of Cauchy noise, with curvature 1 at 0.
 
     Parameters
     ----------
@@ -696,7 +696,7 @@ cdef class SquaredLogError(Builtin):
         return u * log1p(y) + 0.5 * u * u
 
 
-# Counts and positive targets: log link ----------------------------------------------------------------------------------
+# Counts and positive targets: log link ------------------------------------------------------------------------------
 
 
 @cython.final
@@ -778,9 +778,9 @@ cdef class Gamma(Builtin):
 cdef class Tweedie(Builtin):
     """Half the Tweedie deviance with log link, up to terms in y alone.
 
-    With q = power: -y exp((1 - q) p) / (1 - q) + exp((2 - q) p) / (2 - q), and its limits exp(p) - y p at q = 1 (Poisson)
-    and p + y exp(-p) at q = 2 (gamma); q = 0 is the squared error of exp(p). Convex for 1 <= q <= 2 only. Between 1 and
-    2 it is the compound Poisson-gamma of insurance: zeros and positive amounts.
+    With q = power: -y exp((1 - q) p) / (1 - q) + exp((2 - q) p) / (2 - q), and its limits: exp(p) - y p at q = 1
+    (Poisson), p + y exp(-p) at q = 2 (gamma); q = 0 is the squared error of exp(p). Convex for 1 <= q <= 2 only.
+    Between 1 and 2 it is the compound Poisson-gamma of insurance: zeros and positive amounts.
 
     Parameters
     ----------
@@ -825,7 +825,7 @@ cdef class Tweedie(Builtin):
         return difference(b * first, a * second)
 
 
-# Classification ---------------------------------------------------------------------------------------------------------
+# Classification -----------------------------------------------------------------------------------------------------
 
 
 @cython.final
@@ -935,20 +935,21 @@ cdef class Focal(Builtin):
     def probability(self, raw_prediction):
         return _links.focal(raw_prediction, self.gamma)
 
-    # With z = (2 y - 1) p: m = 1 - q = sigmoid(-z), l = -log q = softplus(-z), m^gamma = exp(-gamma softplus(z)).
+    # With z = (2 y - 1) p: m = 1 - q = sigmoid(-z), -log q = softplus(-z), m^gamma = exp(-gamma softplus(z)); and
+    # softplus(z) = z+ + soft, softplus(-z) = (-z)+ + soft.
     cdef inline double _value(self, double y, double p, double gamma, double _) noexcept nogil:
-        cdef double z = (2.0 * y - 1.0) * p, l = log1p_unit_(exp_decay_(-fabs(p)))
-        return exp_decay_(-gamma * (positive(z) + l)) * (positive(-z) + l)
+        cdef double z = (2.0 * y - 1.0) * p, soft = log1p_unit_(exp_decay_(-fabs(p)))
+        return exp_decay_(-gamma * (positive(z) + soft)) * (positive(-z) + soft)
 
     cdef inline double _gradient(self, double y, double p, double gamma, double _) noexcept nogil:
-        cdef double sign = 2.0 * y - 1.0, z = sign * p, e = exp_decay_(-fabs(p)), l = log1p_unit_(e), d = 1.0 + e
+        cdef double sign = 2.0 * y - 1.0, z = sign * p, e = exp_decay_(-fabs(p)), soft = log1p_unit_(e), d = 1.0 + e
         cdef double m = (e if z > 0 else 1.0) / d, q = (1.0 if z > 0 else e) / d
-        return -sign * exp_decay_(-gamma * (positive(z) + l)) * (gamma * q * (positive(-z) + l) + m)
+        return -sign * exp_decay_(-gamma * (positive(z) + soft)) * (gamma * q * (positive(-z) + soft) + m)
 
     cdef inline double _hessian(self, double y, double p, double gamma, double _) noexcept nogil:
         cdef double z = (2.0 * y - 1.0) * p, e = exp_decay_(-fabs(p)), soft = log1p_unit_(e), d = 1.0 + e
-        cdef double m = (e if z > 0 else 1.0) / d, q = (1.0 if z > 0 else e) / d, l = positive(-z) + soft
-        return exp_decay_(-gamma * (positive(z) + soft)) * q * (gamma * l * (gamma * q - m) + (2.0 * gamma + 1.0) * m)
+        cdef double m = (e if z > 0 else 1.0) / d, q = (1.0 if z > 0 else e) / d, v = positive(-z) + soft
+        return exp_decay_(-gamma * (positive(z) + soft)) * q * (gamma * v * (gamma * q - m) + (2.0 * gamma + 1.0) * m)
 
 
 @cython.final
@@ -1243,7 +1244,7 @@ cdef class Exponential(Builtin):
         return u * y + x_log_x(-u * y) if u * y <= 0 else INFINITY
 
 
-# The registry: each loss in one list -------------------------------------------------------------------------------------
+# The registry: each loss in one list --------------------------------------------------------------------------------
 
 ctypedef fused Residual:
     SquaredError
@@ -1285,7 +1286,7 @@ ctypedef fused Registered:
 LOSSES = {cls.name: cls for cls in Builtin.__subclasses__()}
 
 
-# Small formulas that several losses share ---------------------------------------------------------------------------------
+# Small formulas that several losses share ---------------------------------------------------------------------------
 
 # Comparisons are written so that nan passes through.
 cdef inline double positive(double x) noexcept nogil:
@@ -1321,7 +1322,7 @@ cdef inline double x_log_x(double x) noexcept nogil:
     return x * log(x) if x > 0 else 0.0
 
 
-# The sweeps ---------------------------------------------------------------------------------------------------------------
+# The sweeps ---------------------------------------------------------------------------------------------------------
 
 
 cdef inline double value_of(Registered loss, double y, double p, double a, double b) noexcept nogil:

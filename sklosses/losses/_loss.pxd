@@ -1,8 +1,8 @@
 """The contract between losses and solvers: all of it.
 
 A loss is a function of a target and a raw prediction and nothing else: rows, coefficients and weights never enter. A
-solver holds a ``Loss``, fills a ``Block`` and calls ``evaluate``; it knows no loss by name. To write a loss of your own,
-in this package or another: subclass ``Loss`` and implement ``evaluate``. Everything else has a default.
+solver holds a ``Loss``, fills a ``Block`` and calls ``evaluate``; it knows no loss by name. To write a loss of your
+own, in this package or another: subclass ``Loss`` and implement ``evaluate``. Everything else has a default.
 
 Numbers are float64 throughout, whatever the precision of the data: solvers convert rows as they load them.
 """

@@ -97,7 +97,7 @@ cdef class Loss:
         return NAN
 
     cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil:
-        # The gradient is monotone, so the solution p = v - step * gradient(p) lies between v and v - step * gradient(v).
+        # The gradient is monotone: the solution p = v - step * gradient(p) lies between v and v - step * gradient(v).
         cdef double gradient = NAN, hessian = 0.0, p = v, low = v, high = v, rest, newton
         cdef Block block = Block(1, 1, 1, column, &y, &p, NULL, &gradient, &hessian)
         cdef int iteration
@@ -142,7 +142,8 @@ cdef class Loss:
                 raise ValueError(f"{name}={value!r} of {type(self).__name__} has {len(numbers)} values, "
                                  f"another parameter {n_columns}: vector parameters have one value a column.")
             n_columns = max(n_columns, numbers.size)
-        cdef double* theta = <double*> calloc(n_columns * max(2, len(given)), sizeof(double))   # two at least: formulas read two
+        # Room for two at least: the formulas of this package read two, whether they use them or not.
+        cdef double* theta = <double*> calloc(n_columns * max(2, len(given)), sizeof(double))
         if theta == NULL:
             raise MemoryError
         cdef Py_ssize_t j, k
@@ -321,7 +322,8 @@ cdef class Loss:
         ValueError
             If shapes do not match or a target is outside the loss's domain.
         """
-        return _on_arrays(self, 0, (y_true, raw_prediction, sample_weight, out))
+        outs = None if out is None else [out]
+        return _on_arrays(self, (True, False, False), (y_true, raw_prediction, sample_weight, outs))[0]
 
     def gradient(self, y_true, raw_prediction, sample_weight=None, *, out=None):
         """The derivative of the loss with respect to the raw prediction.
@@ -329,14 +331,34 @@ cdef class Loss:
         At kinks: the one-sided derivative that the loss's documentation states. Parameters, result and errors are
         those of :meth:`value`.
         """
-        return _on_arrays(self, 1, (y_true, raw_prediction, sample_weight, out))
+        outs = None if out is None else [out]
+        return _on_arrays(self, (False, True, False), (y_true, raw_prediction, sample_weight, outs))[0]
 
     def hessian(self, y_true, raw_prediction, sample_weight=None, *, out=None):
         """The second derivative of the loss with respect to the raw prediction, 0 on linear parts.
 
         Parameters, result and errors are those of :meth:`value`.
         """
-        return _on_arrays(self, 2, (y_true, raw_prediction, sample_weight, out))
+        outs = None if out is None else [out]
+        return _on_arrays(self, (False, False, True), (y_true, raw_prediction, sample_weight, outs))[0]
+
+    def value_and_gradient(self, y_true, raw_prediction, sample_weight=None, *, out=None):
+        """Value and gradient in one sweep, which share their exponential.
+
+        Parameters
+        ----------
+        y_true, raw_prediction, sample_weight
+            As in :meth:`value`.
+        out : tuple of two ndarrays, default=None
+            Where to write value and gradient.
+
+        Returns
+        -------
+        value, gradient : ndarrays of the shape of raw_prediction
+        """
+        if out is not None and (not isinstance(out, (tuple, list)) or len(out) != 2):
+            raise ValueError(f"out must be a pair of arrays, for value and gradient; got {type(out).__name__}.")
+        return tuple(_on_arrays(self, (True, True, False), (y_true, raw_prediction, sample_weight, out)))
 
     def __call__(self, y_true, raw_prediction, sample_weight=None):
         """The weighted mean of the loss.
@@ -459,26 +481,36 @@ def _paired(loss, y_true, other, name):
     return np.require(np.broadcast_to(y, p.shape), dtype, "CA"), p, shape
 
 
-def _on_arrays(loss, which, arguments):
-    """value (0), gradient (1) or hessian (2) of whole arrays."""
-    y_true, raw_prediction, sample_weight, out = arguments
+def _on_arrays(loss, wanted, arguments):
+    """Those of value, gradient and hessian that are wanted (three flags), of whole arrays, as a list."""
+    y_true, raw_prediction, sample_weight, outs = arguments
     y, p, shape = _paired(loss, y_true, raw_prediction, "raw_prediction")
     weights = None
     if sample_weight is not None:
         weights = np.ascontiguousarray(sample_weight, dtype=np.float64)
         if weights.shape != p.shape[:1]:
             raise ValueError(f"sample_weight has shape {weights.shape}, expected {p.shape[:1]}.")
-    if out is not None and not (isinstance(out, np.ndarray) and out.shape == shape and out.dtype == p.dtype
-                                and out.flags.writeable):
-        found = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ValueError(f"out must be a writeable ndarray of {p.dtype} and shape {shape}, got {found}.")
-    in_place = out is not None and out.flags.c_contiguous and out.flags.aligned
-    result = out if in_place else np.empty(shape, dtype=p.dtype)
-    if not kernel("sklosses.losses._arrays").sweep(loss, which, y, p, weights, result.reshape(p.shape)):
+    outs = [None] * sum(wanted) if outs is None else outs
+    arrays = [np.empty(shape, dtype=p.dtype) if out is None else _written(out, shape, p.dtype) for out in outs]
+    rest = iter(arrays)
+    results = tuple(next(rest).reshape(p.shape) if flag else None for flag in wanted)
+    if not kernel("sklosses.losses._arrays").sweep(loss, y, p, weights, results):
         loss.target.check(y, "y_true", type(loss).__name__)
-    if out is not None and not in_place:
-        out[...] = result
-    return out if out is not None else result[()]
+    for position, out in enumerate(outs):
+        if out is None:
+            arrays[position] = arrays[position][()]
+        elif out is not arrays[position]:
+            out[...] = arrays[position]
+            arrays[position] = out
+    return arrays
+
+
+def _written(out, shape, dtype):
+    """Where to write what `out` is to hold: itself, unless its layout forbids."""
+    if not (isinstance(out, np.ndarray) and out.shape == shape and out.dtype == dtype and out.flags.writeable):
+        found = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out must be a writeable ndarray of {dtype} and shape {shape}, got {found}.")
+    return out if out.flags.c_contiguous and out.flags.aligned else np.empty(shape, dtype=dtype)
 
 
 def _one_by_one(Loss loss, y_true, other, step):
