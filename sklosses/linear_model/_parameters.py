@@ -68,8 +68,8 @@ OF_LOSSES = {
 
 
 def loss_constraint(task):
-    """Constraint of the parameter `loss`: a name, a class or an instance."""
-    return [str_options(loss_names(task)), HasMethods(["value", "gradient", "hessian"])]
+    """Constraint of the parameter `loss`: a name, or a class or an instance, of ours or of the user's."""
+    return [str_options(loss_names(task)), HasMethods(["value", "gradient"])]
 
 
 def resolve_loss(estimator, task):

@@ -1,5 +1,6 @@
 """The base of all losses: defaults for solvers, and the face that Python sees."""
 
+from cpython.exc cimport PyErr_Occurred
 from libc.math cimport NAN, fabs, isnan
 from libc.stdlib cimport calloc, free
 
@@ -442,6 +443,18 @@ cdef inline void _evaluate_or_nan(Loss loss, const Block* block) noexcept nogil:
         result[0] = NAN
 
 
+cdef int raise_pending() except -1:
+    """Raise what a slot that cannot raise has left behind."""
+    return -1 if PyErr_Occurred() else 0
+
+
+def at_one(Loss loss, double y, double p):
+    """value_at and gradient_at of column 0: what solvers ask for that step sample by sample."""
+    value, gradient = loss.value_at(y, p, 0), loss.gradient_at(y, p, 0)
+    raise_pending()
+    return value, gradient
+
+
 def _as_float(array, dtype=None):
     array = np.asarray(array)
     if dtype is None:
@@ -529,4 +542,5 @@ def _one_by_one(Loss loss, y_true, other, step):
                     result[i, k] = loss.prox_at(y_view[i, k], v_view[i, k], size, k)
                 else:
                     result[i, k] = loss.conjugate_at(y_view[i, k], v_view[i, k], k)
+    raise_pending()
     return np.asarray(result).reshape(shape) if shape else result[0, 0]

@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 
 from sklosses._isa import kernel
+from sklosses.losses._custom import as_loss, is_custom
 from sklosses.losses._embedding import EMBEDDING_LOSSES, EmbeddingLoss
 from sklosses.losses._loss import Loss
 
@@ -88,8 +89,8 @@ def get_loss(loss, **parameters):
 
     Parameters
     ----------
-    loss : str, subclass or instance of Loss or EmbeddingLoss
-        What to look up.
+    loss : str, subclass or instance of Loss or EmbeddingLoss, or object with value and gradient
+        What to look up; :func:`as_loss` makes a loss of the last.
     **parameters : dict
         Parameters of the loss; for an instance they replace its own in a copy.
 
@@ -114,8 +115,10 @@ def get_loss(loss, **parameters):
         return type(loss)(**{**loss.get_params(), **parameters}) if parameters else loss
     if isinstance(loss, type) and issubclass(loss, Loss | EmbeddingLoss):
         return loss(**parameters)
+    if not isinstance(loss, str) and is_custom(loss):
+        return as_loss(loss(**parameters) if isinstance(loss, type) else loss)
     if not isinstance(loss, str):
-        raise TypeError(f"loss={loss!r} must be a name, a Loss class or a Loss instance.")
+        raise TypeError(f"loss={loss!r} must be a name, a Loss class or a Loss instance, or have value and gradient.")
     known = LOSSES | EMBEDDING_LOSSES
     if loss not in known:
         raise unknown_loss(loss, known)

@@ -666,6 +666,7 @@ cdef class Kernel:
                 norms_of(c.w, self.view.n_features, c.norms)
             if self.settings.schedule == OPTIMAL:
                 c.optimal_init = first_clock(c)
+                pending_error()
         self.n_active = self.n_columns
 
     cdef int _dispatch(self, const Py_ssize_t* order, Py_ssize_t n) except -1 nogil:
