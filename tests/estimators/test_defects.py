@@ -108,8 +108,16 @@ def test_average_with_l1_is_the_mean_of_the_iterates(as_stored):
     X, y = regression()
 
     def errors(module):
-        model = module.SGDRegressor(penalty="l1", alpha=0.01, learning_rate="constant", eta0=0.005, tol=None,
-                                    max_iter=50, random_state=0, fit_intercept=False)
+        model = module.SGDRegressor(
+            penalty="l1",
+            alpha=0.01,
+            learning_rate="constant",
+            eta0=0.005,
+            tol=None,
+            max_iter=50,
+            random_state=0,
+            fit_intercept=False,
+        )
         last = model.fit(as_stored(X), y - 1).coef_
         return np.abs(model.set_params(average=True).fit(as_stored(X), y - 1).coef_ - last)
 

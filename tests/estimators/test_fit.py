@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from sklosses.losses import LOSSES, get_loss, loss_names
+from sklosses.solvers import SGD
 
 SOME = {"max_iter": 4, "tol": None, "random_state": 0}
 STEADY = dict(learning_rate="invscaling", **SOME)
@@ -307,6 +308,23 @@ def test_verbose_prints_every_epoch(regression, capsys):
 
 def test_solver_is_named(regression):
     assert SGDRegressor(random_state=0).fit(*regression).solver_ == "sgd"
+
+
+def test_threads_are_used(multiclass, monkeypatch):
+    asked = []
+    monkeypatch.setattr("sklosses.linear_model._base.SGD", lambda **settings: asked.append(settings) or SGD(**settings))
+    for n_jobs in (None, 2, -1):
+        SGDClassifier(n_jobs=n_jobs, **SOME).fit(*multiclass)
+    assert [settings["n_jobs"] for settings in asked] == [1, 2, -1]
+
+
+def test_labels_that_come_late():
+    """The classes are those of all rows, not of the first thousand."""
+    X, y = np.random.default_rng(0).normal(size=(3300, 2)), np.repeat(["a", "b", "c"], 1100)
+    assert SGDClassifier(**SOME).fit(X, y).classes_.tolist() == ["a", "b", "c"]
+    assert SGDClassifier(**SOME).fit(X, (y == "c") * 1.0).classes_.tolist() == [0.0, 1.0]
+    with pytest.raises(ValueError, match="continuous"):
+        SGDClassifier(**SOME).fit(X, np.where(np.arange(len(y)) == 2000, 0.5, y == "c"))
 
 
 def test_threads_do_not_change_the_result(multiclass):

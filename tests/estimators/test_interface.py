@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils import get_tags
 
 from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
-from sklosses.losses import LOSSES, Huber, LogLoss, Poisson, Quantile, loss_names
+from sklosses.losses import LOSSES, Focal, Huber, LogLoss, Poisson, Quantile, loss_names
 
 CLASSES = [SGDClassifier, SGDRegressor, SGDOneClassSVM]
 OURS = {
@@ -148,17 +148,18 @@ def test_parameters_of_losses_are_parameters_of_estimators(cls, name, parameter,
     assert np.any(own.coef_ != by_name.coef_)
 
 
-def test_loss_instances_are_cloned_and_never_changed(regression):
-    loss = Huber(epsilon=2.0)
-    model = SGDRegressor(loss, random_state=0).fit(*regression)
+def test_loss_instances_are_cloned_and_never_changed(binary):
+    X, y = binary
+    loss = Focal(gamma=2.0)
+    model = SGDClassifier(loss, random_state=0).fit(X, y)
     assert model.loss is loss
-    assert loss == Huber(epsilon=2.0)
+    assert loss == Focal(gamma=2.0)
     copy = clone(model)
     assert copy.loss == loss
     assert copy.loss is not loss
-    before = model.predict(regression[0])
-    loss.set_params(epsilon=5.0)  # behind the fitted model's back
-    np.testing.assert_array_equal(model.predict(regression[0]), before)
+    before = model.predict_proba(X)
+    loss.set_params(gamma=0.0)  # behind the fitted model's back: it would change the probabilities
+    np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
 def test_loss_instances_are_searched(regression):

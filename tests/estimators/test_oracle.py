@@ -21,13 +21,33 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 PENALTIES = [None, "l2", "l1", "elasticnet"]
 SCHEDULES = ["optimal", "constant", "invscaling", "adaptive"]
-PARAMETERS = {"huber": ["epsilon"], "epsilon_insensitive": ["epsilon"], "squared_epsilon_insensitive": ["epsilon"],
-              "pseudo_huber": ["epsilon"], "quantile": ["quantile"], "expectile": ["expectile"], "tweedie": ["power"],
-              "cauchy": ["scale"], "log_loss": ["pos_weight"], "focal": ["gamma"], "smoothed_hinge": ["width"],
-              "smoothed_absolute_error": ["width"], "smoothed_quantile": ["quantile", "width"],
-              "smoothed_perceptron": ["width"], "smoothed_epsilon_insensitive": ["epsilon", "width"]}
-VALUES = {"epsilon": 0.3, "quantile": 0.7, "expectile": 0.4, "power": 1.4, "scale": 0.9, "width": 0.6, "gamma": 1.5,
-          "pos_weight": 1.7}
+PARAMETERS = {
+    "huber": ["epsilon"],
+    "epsilon_insensitive": ["epsilon"],
+    "squared_epsilon_insensitive": ["epsilon"],
+    "pseudo_huber": ["epsilon"],
+    "quantile": ["quantile"],
+    "expectile": ["expectile"],
+    "tweedie": ["power"],
+    "cauchy": ["scale"],
+    "log_loss": ["pos_weight"],
+    "focal": ["gamma"],
+    "smoothed_hinge": ["width"],
+    "smoothed_absolute_error": ["width"],
+    "smoothed_quantile": ["quantile", "width"],
+    "smoothed_perceptron": ["width"],
+    "smoothed_epsilon_insensitive": ["epsilon", "width"],
+}
+VALUES = {
+    "epsilon": 0.3,
+    "quantile": 0.7,
+    "expectile": 0.4,
+    "power": 1.4,
+    "scale": 0.9,
+    "width": 0.6,
+    "gamma": 1.5,
+    "pos_weight": 1.7,
+}
 # Figures: 1e-10 relative. Weights: 1e-12 of the largest.
 FIGURE = {"rel": 1e-10, "abs": 1e-14}
 
@@ -60,8 +80,12 @@ def codes(loss, is_positive):
 def oracle_of(model, table, y, *, weights=None, offset=None, max_iter=None):
     """The oracle with an estimator's parameters."""
     names = "penalty alpha l1_ratio learning_rate eta0 power_t batch_size fit_intercept n_iter_no_change"
-    settings = sgd.Settings(**{name: getattr(model, name) for name in names.split()}, average=int(model.average),
-                            tol=None, max_iter=max_iter or model.max_iter)
+    settings = sgd.Settings(
+        **{name: getattr(model, name) for name in names.split()},
+        average=int(model.average),
+        tol=None,
+        max_iter=max_iter or model.max_iter,
+    )
     X = table.X.astype(float) if hasattr(table.X, "indptr") else table.plain
     return sgd.Solver(X, y, sgd.formulas(model.loss, **chosen(model.loss)), settings, weights, offset)
 
@@ -89,10 +113,20 @@ def assert_objective(model, table, ys, weights=None, offset=None):
     """objective_ is that of the weights reported."""
     settings = sgd.Settings(model.penalty, model.alpha, model.l1_ratio)
     coef = np.atleast_2d(model.coef_).astype(float)
-    values = [sgd.objective(table.plain, y, sgd.formulas(model.loss, **chosen(model.loss)), settings, w, float(b),
-                            weights=weights, offset=offset)
-              for y, w, b in zip(ys, coef, model.intercept_, strict=True)]
-    close = FIGURE if model.coef_.dtype == np.float64 else {"rel": 1e-6}    # coef_ is rounded to float32
+    values = [
+        sgd.objective(
+            table.plain,
+            y,
+            sgd.formulas(model.loss, **chosen(model.loss)),
+            settings,
+            w,
+            float(b),
+            weights=weights,
+            offset=offset,
+        )
+        for y, w, b in zip(ys, coef, model.intercept_, strict=True)
+    ]
+    close = FIGURE if model.coef_.dtype == np.float64 else {"rel": 1e-6}  # coef_ is rounded to float32
     assert np.atleast_1d(model.objective_) == pytest.approx(values, **close)
     assert np.ndim(model.objective_) == (len(values) > 1)
 
@@ -103,9 +137,18 @@ def test_regressor(loss):
     for schedule, storage, dtype in product(SCHEDULES, ["C", "int32"], [np.float64, np.float32]):
         table = Table(storage=storage, dtype=dtype)
         y = table.target(loss).astype(dtype).astype(float)
-        model = ours.SGDRegressor(loss, penalty=str(rng.choice(PENALTIES[1:])), alpha=2.0, learning_rate=schedule,
-                                  average=int(rng.choice([1, 100])) if rng.random() < 0.5 else False, shuffle=False,
-                                  batch_size=int(rng.choice([1, 8])), max_iter=3, tol=None, **chosen(loss))
+        model = ours.SGDRegressor(
+            loss,
+            penalty=str(rng.choice(PENALTIES[1:])),
+            alpha=2.0,
+            learning_rate=schedule,
+            average=int(rng.choice([1, 100])) if rng.random() < 0.5 else False,
+            shuffle=False,
+            batch_size=int(rng.choice([1, 8])),
+            max_iter=3,
+            tol=None,
+            **chosen(loss),
+        )
         model.fit(table.X, y, sample_weight=table.weights, offset=table.offset)
         assert model.coef_.dtype == dtype
         assert_model(model, [replay(model, table, y, weights=table.weights, offset=table.offset)])
@@ -117,9 +160,18 @@ def test_classifier(loss):
     rng = np.random.default_rng(sorted(sgd.LOSSES).index(loss))
     for schedule, storage, many in product(SCHEDULES, ["F", "int64"], [False, True]):
         table = Table(storage=storage)
-        model = ours.SGDClassifier(loss, penalty=str(rng.choice(PENALTIES[1:])), alpha=2.0, learning_rate=schedule,
-                                   average=bool(rng.random() < 0.5), shuffle=False, max_iter=3, tol=None,
-                                   batch_size=int(rng.choice([1, 8])), **chosen(loss))
+        model = ours.SGDClassifier(
+            loss,
+            penalty=str(rng.choice(PENALTIES[1:])),
+            alpha=2.0,
+            learning_rate=schedule,
+            average=bool(rng.random() < 0.5),
+            shuffle=False,
+            max_iter=3,
+            tol=None,
+            batch_size=int(rng.choice([1, 8])),
+            **chosen(loss),
+        )
         labels = table.classes if many else table.labels
         model.fit(table.X, labels, sample_weight=table.weights)
         ys = [codes(loss, labels == label) for label in (model.classes_ if many else model.classes_[1:])]
@@ -139,8 +191,15 @@ def test_class_weights(many):
         else:
             weight_of |= {label: weight for label, weight in class_weight.items() if label in weight_of}
             class_weight = {label: weight for label, weight in class_weight.items() if label in weight_of}
-        model = ours.SGDClassifier("log_loss", class_weight=class_weight, alpha=0.5, shuffle=False, max_iter=3,
-                                   tol=None, pos_weight=VALUES["pos_weight"])
+        model = ours.SGDClassifier(
+            "log_loss",
+            class_weight=class_weight,
+            alpha=0.5,
+            shuffle=False,
+            max_iter=3,
+            tol=None,
+            pos_weight=VALUES["pos_weight"],
+        )
         model.fit(table.X, labels, sample_weight=table.weights)
         fits = []
         for label in model.classes_ if many else model.classes_[1:]:
@@ -166,8 +225,9 @@ def test_one_class(schedule, average):
     model.fit(table.X, sample_weight=table.weights)
     settings = sgd.Settings("l2", 0.3, learning_rate=schedule, average=int(average), intercept_cost=0.3)
     loss, ones = sgd.formulas("hinge"), np.ones(60)
-    fit = sgd.Solver(table.plain, ones, loss, settings, table.weights).fit(lambda _: np.arange(60),
-                                                                          sgd.Fit(np.zeros(5), 1.0))
+    fit = sgd.Solver(table.plain, ones, loss, settings, table.weights).fit(
+        lambda _: np.arange(60), sgd.Fit(np.zeros(5), 1.0)
+    )
     assert_allclose(np.ravel(model.coef_), fit.model[0], 0, 1e-12)
     assert_allclose(1 - model.offset_, fit.model[1], 0, 1e-12)
     assert model.history_["objective"] == pytest.approx(fit.objective, **FIGURE)
@@ -180,8 +240,9 @@ def test_one_class(schedule, average):
 def test_partial_fit(penalty, average):
     table = Table()
     parts = np.split(np.arange(60), [25, 30])
-    model = ours.SGDClassifier("log_loss", penalty=penalty, alpha=0.5, average=average, shuffle=False,
-                               pos_weight=VALUES["pos_weight"])
+    model = ours.SGDClassifier(
+        "log_loss", penalty=penalty, alpha=0.5, average=average, shuffle=False, pos_weight=VALUES["pos_weight"]
+    )
     fits = [sgd.Fit(np.zeros(5)) for _ in range(3)]
     for part in parts:
         labels, weights, piece = table.classes[part], table.weights[part], Table()
@@ -240,9 +301,19 @@ def test_validation_set(early_stopping, average):
     """R2, accuracy and D2 with weights; early stopping stops on them and returns the best-scoring weights."""
     table, held = Table(), Table(seed=1)
     for Model, loss in ((ours.SGDRegressor, "huber"), (ours.SGDRegressor, "poisson"), (ours.SGDClassifier, "hinge")):
-        model = Model(loss, alpha=0.5, learning_rate="constant", eta0=0.1, shuffle=False, max_iter=12, average=average,
-                      tol=1e-3 if early_stopping else None, n_iter_no_change=2, early_stopping=early_stopping,
-                      **chosen(loss))
+        model = Model(
+            loss,
+            alpha=0.5,
+            learning_rate="constant",
+            eta0=0.1,
+            shuffle=False,
+            max_iter=12,
+            average=average,
+            tol=1e-3 if early_stopping else None,
+            n_iter_no_change=2,
+            early_stopping=early_stopping,
+            **chosen(loss),
+        )
         if loss == "hinge":
             y, given, val = codes(loss, table.raw > 0), table.labels, held.labels
             metric = partial(weighted_accuracy, held.raw > 0, held.weights)
@@ -257,7 +328,8 @@ def test_validation_set(early_stopping, average):
         assert_allclose(np.ravel(model.coef_), kept[0], 0, 1e-12)
         assert_allclose(model.intercept_, kept[1], 0, 1e-12)
         assert metric(held.plain @ np.ravel(model.coef_) + model.intercept_) == pytest.approx(
-            max(scores) if early_stopping else scores[-1], **FIGURE)
+            max(scores) if early_stopping else scores[-1], **FIGURE
+        )
         if early_stopping:
             assert stops(scores, tol=1e-3, patience=2) == len(scores) == model.n_iter_
 
@@ -278,8 +350,16 @@ def test_held_out_fraction(classify):
     """The rows scikit-learn would hold out, scored with their weights; they take no part in training."""
     table = Table(n=100)
     Model, loss = (ours.SGDClassifier, "log_loss") if classify else (ours.SGDRegressor, "squared_error")
-    model = Model(loss, alpha=0.5, early_stopping=True, validation_fraction=0.3, shuffle=False, random_state=2,
-                  tol=1e-4, **chosen(loss))
+    model = Model(
+        loss,
+        alpha=0.5,
+        early_stopping=True,
+        validation_fraction=0.3,
+        shuffle=False,
+        random_state=2,
+        tol=1e-4,
+        **chosen(loss),
+    )
     y = codes(loss, table.raw > 0) if classify else table.raw
     given = table.labels if classify else y
     splitter = StratifiedShuffleSplit if classify else ShuffleSplit
@@ -302,7 +382,7 @@ def test_held_out_fraction(classify):
 
 
 def assert_same_weights(model, reference, dtype):
-    tolerance = 1e-12 if dtype == np.float64 else 1e-4     # scikit-learn's weights are float32 throughout
+    tolerance = 1e-12 if dtype == np.float64 else 1e-4  # scikit-learn's weights are float32 throughout
     scale = max(1, np.abs(reference.coef_).max())
     assert model.coef_.shape == reference.coef_.shape
     assert model.coef_.dtype == reference.coef_.dtype
@@ -322,10 +402,11 @@ def test_as_scikit_learn(name, storage, dtype):
     targets = {"SGDRegressor": [table.raw], "SGDClassifier": [table.labels, table.classes], "SGDOneClassSVM": [None]}
     for y, schedule, penalty, average in product(targets[name], SCHEDULES, PENALTIES, [False, True, 100]):
         if average and penalty in {"l1", "elasticnet"}:
-            continue    # scikit-learn's is not the mean of the iterates
+            continue  # scikit-learn's is not the mean of the iterates
         settings = {"learning_rate": schedule, "average": average, "shuffle": False, "max_iter": 3, "tol": None}
         if name != "SGDOneClassSVM":
             settings |= {"penalty": penalty, "alpha": 0.2, "eta0": 0.05}
-        fits = [getattr(module, name)(**settings).fit(table.X, y, sample_weight=table.weights)
-                for module in (ours, theirs)]
+        fits = [
+            getattr(module, name)(**settings).fit(table.X, y, sample_weight=table.weights) for module in (ours, theirs)
+        ]
         assert_same_weights(*fits, dtype)
