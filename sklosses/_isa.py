@@ -1,8 +1,8 @@
 """Which build of a kernel this process uses.
 
-The kernels are compiled several times from one source, once for each instruction-set level of x86-64: ``_x`` (baseline,
-SSE2), ``_x_v3`` (AVX2 and FMA) and ``_x_v4`` (AVX-512). The highest level that the CPU runs and the build holds is taken
-when :mod:`sklosses` is imported; the environment variable ``SKLOSSES_ISA`` names another.
+The kernels are compiled several times from one source, once for each instruction-set level of x86-64: ``_x``
+(baseline, SSE2), ``_x_v3`` (AVX2 and FMA) and ``_x_v4`` (AVX-512). The highest level that the CPU runs and the build
+holds is taken when :mod:`sklosses` is imported; the environment variable ``SKLOSSES_ISA`` names another.
 """
 
 import os

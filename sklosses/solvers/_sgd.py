@@ -138,8 +138,8 @@ class SGD:
         alpha = problem.penalty.l1 + problem.penalty.l2 if self.alpha is None else self.alpha
         alpha = np.array(np.broadcast_to(alpha, problem.n_columns), dtype=np.float64)
         if self.learning_rate == "optimal" and not np.all(alpha > 0):
-            raise ValueError("learning_rate='optimal' needs alpha > 0: the step sizes are 1/(alpha (t0 + t)). Without a "
-                             f"penalty, give alpha to the solver, or choose another schedule. Got alpha={alpha}.")
+            raise ValueError("learning_rate='optimal' needs alpha > 0: the step sizes are 1/(alpha (t0 + t)). Without "
+                             f"a penalty, give alpha to the solver, or choose another schedule. Got alpha={alpha}.")
         return alpha
 
     def _start(self, problem, state):

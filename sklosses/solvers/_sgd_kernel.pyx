@@ -280,7 +280,7 @@ cdef int sweep_values(Kernel k, Py_ssize_t n_rows) except -1 nogil:
 
 cdef int visit_batch(Kernel k, Py_ssize_t n_rows, const floating* x, const index_t* j) except -1 nogil:
     """A mini-batch: predictions at fixed coefficients, gradients in one sweep, then the mean update."""
-    cdef Py_ssize_t start = 0, stop, g, i, at
+    cdef Py_ssize_t start = 0, stop, g, i
     cdef bint whole = n_rows <= k.chunk
     while start < n_rows:
         stop = min(start + k.chunk, n_rows)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import sklearn.linear_model as theirs
 from numpy.testing import assert_allclose
-from oracle import sgd
-from oracle.replay import POSITIVE, as_stored
 from sklearn.metrics import accuracy_score, d2_tweedie_score, r2_score
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 import sklosses as ours
+from oracle import sgd
+from oracle.replay import POSITIVE, as_stored
 from sklosses.data import as_rows
 from sklosses.losses import loss_names
 from sklosses.solvers import row_order

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws.cases import NAMES, losses, predictions, targets
 
+from laws.cases import NAMES, losses, predictions, targets
 from sklosses.losses import LOSSES, get_loss
 
 METHODS = ("value", "gradient", "hessian")

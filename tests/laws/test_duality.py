@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from laws.cases import NAMES, grid, losses, powers, predictions, targets
 from oracle import losses as reference
-
 from sklosses.losses import get_loss
 
 EPS = np.finfo(np.float64).eps

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws.cases import FAR, NAMES, at, cases, landmarks, losses, target_grid
 from mpmath import mpf
-from oracle.losses import REFERENCES, exact
 
+from laws.cases import FAR, NAMES, at, cases, landmarks, losses, target_grid
+from oracle.losses import REFERENCES, exact
 from sklosses.losses import LOSSES, get_loss
 
 METHODS = ("value", "gradient", "hessian")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws.cases import NAMES, cases, losses, targets
 
+from laws.cases import NAMES, cases, losses, targets
 from sklosses.losses import get_loss, loss_names
 
 ESTIMATES = [name for name in NAMES if get_loss(name).traits.has_probability]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws.cases import NAMES, losses
 from sklearn.base import clone
 
 import sklosses.losses
+from laws.cases import NAMES, losses
 from sklosses._isa import available_levels
 from sklosses.losses import LOSSES, Loss, get_loss, loss_names
 

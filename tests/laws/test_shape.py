@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from laws.cases import NAMES, cases, grid, losses, predictions, target_grid, targets
 
 EPS = np.finfo(np.float64).eps

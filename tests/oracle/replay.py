@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from oracle import sgd
 from scipy.sparse import csr_array
 
+from oracle import sgd
 from sklosses.data import as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty

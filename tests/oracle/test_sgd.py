@@ -6,9 +6,10 @@ from itertools import product
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from oracle import sgd
 from scipy.sparse import csr_array
 from sklearn.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
+
+from oracle import sgd
 
 SCHEDULES = ["optimal", "constant", "invscaling", "adaptive"]
 PENALTIES = [None, "l2", "l1", "elasticnet"]

@@ -4,9 +4,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+
 from oracle import sgd
 from oracle.replay import Case, Data, oracle, parameters, problem, solve, start
-
 from sklosses.losses import LOSSES
 from sklosses.solvers import Monitor, Verdict, objective
 

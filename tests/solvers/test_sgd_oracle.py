@@ -5,10 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from oracle import sgd
-from oracle.replay import Case, Data, as_stored, assert_same, oracle, order, parameters, solve, start
 from scipy.sparse import csr_array
 
+from oracle import sgd
+from oracle.replay import Case, Data, as_stored, assert_same, oracle, order, parameters, solve, start
 from sklosses.data import as_rows
 from sklosses.exceptions import DivergenceError
 from sklosses.losses import LOSSES, get_loss
