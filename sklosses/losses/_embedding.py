@@ -3,9 +3,9 @@
 import os
 import warnings
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
-from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
 from sklosses._isa import kernel
 from sklosses.losses._traits import Interval
@@ -32,7 +32,7 @@ class EmbeddingLoss:
 
     name = ""
     arguments = ()
-    ranges = {}
+    ranges: ClassVar = {}
     tasks = frozenset({"embedding"})
 
     def _set(self, **given):
@@ -86,8 +86,9 @@ class EmbeddingLoss:
         """
         for name in params:
             if name not in self._given:
-                raise ValueError(f"Invalid parameter {name!r} for {type(self).__name__}; "
-                                 f"valid: {sorted(self._given)!r}.")
+                raise ValueError(
+                    f"Invalid parameter {name!r} for {type(self).__name__}; valid: {sorted(self._given)!r}."
+                )
         self._set(**{**self._given, **params})
         return self
 
@@ -97,7 +98,7 @@ class EmbeddingLoss:
         return self._given == other._given
 
     def __hash__(self):
-        return hash(type(self).__name__)        # parameters may change (set_params)
+        return hash(type(self).__name__)  # parameters may change (set_params)
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._given.items())})"
@@ -138,6 +139,8 @@ def _rebuild(cls, params):
 def effective_threads(n_threads):
     """The number of threads: as given, or as many as OMP_NUM_THREADS, threadpoolctl and the CPUs allow."""
     if n_threads is None:
+        from sklearn.utils._openmp_helpers import _openmp_effective_n_threads  # importing scikit-learn takes its time
+
         return _openmp_effective_n_threads()
     if not isinstance(n_threads, Integral) or isinstance(n_threads, bool) or n_threads == 0:
         raise ValueError(f"n_threads={n_threads!r} must be None or an integer other than 0.")
@@ -156,7 +159,7 @@ def _embeddings(**given):
     for name, array in arrays.items():
         array = arrays[name] = np.require(array, dtype, "CA")
         with np.errstate(over="ignore", invalid="ignore"):
-            total = np.sum(array)               # one pass without a copy; it may overflow where all is finite
+            total = np.sum(array)  # one pass without a copy; it may overflow where all is finite
         if not np.isfinite(total) and not np.isfinite(array).all():
             bad = array[~np.isfinite(array)][0]
             raise ValueError(f"{name} contains {bad}: embeddings must be finite.")
@@ -190,8 +193,10 @@ def _same(same, n):
     if array.dtype.kind not in "fiub" or not np.isin(array, (0, 1)).all():
         bad = array[~np.isin(array, (0, 1))]
         hint = " PyTorch's -1 for a dissimilar pair is 0 here." if len(bad) and (bad == -1).all() else ""
-        raise ValueError(f"same must be 1 (or True) for similar and 0 (or False) for dissimilar pairs, got "
-                         f"{bad[0] if len(bad) else array.dtype!r}.{hint}")
+        raise ValueError(
+            f"same must be 1 (or True) for similar and 0 (or False) for dissimilar pairs, got "
+            f"{bad[0] if len(bad) else array.dtype!r}.{hint}"
+        )
     return array.astype(np.float64)
 
 
@@ -253,11 +258,13 @@ class _Results:
         return value, gradients
 
     def _add(self, name, given, shape, dtype):
-        if given is not None and not (isinstance(given, np.ndarray) and given.shape == shape and given.dtype == dtype
-                                      and given.flags.writeable):
+        if given is not None and not (
+            isinstance(given, np.ndarray) and given.shape == shape and given.dtype == dtype and given.flags.writeable
+        ):
             found = f"{given.dtype} of shape {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
-            raise ValueError(f"out for the {name} must be a writeable ndarray of {dtype} and shape {shape}, "
-                             f"got {found}.")
+            raise ValueError(
+                f"out for the {name} must be a writeable ndarray of {dtype} and shape {shape}, got {found}."
+            )
         in_place = given is not None and given.flags.c_contiguous and given.flags.aligned
         self._given.append(given)
         self._used.append(given if in_place else np.empty(shape, dtype))
@@ -306,8 +313,14 @@ class _RowLoss(EmbeddingLoss):
         weight = _weights(sample_weight, len(first))
         results = _Results(what, (len(first),), arrays, out)
         results.separate(arrays.values())
-        _kernels.by_rows(self.name, tuple(arrays.values()), same, weight, results.outputs,
-                         {**self._given, "n_threads": effective_threads(n_threads)})
+        _kernels.by_rows(
+            self.name,
+            tuple(arrays.values()),
+            same,
+            weight,
+            results.outputs,
+            {**self._given, "n_threads": effective_threads(n_threads)},
+        )
         return results.returned()
 
 
@@ -387,7 +400,7 @@ class Contrastive(_PairLoss):
     """
 
     name = "contrastive"
-    ranges = {"margin": POSITIVE}
+    ranges: ClassVar = {"margin": POSITIVE}
 
     def __init__(self, margin=1.0):
         self._set(margin=margin)
@@ -412,7 +425,7 @@ class Cosine(_PairLoss):
     """
 
     name = "cosine"
-    ranges = {"margin": Interval(-1.0, 1.0)}
+    ranges: ClassVar = {"margin": Interval(-1.0, 1.0)}
 
     def __init__(self, margin=0.0):
         self._set(margin=margin)
@@ -444,7 +457,7 @@ class Triplet(_RowLoss):
 
     name = "triplet"
     arguments = ("anchor", "positive", "negative")
-    ranges = {"margin": Interval(0.0), "squared": bool}
+    ranges: ClassVar = {"margin": Interval(0.0), "squared": bool}
 
     def __init__(self, margin=1.0, squared=True):
         self._set(margin=margin, squared=squared)
@@ -641,7 +654,7 @@ class NTXent(EmbeddingLoss):
 
     name = "nt_xent"
     arguments = ("Z1", "Z2")
-    ranges = {"temperature": POSITIVE}
+    ranges: ClassVar = {"temperature": POSITIVE}
 
     def __init__(self, temperature=0.5):
         self._set(temperature=temperature)
@@ -661,8 +674,9 @@ class NTXent(EmbeddingLoss):
             results.zero()
         else:
             weight = np.ones(2 * n) if weight is None else weight
-            _kernels.against_all(tuple(arrays.values()), None, weight, results.outputs, self.temperature,
-                                 effective_threads(n_threads))
+            _kernels.against_all(
+                tuple(arrays.values()), None, weight, results.outputs, self.temperature, effective_threads(n_threads)
+            )
         return results.returned()
 
     def value(self, Z1, Z2, sample_weight=None, *, out=None, n_threads=None):
@@ -732,7 +746,7 @@ class SupCon(EmbeddingLoss):
 
     name = "supcon"
     arguments = ("Z",)
-    ranges = {"temperature": POSITIVE}
+    ranges: ClassVar = {"temperature": POSITIVE}
 
     def __init__(self, temperature=0.1):
         self._set(temperature=temperature)
@@ -752,8 +766,9 @@ class SupCon(EmbeddingLoss):
             weight = np.where(counts[codes] > 1, 1.0 if weight is None else weight, 0.0)
             order = np.argsort(codes, kind="stable").astype(np.int64, copy=False)
             classes = order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-            _kernels.against_all((arrays["Z"],), classes, weight, results.outputs, self.temperature,
-                                 effective_threads(n_threads))
+            _kernels.against_all(
+                (arrays["Z"],), classes, weight, results.outputs, self.temperature, effective_threads(n_threads)
+            )
         return results.returned()
 
     def value(self, Z, labels, sample_weight=None, *, out=None, n_threads=None):

@@ -51,13 +51,13 @@ SKLOSSES_INLINE void SK_NAME(sk_compare)(const SK_REAL *restrict a, double p, co
     result[1] = 0.5 * apart;
 }
 
-/* out = p a + q b */
+/* out = c (p a + q b) */
 SKLOSSES_INLINE void SK_NAME(sk_blend)(SK_REAL *restrict out, const SK_REAL *restrict a, double p,
-                                       const SK_REAL *restrict b, double q, ptrdiff_t d)
+                                       const SK_REAL *restrict b, double q, double c, ptrdiff_t d)
 {
     SK_SIMD
     for (ptrdiff_t k = 0; k < d; k++)
-        out[k] = (SK_REAL)(p * (double)a[k] + q * (double)b[k]);
+        out[k] = (SK_REAL)(c * (p * (double)a[k] + q * (double)b[k]));
 }
 
 /* out = c (a - b): exact where a and b are near each other */
@@ -146,10 +146,10 @@ static void SK_NAME(sk_pack)(const sk_soft *soft, ptrdiff_t first, ptrdiff_t cou
 {
     for (ptrdiff_t r = 0; r < count; r++) {
         const SK_REAL *restrict row = (const SK_REAL *)sk_row_of(soft, first + r, soft->d * sizeof(SK_REAL)) + start;
-        const double c = soft->inverse[first + r] * soft->scale;
+        const double inverse = soft->inverse[first + r], scale = soft->scale;   /* their product may overflow */
         SK_SIMD
         for (ptrdiff_t k = 0; k < depth; k++)
-            out[r * SK_DEPTH + k] = (SK_REAL)(c * (double)row[k]);
+            out[r * SK_DEPTH + k] = (SK_REAL)(inverse * (double)row[k] * scale);
     }
 }
 
@@ -343,5 +343,5 @@ SKLOSSES_INLINE void SK_NAME(sk_project)(SK_REAL *restrict gradient, const SK_RE
         dot += (double)gradient[k] * (inverse * (double)row[k]);
     SK_SIMD
     for (ptrdiff_t k = 0; k < d; k++)
-        gradient[k] = (SK_REAL)(inverse * scale * ((double)gradient[k] - dot * (inverse * (double)row[k])));
+        gradient[k] = (SK_REAL)(scale * ((double)gradient[k] - dot * (inverse * (double)row[k])) * inverse);
 }

@@ -1,7 +1,7 @@
 """Losses of embeddings: what they compute row by row, and the steps of those that compare a row with all others.
 
 Compiled once for each instruction-set level. The loops over elements and the tiles are in ``_embedding.h``; arguments
-have been checked in ``_embedding.py``. Each function works on chunks of rows that do not depend on the number of threads.
+have been checked in ``_embedding.py``. Work is cut into chunks of rows that do not depend on the number of threads.
 """
 
 from cython cimport floating
@@ -50,8 +50,10 @@ cdef extern from "_embedding.h" nogil:
     double sk_inverse_length_f64(const double* a, Py_ssize_t d) noexcept
     void sk_compare_f32(const float* a, double p, const float* b, double q, Py_ssize_t d, double* result) noexcept
     void sk_compare_f64(const double* a, double p, const double* b, double q, Py_ssize_t d, double* result) noexcept
-    void sk_blend_f32(float* out, const float* a, double p, const float* b, double q, Py_ssize_t d) noexcept
-    void sk_blend_f64(double* out, const double* a, double p, const double* b, double q, Py_ssize_t d) noexcept
+    void sk_blend_f32(float* out, const float* a, double p, const float* b, double q, double c,
+                      Py_ssize_t d) noexcept
+    void sk_blend_f64(double* out, const double* a, double p, const double* b, double q, double c,
+                      Py_ssize_t d) noexcept
     void sk_apart_f32(float* out, const float* a, const float* b, double c, Py_ssize_t d) noexcept
     void sk_apart_f64(double* out, const double* a, const double* b, double c, Py_ssize_t d) noexcept
     void sk_gather_f32(double* out, const float* a, double c, Py_ssize_t d) noexcept
@@ -89,12 +91,12 @@ cdef inline void compare(const floating* a, double p, const floating* b, double 
         sk_compare_f64(a, p, b, q, d, result)
 
 
-cdef inline void blend(floating* out, const floating* a, double p, const floating* b, double q,
+cdef inline void blend(floating* out, const floating* a, double p, const floating* b, double q, double c,
                        Py_ssize_t d) noexcept nogil:
     if floating is float:
-        sk_blend_f32(out, a, p, b, q, d)
+        sk_blend_f32(out, a, p, b, q, c, d)
     else:
-        sk_blend_f64(out, a, p, b, q, d)
+        sk_blend_f64(out, a, p, b, q, c, d)
 
 
 cdef inline void apart(floating* out, const floating* a, const floating* b, double c, Py_ssize_t d) noexcept nogil:
@@ -174,8 +176,8 @@ cdef void cosine_row(const Rows* job, Py_ssize_t i, const floating* a, const flo
         value[0] = slope = 0.0
     if job.gradient[0] != NULL:
         slope *= weight                             # d cos / d a = (v - cos u) / |a|
-        blend(<floating*> job.gradient[0] + i * job.d, b, slope * p * q, a, -slope * p * p * cos[0], job.d)
-        blend(<floating*> job.gradient[1] + i * job.d, a, slope * p * q, b, -slope * q * q * cos[0], job.d)
+        blend(<floating*> job.gradient[0] + i * job.d, b, q, a, -cos[0] * p, slope * p, job.d)
+        blend(<floating*> job.gradient[1] + i * job.d, a, p, b, -cos[0] * q, slope * q, job.d)
 
 
 cdef void triplet_row(const Rows* job, Py_ssize_t i, const floating* a, const floating* p, const floating* n,
@@ -196,7 +198,7 @@ cdef void triplet_row(const Rows* job, Py_ssize_t i, const floating* a, const fl
     apart(<floating*> job.gradient[1] + at, p, a, pull, job.d)
     apart(<floating*> job.gradient[2] + at, a, n, push, job.d)
     blend(<floating*> job.gradient[0] + at, <const floating*> job.gradient[1] + at, -1.0,
-          <const floating*> job.gradient[2] + at, -1.0, job.d)
+          <const floating*> job.gradient[2] + at, -1.0, 1.0, job.d)
 
 
 cdef void center_row(const Rows* job, Py_ssize_t i, const floating* z, const floating* center, double weight,
@@ -390,8 +392,8 @@ cdef void meet_partner(Batch* batch, Py_ssize_t item, const floating* real) noex
             pull += batch.weight[row] * (1.0 if x >= 0 else decay) / (1.0 + decay)
         if soft.gradient[0] != NULL:
             pull *= -soft.scale
-            blend(gradient_of(batch, i, real), rows[1], pull * soft.inverse[j], rows[0], 0.0, soft.d)
-            blend(gradient_of(batch, j, real), rows[0], pull * soft.inverse[i], rows[1], 0.0, soft.d)
+            blend(gradient_of(batch, i, real), rows[1], soft.inverse[j], rows[0], 0.0, pull, soft.d)
+            blend(gradient_of(batch, j, real), rows[0], soft.inverse[i], rows[1], 0.0, pull, soft.d)
 
 
 cdef void meet_class(Batch* batch, Py_ssize_t item, const floating* real, int worker) noexcept nogil:
