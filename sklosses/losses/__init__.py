@@ -1,5 +1,6 @@
 """Losses as functions of a target and a raw prediction: value, gradient, hessian, conjugate and proximal operator."""
 
+from sklosses.losses._check import LossCheckError, check_loss
 from sklosses.losses._custom import CFunctionLoss, PythonLoss, as_loss
 from sklosses.losses._embedding import EMBEDDING_LOSSES, EmbeddingLoss
 from sklosses.losses._loss import Loss
@@ -11,5 +12,5 @@ globals().update(_CLASSES)
 
 __all__ = ["EMBEDDING_LOSSES", "LOSSES", "EmbeddingLoss", "Interval", "Loss", "Target", "Traits", "get_loss",
            "loss_names"]
-__all__ += ["CFunctionLoss", "PythonLoss", "as_loss"]
+__all__ += ["CFunctionLoss", "LossCheckError", "PythonLoss", "as_loss", "check_loss"]
 __all__ += sorted(_CLASSES)

@@ -125,6 +125,8 @@ cdef class Custom(Loss):
         if fa == 0 or isnan(fa):
             return v if fa == 0 else NAN
         fb = (b - v) + step * self.gradient_at(y, b, column)
+        if (fb > 0) == (fa > 0):        # no further than rounding
+            return b
         for iteration in range(200):
             if fb == 0 or isnan(fb) or fabs(b - a) <= 2e-16 * fabs(b):
                 break
