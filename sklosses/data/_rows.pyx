@@ -118,7 +118,7 @@ cdef class Csr(Rows):
         self.dtype = data.dtype
         self.n_rows, self.n_features = n_rows, n_features
         entry = data.itemsize + indices.itemsize
-        self.row_bytes = max(entry, int(indptr[-1] - indptr[0]) * entry // max(1, n_rows))
+        self.row_bytes = max(entry, int(indptr[n_rows] - indptr[0]) * entry // max(1, n_rows))
         self.view.values = <const void*><Py_ssize_t>data.ctypes.data
         self.view.indices = <const void*><Py_ssize_t>indices.ctypes.data
         self.view.starts = <const void*><Py_ssize_t>indptr.ctypes.data
