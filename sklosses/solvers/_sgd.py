@@ -134,7 +134,7 @@ class SGD:
         return lambda epoch: rows
 
     def _alphas(self, problem):
-        """alpha of each column, for the schedule."""
+        """The alpha of each column, for the schedule."""
         alpha = problem.penalty.l1 + problem.penalty.l2 if self.alpha is None else self.alpha
         alpha = np.array(np.broadcast_to(alpha, problem.n_columns), dtype=np.float64)
         if self.learning_rate == "optimal" and not np.all(alpha > 0):

@@ -1,0 +1,76 @@
+"""What the benchmarks share: clocks, data, versions, and where results go."""
+
+import argparse
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import scipy
+import scipy.sparse as sp
+import sklearn
+
+from sklosses import _isa
+
+# Ignored by git.
+RESULTS = Path(__file__).parent / "results"
+
+
+def seconds(call, clock):
+    """CPU or wall-clock seconds of one call."""
+    now = {"cpu": time.process_time, "wall": time.perf_counter}[clock]
+    begin = now()
+    call()
+    return now() - begin
+
+
+def versions():
+    """One line: what ran, and on what."""
+    return (f"sklosses {version('sklosses')} ({_isa.level()}), scikit-learn {sklearn.__version__}, "
+            f"NumPy {np.__version__}, SciPy {scipy.__version__}, Python {platform.python_version()}, "
+            f"{_processor()}, one thread")
+
+
+def _processor():
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown CPU")
+
+
+def dense_table(n_rows, n_features, seed=0):
+    """A scaled table with a logistic and a linear target: X, labels in {-1, 1}, y."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, n_features))
+    signal = X @ rng.normal(size=n_features) / np.sqrt(n_features)
+    return X, np.where(signal + rng.logistic(size=n_rows) / 4 > 0, 1, -1), signal + rng.normal(size=n_rows) / 2
+
+
+def sparse_table(n_rows, n_features, per_row, seed=0):
+    """CSR rows of unit length like those of text: column k is drawn in proportion to 1/(k + 50), values log-normal."""
+    rng = np.random.default_rng(seed)
+    share = np.cumsum(1 / (np.arange(n_features) + 50.0))
+    lengths = np.maximum(rng.poisson(per_row, size=n_rows), 1)
+    columns = np.searchsorted(share, rng.uniform(0, share[-1], size=lengths.sum()))
+    # Frequent columns are spread over the whole range, as they are where columns stand in alphabetical order.
+    columns = rng.permutation(n_features)[columns]
+    rows = np.repeat(np.arange(n_rows), lengths)
+    X = sp.csr_matrix((rng.lognormal(size=len(rows)), (rows, columns)), shape=(n_rows, n_features))
+    X = sp.diags(1 / np.sqrt(X.multiply(X).sum(axis=1).A1)) @ X
+    X = sp.csr_matrix(X)
+    X.sort_indices()
+    signal = X @ rng.normal(size=n_features)
+    labels = np.where(signal + rng.logistic(size=n_rows) / 4 > 0, 1, -1)
+    return X, labels, signal
+
+
+def arguments(description):
+    """The arguments that all benchmarks take."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--repeats", type=int, default=5, help="measurements, of which the median counts")
+    parser.add_argument("--clock", choices=["cpu", "wall"], default="cpu",
+                        help="CPU seconds of the process (steadier on a shared machine) or wall-clock seconds")
+    return parser
