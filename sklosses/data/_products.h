@@ -70,6 +70,26 @@ SK_INLINE double sk_sum(sk_vector v)
 #endif
 }
 
+/* Four sums at once: with few shuffles where the instruction set has horizontal additions. */
+SK_INLINE void sk_sum4(sk_vector a, sk_vector b, sk_vector c, sk_vector d, double *sums)
+{
+#if SK_LANES >= 4
+#if SK_LANES == 8
+#define SK_HALF(v) _mm256_add_pd(_mm512_castpd512_pd256((__m512d)(v)), _mm512_extractf64x4_pd((__m512d)(v), 1))
+#else
+#define SK_HALF(v) ((__m256d)(v))
+#endif
+    __m256d ab = _mm256_hadd_pd(SK_HALF(a), SK_HALF(b)), cd = _mm256_hadd_pd(SK_HALF(c), SK_HALF(d));
+    _mm256_storeu_pd(sums, _mm256_add_pd(_mm256_permute2f128_pd(ab, cd, 0x20), _mm256_permute2f128_pd(ab, cd, 0x31)));
+#undef SK_HALF
+#else
+    sums[0] = sk_sum(a);
+    sums[1] = sk_sum(b);
+    sums[2] = sk_sum(c);
+    sums[3] = sk_sum(d);
+#endif
+}
+
 /* Elements of a row, as a vector of doubles; of its end, with zeros for what is not there (and is not read). */
 SK_INLINE sk_vector sk_elements_f64(const double *x) { return sk_load(x); }
 

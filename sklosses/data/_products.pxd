@@ -23,6 +23,8 @@ cdef extern from "_products.h" nogil:
     double sk_dot_f64(const double* x, const double* w, Py_ssize_t n) noexcept
     void sk_dot4_f32(const float** rows, const double* w, Py_ssize_t n, double* sums) noexcept
     void sk_dot4_f64(const double** rows, const double* w, Py_ssize_t n, double* sums) noexcept
+    double sk_inner_f32(const float* x, const float* y, Py_ssize_t n) noexcept
+    double sk_inner_f64(const double* x, const double* y, Py_ssize_t n) noexcept
     double sk_square_norm_f32(const float* x, Py_ssize_t n) noexcept
     double sk_square_norm_f64(const double* x, Py_ssize_t n) noexcept
     double sk_add_f32(double* w, const float* x, Py_ssize_t n, double c) noexcept
@@ -53,6 +55,14 @@ cdef inline double dot(const floating* x, const index_t* j, Py_ssize_t n, const 
         for i in range(n):
             sum += <double>x[i] * w[j[i]]
         return sum
+
+
+cdef inline double inner(const floating* x, const floating* y, Py_ssize_t n) noexcept nogil:
+    """x.y of two dense rows."""
+    if floating is float:
+        return sk_inner_f32(x, y, n)
+    else:
+        return sk_inner_f64(x, y, n)
 
 
 cdef inline double square_norm(const floating* x, Py_ssize_t n) noexcept nogil:

@@ -45,10 +45,25 @@ SK_INLINE void SK_NAME(sk_dot4)(const SK_REAL *const *rows, const double *restri
         c += SK_NAME(sk_end)(x2 + i, n - i) * v;
         d += SK_NAME(sk_end)(x3 + i, n - i) * v;
     }
-    sums[0] = sk_sum(a);
-    sums[1] = sk_sum(b);
-    sums[2] = sk_sum(c);
-    sums[3] = sk_sum(d);
+    sk_sum4(a, b, c, d, sums);
+}
+
+/* The inner product of two rows. */
+SK_INLINE double SK_NAME(sk_inner)(const SK_REAL *restrict x, const SK_REAL *restrict y, ptrdiff_t n)
+{
+    sk_vector a = {0}, b = {0};
+    ptrdiff_t i = 0;
+    for (; i + 2 * SK_LANES <= n; i += 2 * SK_LANES) {
+        a += SK_NAME(sk_elements)(x + i) * SK_NAME(sk_elements)(y + i);
+        b += SK_NAME(sk_elements)(x + i + SK_LANES) * SK_NAME(sk_elements)(y + i + SK_LANES);
+    }
+    if (i + SK_LANES <= n) {
+        a += SK_NAME(sk_elements)(x + i) * SK_NAME(sk_elements)(y + i);
+        i += SK_LANES;
+    }
+    if (i < n)
+        b += SK_NAME(sk_end)(x + i, n - i) * SK_NAME(sk_end)(y + i, n - i);
+    return sk_sum(a + b);
 }
 
 SK_INLINE double SK_NAME(sk_square_norm)(const SK_REAL *restrict x, ptrdiff_t n)

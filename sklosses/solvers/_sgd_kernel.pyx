@@ -17,7 +17,8 @@ from libc.stdint cimport int32_t, int64_t
 import numpy as np
 
 from sklosses.data._products cimport (
-    accumulate, add, add_rows, all_finite, clip_all, clipped, dense_t, dot, dot_rows, gather, index_t, locate, norms_of,
+    accumulate, add, add_rows, all_finite, clip_all, clipped, dense_t, dot, dot_rows, gather, index_t, inner,
+    locate, norms_of,
     padded, prefetch, scale_all, square_norm,
 )
 from sklosses.data._rows cimport Rows, View
@@ -82,6 +83,8 @@ cdef struct Column:
     double a
     double b
     double[2] norms         # ||w||^2 and ||w||_1, of the unscaled w
+    bint linear             # dense rows without an l1 penalty: see `visit`
+    double product          # w . the row at hand, of the unscaled w
     double intercept
     double average_intercept
     double averaged         # iterates in the mean
@@ -106,6 +109,8 @@ cdef struct Sample:
     double weight
     double offset
     double p
+    const void* next        # dense rows: the row that follows; NULL at the end of a window
+    double inner            # and its inner product with this one
 
 
 # Pieces of an update -------------------------------------------------------------------------------------------------
@@ -162,6 +167,7 @@ cdef void multiply_out(Column* c, Py_ssize_t n) noexcept nogil:
     scale_all(c.w, n, c.scale)
     c.norms[0] *= c.scale * c.scale
     c.norms[1] *= c.scale
+    c.product *= c.scale
     c.scale = 1
 
 
@@ -218,10 +224,22 @@ cdef inline void clip(Column* c, const index_t* j, Py_ssize_t n) noexcept nogil:
 
 cdef inline void visit(Column* c, const Settings* s, const floating* x, const index_t* j, Py_ssize_t n,
                        Py_ssize_t n_features, Sample* row) noexcept nogil:
-    """One row, one column. The prediction is left in `row`, the penalty before the update in the column's sum."""
+    """One row, one column. The prediction is left in `row`, the penalty before the update in the column's sum.
+
+    Each prediction waits for the coefficients, these for the update, that for the prediction before: latency is what a
+    row costs. Of dense rows therefore the product of the *next* row is begun before this row's update m x is known, and
+    corrected by m x.x' afterwards, so that what has to wait is a handful of scalar operations. An l1 penalty stands in
+    the way: clipping is not linear.
+    """
     cdef double eta = rate(c, s)
-    cdef double update
-    row.p = dot(x, j, n, c.w) * c.scale + c.intercept + row.offset
+    cdef double product, update, multiple
+    if c.linear:
+        product = c.product
+        if row.next != NULL:
+            c.product = dot(<const floating*>row.next, j, n, c.w)
+    else:
+        product = dot(x, j, n, c.w)
+    row.p = product * c.scale + c.intercept + row.offset
     c.penalties += penalty(c, s)
     update = (<Loss>c.loss).gradient_at(row.y, row.p, c.place)
     if s.schedule >= PA1:
@@ -234,9 +252,11 @@ cdef inline void visit(Column* c, const Settings* s, const floating* x, const in
     update *= row.weight
     shrink(c, eta, n_features)
     if update != 0:
-        add(c.w, x, j, n, update / c.scale, c.norms)
+        multiple = update * (1 / c.scale)
+        add(c.w, x, j, n, multiple, c.norms)
+        c.product += multiple * row.inner
         if c.a != 0:
-            accumulate(c.average, x, j, n, -c.a * update / c.scale)
+            accumulate(c.average, x, j, n, -c.a * multiple)
     move_intercept(c, s, update, eta)
     if c.l1 > 0:
         c.total += c.l1 * eta
@@ -248,12 +268,26 @@ cdef inline void visit(Column* c, const Settings* s, const floating* x, const in
 cdef void visit_rows(Kernel k, Py_ssize_t n_rows, const floating* x, const index_t* j) noexcept nogil:
     """A window of rows, each on every column of the group."""
     cdef Py_ssize_t i, g, n, at
+    cdef Column* c
     cdef Sample row
+    cdef const floating* next = NULL
     bring(k, 0, n_rows, x)
+    locate(&k.window, k.ids[0], &x, &j, &n)
+    for g in range(k.n_active):
+        c = &k.columns[k.active[g]]
+        c.linear = index_t is dense_t and c.l1 == 0
+        c.product = dot(x, j, n, c.w) if c.linear else 0
+    row.inner = 0
     for i in range(n_rows):
         ask_until(k, i + 1 + k.ahead, x, j)
         locate(&k.window, k.ids[i], &x, &j, &n)
         row.offset = k.offset[i]
+        row.next = NULL
+        if index_t is dense_t:
+            if i + 1 < n_rows:
+                locate(&k.window, k.ids[i + 1], &next, &j, &n)
+                row.next = next
+                row.inner = inner(x, next, n)
         for g in range(k.n_active):
             at = g * k.capacity + i
             row.y = k.y[at]
