@@ -1,8 +1,8 @@
 """Products of a row with coefficients, for Cython: one name for dense and sparse rows of either precision.
 
-A row is a pointer to its values, a pointer to its columns and a length. Dense rows have no columns: their pointer's type
-is ``dense_t``, which no array has, and the compiler drops what concerns columns. Coefficients stand in arrays that start
-at multiples of 64 bytes and are padded with zeros to a length of ``padded(n)``.
+A row is a pointer to its values, a pointer to its columns and a length. Dense rows have no columns: their pointer's
+type is ``dense_t``, which no array has, and the compiler drops what concerns columns. Coefficients stand in arrays that
+start at multiples of 64 bytes and are padded with zeros to a length of ``padded(n)``.
 """
 
 from cython cimport floating

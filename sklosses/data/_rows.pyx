@@ -205,7 +205,8 @@ cdef int _scan(const index_t[::1] indices, const index_t[::1] starts, Py_ssize_t
     return fault
 
 
-cdef bint _has_duplicates(const index_t[::1] indices, const index_t[::1] starts, Py_ssize_t[::1] seen_in) noexcept nogil:
+cdef bint _has_duplicates(const index_t[::1] indices, const index_t[::1] starts,
+                          Py_ssize_t[::1] seen_in) noexcept nogil:
     """Whether a row holds an index twice, for rows that are not sorted; `seen_in` starts as -1 for each column."""
     cdef Py_ssize_t i, k
     for i in range(starts.shape[0] - 1):

@@ -107,9 +107,8 @@ class Team:
 
     def divide_eta(self, column, divisor):
         """Lower a column's step size; returns what it was."""
-        for group in self._kernels:
-            if column in group.numbers:
-                return group.divide_eta(group.numbers.index(column), divisor)
+        group = next(group for group in self._kernels if column in group.numbers)
+        return group.divide_eta(group.numbers.index(column), divisor)
 
     def release(self, columns):
         """Let columns leave: they stay as they are."""

@@ -49,12 +49,12 @@ class Epoch:
 
     @property
     def coef(self):
-        """ndarray of shape (n_columns, n_features): what the model would be if the solver stopped now."""
+        """What the model would be if the solver stopped now."""
         return self._materialise()[0]
 
     @property
     def intercept(self):
-        """ndarray of shape (n_columns,): what the model's intercepts would be if the solver stopped now."""
+        """Likewise its intercepts: ndarray of shape (n_columns,)."""
         return self._materialise()[1]
 
     def close(self):

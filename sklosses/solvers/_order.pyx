@@ -72,7 +72,7 @@ cdef class RowOrder:
     cdef Py_ssize_t block
 
     def __init__(self, Py_ssize_t n_rows, Py_ssize_t row_bytes):
-        # Small tables have blocks of one row: there are always as many blocks as make a window, if there are rows enough.
+        # Blocks of small tables are smaller: there are always as many as make a window, if there are rows enough.
         self.block = max(1, min(BLOCK_BYTES // max(1, row_bytes), n_rows // WINDOW_BLOCKS))
         self._order = np.empty(n_rows, dtype=np.intp)
         self.order = self._order
@@ -126,7 +126,7 @@ cdef void deal(const Py_ssize_t[::1] blocks, Py_ssize_t block, const Py_ssize_t[
 
 
 cdef inline void shuffle(Py_ssize_t* items, Py_ssize_t n, uint64_t* state) noexcept nogil:
-    """Fisher-Yates, with a multiplication in place of a division (Lemire 2019); its bias of n / 2^32 is beyond notice."""
+    """Fisher-Yates, with a product in place of a division (Lemire 2019); its bias of n / 2^32 is beyond notice."""
     cdef Py_ssize_t i, k
     for i in range(n - 1, 0, -1):
         k = <Py_ssize_t>(((next_number(state) >> 32) * <uint64_t>(i + 1)) >> 32)

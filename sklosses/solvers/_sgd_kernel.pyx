@@ -17,9 +17,8 @@ from libc.stdint cimport int32_t, int64_t
 import numpy as np
 
 from sklosses.data._products cimport (
-    accumulate, add, add_rows, all_finite, clip_all, clipped, dense_t, dot, dot_rows, gather, index_t, inner,
-    locate, norms_of,
-    padded, prefetch, scale_all, square_norm,
+    accumulate, add, add_rows, all_finite, clip_all, clipped, dense_t, dot, dot_rows, gather, index_t, inner, locate,
+    norms_of, padded, prefetch, scale_all, square_norm,
 )
 from sklosses.data._rows cimport Rows, View
 from sklosses.losses._loss cimport Block, Loss
@@ -60,7 +59,7 @@ cdef enum:
 
 cdef double LARGEST_GRADIENT = 1e12     # scikit-learn's
 cdef double SMALLEST_SCALE = 1e-9       # likewise: below, the scale is multiplied out
-# With averaging much sooner: the mean is a difference of numbers that grow as the scale falls, and loses as many digits.
+# With averaging much sooner: the mean is a difference of numbers that grow as the scale falls, losing as many digits.
 cdef double SMALLEST_SCALE_AVERAGED = 1e-3
 cdef double WORK_BETWEEN_POLLS = 2e7    # multiply-adds: some 10 ms
 
@@ -443,7 +442,8 @@ cdef inline double weighted_sum(const double* weight, const double* value, Py_ss
     cdef Py_ssize_t i
     cdef double sum = 0
     for i in range(n):
-        sum += weight[i] * value[i]
+        # A row of weight 0 is not there, even if its value has overflowed.
+        sum += weight[i] * value[i] if weight[i] != 0 else 0
     return sum
 
 
@@ -560,8 +560,8 @@ cdef class Kernel:
     numbers : list of int
         The problem's columns in this group.
     start : dict
-        Arrays over the problem's columns: ``coef``, ``intercept``, ``average_coef`` and ``average_intercept`` (or None),
-        ``averaged``, ``alpha``, ``l1``, ``l2``; numbers ``t`` and ``seen``.
+        Arrays over the problem's columns: ``coef``, ``intercept``, ``average_coef`` and ``average_intercept`` (or
+        None), ``averaged``, ``alpha``, ``l1``, ``l2``; numbers ``t`` and ``seen``.
     abort : ndarray of shape (1,)
         uint8; when set, from any thread, the group stops after its window.
     """
