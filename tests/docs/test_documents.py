@@ -57,6 +57,10 @@ def test_links_lead_somewhere(document):
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], target
 
 
+def test_readme_counts_the_losses():
+    assert f"**Losses**: {len(LOSSES)} of them" in (ROOT / "README.md").read_text()
+
+
 def test_table_of_losses_is_complete():
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]

@@ -49,8 +49,9 @@ class Replacement:
 sys.meta_path.insert(0, Replacement)
 
 from sklosses import SGDRegressor
-from sklosses.losses import get_loss
+from sklosses.losses import check_loss, get_loss
 
+check_loss("geman_mcclure", verbose=False)
 loss = get_loss("geman_mcclure", scale=2.0)
 p = np.linspace(-9, 9, 1001)
 step = 1e-5
