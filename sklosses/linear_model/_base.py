@@ -178,6 +178,10 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
             state.averaged = self._averaged
         return state
 
+    def _seed(self):
+        """The seed of the row order: the number that scikit-learn's estimator would draw from `random_state` for it."""
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
     def _solve(self, problem, start, attributes, *, max_iter, validation=None, hooks=None):
         """Run the solver; return its result with the validation scores in its history."""
         monitor = None
@@ -187,7 +191,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
             problem,
             tol=self.tol,
             max_iter=max_iter,
-            random_state=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
+            random_state=self._seed(),
             monitor=monitor,
             state=start,
         )

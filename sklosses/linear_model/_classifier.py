@@ -5,6 +5,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
@@ -22,6 +23,7 @@ from sklosses.penalties import get_penalty
 from sklosses.solvers import OneVsRest, Problem
 
 #: Codes of the negative and positive class for losses that are made for numbers.
+_MAX_SEED = np.iinfo(np.int32).max
 _SIGNS = (-1.0, 1.0)
 
 
@@ -483,6 +485,15 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         y = check_labels(y, n_rows, name="y_val")
         encode(y, self.classes_, name="y_val")
         return y
+
+    def _seed(self):
+        # scikit-learn draws a seed for each class, and each class's generator another number first. Our columns share
+        # one order, that of the first class.
+        generator = check_random_state(self.random_state)
+        if self._n_columns() > 1:
+            generator = check_random_state(generator.randint(_MAX_SEED, size=self._n_columns())[0])
+        generator.randint(1, _MAX_SEED)
+        return int(generator.randint(_MAX_SEED))
 
     def _n_columns(self):
         return 1 if len(self.classes_) == 2 else len(self.classes_)

@@ -1,6 +1,6 @@
 """The order in which an epoch visits rows."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 import numpy as np
 
@@ -17,6 +17,10 @@ cdef extern from *:
     """
     uint64_t next_number "sk_next"(uint64_t* state) noexcept nogil
 
+# Tables up to this size lie in the second-level cache, where order costs nothing: they get scikit-learn's own order, so
+# that the same random_state gives the same coefficients.
+SMALL_BYTES = 1 << 20
+
 # A block of contiguous rows spans about a page: what is read together costs little more than its share of a sequential
 # reading, once the kernels ask for it ahead of time.
 cdef enum:
@@ -27,7 +31,8 @@ cdef enum:
 def row_order(n_rows, row_bytes, seed, epoch):
     """The order in which an epoch of the classic solvers visits rows.
 
-    Blocks of contiguous rows (about 4 kB) come in random order; then the rows of each window of 64 blocks are dealt out
+    A table of up to 1 MB is visited in the order of scikit-learn's SGD for the same seed. In a larger one, blocks of
+    contiguous rows (about 4 kB) come in random order; then the rows of each window of 64 blocks are dealt out
     by one random permutation, drawn anew for each epoch. A table sorted by its target mixes well all the same, because
     each window is a random sample of blocks from the whole table. A full random order would cost three times as much to
     draw, which counts where an epoch takes little longer than one reading of the table.
@@ -70,9 +75,12 @@ cdef class RowOrder:
     cdef Py_ssize_t[::1] blocks
     cdef Py_ssize_t[::1] places
     cdef Py_ssize_t block
+    cdef bint small
+    cdef object last            # (seed, epoch) of the order in memory
 
     def __init__(self, Py_ssize_t n_rows, Py_ssize_t row_bytes):
-        # Blocks of small tables are smaller: there are always as many as make a window, if there are rows enough.
+        self.small = n_rows * row_bytes <= SMALL_BYTES
+        # There are always as many blocks as make a window, if there are rows enough.
         self.block = max(1, min(BLOCK_BYTES // max(1, row_bytes), n_rows // WINDOW_BLOCKS))
         self._order = np.empty(n_rows, dtype=np.intp)
         self.order = self._order
@@ -81,10 +89,10 @@ cdef class RowOrder:
 
     def draw(self, seed, epoch):
         """The order of an epoch: an array that the next call overwrites."""
+        if self.small:
+            return self._draw_small(seed, epoch)
         cdef Py_ssize_t n_rows = self.order.shape[0], window = self.places.shape[0], rest
         cdef uint64_t state = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
-        if n_rows == 0:
-            return self._order
         # The pair is hashed, so that epochs of nearby seeds share nothing.
         state = next_number(&state) + <uint64_t>epoch
         with nogil:
@@ -96,6 +104,31 @@ cdef class RowOrder:
             if rest:
                 shuffle(&self.order[n_rows - rest], rest, &state)
         return self._order
+
+    cdef _draw_small(self, seed, epoch):
+        """scikit-learn permutes the order of the epoch before, always with the same seed."""
+        cdef Py_ssize_t i, again
+        if self.last != (seed, epoch - 1):
+            for i in range(self.order.shape[0]):
+                self.order[i] = i
+            self.last = (seed, -1)
+        for again in range(epoch - self.last[1]):
+            shuffle_like_scikit_learn(self.order, <uint32_t>(int(seed) & 0xFFFFFFFF))
+        self.last = (seed, epoch)
+        return self._order
+
+
+cdef void shuffle_like_scikit_learn(Py_ssize_t[::1] items, uint32_t state) noexcept nogil:
+    """Fisher-Yates from the front, over Marsaglia's 32-bit xorshift: sklearn.utils._seq_dataset, _random."""
+    cdef Py_ssize_t n = items.shape[0], i, k
+    for i in range(n - 1):
+        if state == 0:
+            state = 1
+        state ^= state << 13
+        state ^= state >> 17
+        state ^= state << 5
+        k = i + (state & 0x7FFFFFFF) % <uint32_t>(n - i)
+        items[i], items[k] = items[k], items[i]
 
 
 cdef void shuffled(Py_ssize_t[::1] items, uint64_t* state) noexcept nogil:

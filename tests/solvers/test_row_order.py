@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 from scipy.stats import chi2
+from sklearn import linear_model
+from sklearn.datasets import make_classification
 
+from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from sklosses.data import as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
@@ -26,16 +29,15 @@ def test_depends_on_seed_and_epoch_and_nothing_else(row_bytes):
     first = row_order(1000, row_bytes, seed=7, epoch=2)
     row_order(99, 8, seed=1, epoch=0)
     assert np.array_equal(first, row_order(1000, row_bytes, seed=7, epoch=2))
-    seen = {row_order(1000, row_bytes, seed, epoch).tobytes()
-            for seed in (0, 1, 7, 2**31 - 1, 2**32, 2**63) for epoch in range(50)}
-    assert len(seen) == 300
+    seen = {row_order(1000, row_bytes, seed, epoch).tobytes() for seed in (1, 7, 2**31 - 1) for epoch in range(50)}
+    assert len(seen) == 150
 
 
 @pytest.mark.parametrize("row_bytes", [8, 432, 10**7])
 def test_orders_of_neighbours_are_unrelated(row_bytes):
     """Rank correlations between epochs, and between seeds: within 4.5 standard deviations of none."""
     n = 5000
-    orders = [np.argsort(row_order(n, row_bytes, seed, epoch)) for seed in range(3) for epoch in range(3)]
+    orders = [np.argsort(row_order(n, row_bytes, seed, epoch)) for seed in (1, 2, 3) for epoch in range(3)]
     correlations = np.corrcoef([*orders, np.arange(n)])[np.triu_indices(10, 1)]
     # Rows move with their block: there are as many independent positions as blocks.
     blocks = n / min(max(1, 8192 // row_bytes), n // 64)
@@ -63,17 +65,38 @@ def test_a_sorted_table_mixes(n, row_bytes, share):
     assert np.std(shares) < 1.5 * np.sqrt(share * (1 - share) / (blocks / 10)) + 1 / n
 
 
-@pytest.mark.parametrize("row_bytes", [8, 10**7])
 @pytest.mark.parametrize("n", [7, 40, 100])
-def test_every_row_is_as_likely_in_every_place(n, row_bytes):
-    """Chi-squared over (row, place), 4000 epochs: within 5 standard deviations of uniform."""
+def test_every_row_is_as_likely_in_every_place(n):
+    """Chi-squared over (row, place), 4000 epochs: within 5 standard deviations of uniform.
+
+    Of tables beyond 1 MB: the order of smaller ones is scikit-learn's, whose 32-bit generator does not pass.
+    """
     counts = np.zeros((n, n))
     for epoch in range(4000):
-        counts[np.arange(n), row_order(n, row_bytes, seed=11, epoch=epoch)] += 1
+        counts[np.arange(n), row_order(n, 10**7, seed=11, epoch=epoch)] += 1
     statistic = np.sum((counts - 4000 / n) ** 2) / (4000 / n)
     freedom = (n - 1) ** 2
     assert chi2.sf(statistic, freedom) > 1e-6
     assert chi2.cdf(statistic, freedom) > 1e-6
+
+
+@pytest.mark.parametrize("estimators", [
+    (linear_model.SGDClassifier, SGDClassifier), (linear_model.SGDRegressor, SGDRegressor),
+    (linear_model.SGDOneClassSVM, SGDOneClassSVM),
+])
+def test_small_tables_come_in_the_order_of_scikit_learn(estimators):
+    """... and so, seed by seed, to its coefficients."""
+    X, y = make_classification(200, 6, random_state=0)
+    for seed in range(3):
+        theirs, ours = (cls(random_state=seed).fit(X, y) for cls in estimators)
+        assert ours.n_iter_ == theirs.n_iter_
+        np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-11, atol=1e-12)
+
+
+def test_several_classes_share_the_order_of_the_first():
+    X, y = make_classification(200, 6, n_informative=5, n_redundant=0, n_classes=3, random_state=0)
+    theirs, ours = (cls(random_state=1).fit(X, y) for cls in (linear_model.SGDClassifier, SGDClassifier))
+    np.testing.assert_allclose(ours.coef_[0], theirs.coef_[0], rtol=1e-11, atol=1e-11)
 
 
 def test_neighbours_part():
