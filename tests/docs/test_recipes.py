@@ -125,7 +125,7 @@ def test_a_loss_is_added_as_the_page_says(tmp_path):
 
 
 def test_a_loss_outside_the_package_compiles_and_trains(tmp_path):
-    (source,) = cython_blocks("custom-losses.md")
+    (source,) = cython_blocks("compiled-losses.md")
     build(tmp_path, "arctan", source)
     (tmp_path / "custom.py").write_text(CUSTOM)
     run(tmp_path, "custom.py")
