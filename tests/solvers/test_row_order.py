@@ -106,10 +106,10 @@ def test_neighbours_part():
         assert max(follows) < 1 / 100
 
 
+@pytest.mark.parametrize("n", [500, 200_000])
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_the_solver_takes_it(shuffle):
+def test_the_solver_takes_it(shuffle, n):
     """One epoch over rows that each set the prediction to their own number leaves that of the last."""
-    n = 500
     problem = Problem(as_rows(np.ones((n, 1))), np.arange(n, dtype=float), ((get_loss("squared_error"), 1),),
                       get_penalty(None), fit_intercept=False)
     solver = SGD("constant", eta0=1.0, shuffle=shuffle)
