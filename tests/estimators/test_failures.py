@@ -120,9 +120,9 @@ def test_coefficients_that_overflow_float32():
 
 
 def test_weights_of_no_use_are_warned_of():
-    """Between what recovers and what is called divergence; scikit-learn says nothing."""
+    """Few rows, between what recovers and what is called divergence; scikit-learn says nothing."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 2)) + 100
+    X = rng.normal(size=(80, 2)) + 100
     with pytest.warns(ConvergenceWarning, match="far worse than without any coefficients"):
         SGDRegressor(random_state=0, max_iter=3, tol=None).fit(X, X[:, 0])
 

@@ -26,7 +26,7 @@ ESTIMATORS = [
     SGDClassifier(loss="smoothed_hinge", penalty="elasticnet", average=True, batch_size=7),
     SGDClassifier(learning_rate="pa1", penalty=None),
     SGDRegressor(),
-    SGDRegressor(loss="poisson", penalty="elasticnet", eta0=1e-3, learning_rate="adaptive"),
+    SGDRegressor(loss="poisson", penalty="elasticnet", eta0=1e-4, learning_rate="adaptive"),
     SGDRegressor(loss=Quantile, average=10, learning_rate="adaptive"),
     SGDRegressor(loss="epsilon_insensitive", learning_rate="pa2", batch_size=4),
     SGDOneClassSVM(),

@@ -84,7 +84,7 @@ def test_a_monitors_exception_is_the_solvers(method, n_jobs):
     setattr(Failing, method, fail)
     columns = Problem(as_rows(X), np.column_stack([Y, Y]), ((SquaredError(), 2),), L2(alpha=1e-4))
     with pytest.raises(KeyError, match="mine"):
-        SGD(n_jobs=n_jobs).solve(columns, monitor=Failing())
+        SGD("constant", n_jobs=n_jobs).solve(columns, monitor=Failing())
 
 
 def test_a_monitor_stops_scores_and_sees_the_weights():
