@@ -23,8 +23,10 @@ from sklosses.penalties import get_penalty
 from sklosses.solvers import OneVsRest, Problem
 
 #: Codes of the negative and positive class for losses that are made for numbers.
-_MAX_SEED = np.iinfo(np.int32).max
 _SIGNS = (-1.0, 1.0)
+
+#: The largest seed that scikit-learn draws.
+_MAX_SEED = np.iinfo(np.int32).max
 
 
 def _has_probability(estimator):
@@ -62,7 +64,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
         - "hinge": linear support vector machine; "squared_hinge", "smoothed_hinge" (`width`) its smooth relatives.
         - "log_loss" (`pos_weight`): logistic regression; "focal" (`gamma`) turns from easy rows to hard ones.
-        - "modified_huber": squared hinge, linear where it is badly wrong; "exponential": AdaBoost's.
+        - "modified_huber": squared hinge, linear where it is badly wrong; "exponential": AdaBoost's, which needs
+          another `learning_rate` than "optimal", whose first steps are too long for it.
         - "perceptron", "smoothed_perceptron" (`width`).
         - "squared_error", "huber" (`epsilon`), "epsilon_insensitive" (`epsilon`), "squared_epsilon_insensitive"
           (`epsilon`): regression on -1 and +1.
