@@ -314,10 +314,10 @@ cdef class LogCosh(Builtin):
         return Traits("residual", lipschitz=1.0, curvature=1.0, has_conjugate=True)
 
     cdef inline double _value(self, double r, double _, double __) noexcept nogil:
-        # With m = exp(-a) - 1: cosh a = 1 + m^2 / (2 (1 + m)), and log cosh a = a - log 2 + log(1 + (1 + m)^2). The
-        # first does not cancel near 0, the second not away from it. Beyond a = 20, (1 + m)^2 is below half an ulp.
-        cdef double a = fabs(r), m = expm1_(-least(a, 20.0)), e = 1.0 + m
-        return (0.0 if a < 1.0 else a - LN2) + log1p_unit_(0.5 * m * m / e if a < 1.0 else e * e)
+        # With m = exp(a) - 1 and e = exp(-a): cosh a = 1 + e m^2 / 2, and log cosh a = a - log 2 + log(1 + e^2). The
+        # first does not cancel near 0, the second not away from it. Beyond a = 20, e^2 is below half an ulp.
+        cdef double a = fabs(r), m = expm1_(least(a, 20.0)), e = 1.0 / (1.0 + m)
+        return (0.0 if a < 1.0 else a - LN2) + log1p_unit_(0.5 * m * m * e if a < 1.0 else e * e)
 
     cdef inline double _gradient(self, double r, double _, double __) noexcept nogil:
         # tanh a = -m (2 + m) / (2 + m (2 + m)) with m (2 + m) = exp(-2 a) - 1

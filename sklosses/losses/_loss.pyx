@@ -438,8 +438,16 @@ cdef int _evaluate(Loss loss, const Block* block) except -1 nogil:
 cdef inline void _evaluate_or_nan(Loss loss, const Block* block) noexcept nogil:
     """Evaluate; where that raises, the indicator stays set and the result is nan (the contract of value_at)."""
     cdef double* result = block.value if block.value != NULL else block.gradient
+    if loss.failed:
+        # Solvers ask now and then. Until they have, Python must not be entered with an exception pending.
+        with gil:
+            loss.failed = PyErr_Occurred() != NULL
+        if loss.failed:
+            result[0] = NAN
+            return
     # Called as a function that cannot raise, so that the indicator is neither printed nor cleared here.
     if (<int (*)(Loss, const Block*) noexcept nogil> _evaluate)(loss, block) == -1:
+        loss.failed = True
         result[0] = NAN
 
 

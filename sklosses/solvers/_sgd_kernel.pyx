@@ -510,6 +510,9 @@ cdef int visit_window(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ss
     if k.settings.batch_size > 1:
         return visit_batch(k, n_rows, x, j)
     visit_rows(k, n_rows, x, j)
+    for g in range(k.n_active):
+        if (<Loss>k.columns[k.active[g]].loss).failed:
+            pending_error()
     return sweep_values(k, n_rows)
 
 
