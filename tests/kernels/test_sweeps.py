@@ -18,6 +18,8 @@ VECTORS = {  # values for three columns, inside the ranges of all parameters of 
     "epsilon": [0.05, 0.5, 2.0], "width": [0.25, 1.0, 3.0], "quantile": [0.1, 0.5, 0.8], "expectile": [0.1, 0.5, 0.8],
     "scale": [0.5, 1.0, 3.0], "power": [1.0, 1.5, 2.0], "pos_weight": [0.5, 1.0, 4.0], "gamma": [0.0, 1.0, 2.5],
 }
+# In ulp of the largest term. Near 0 log cosh r is half the square of exp(r) - 1, which doubles the error of that.
+APART = {name: 4 if name == "log_cosh" else 2 for name in NAMES}
 WANTED = [wanted for wanted in product([True, False], repeat=3) if any(wanted)]
 
 
@@ -132,7 +134,7 @@ def test_vector_parameters(probe, level, name, dtype):
 @pytest.mark.skipif(len(available_levels()) < 2, reason="one instruction-set level here")
 @pytest.mark.parametrize("name", [name for name in NAMES if name in REFERENCES])
 def test_levels_agree(probe, name):
-    """Within 2 ulp of the largest term, which the reference knows."""
+    """Within 2 ulp (4 where stated) of the largest term, which the reference knows."""
     each = [classes(level)[name]() for level in available_levels()]
     y, p = numbers(each[0], 400, seed=3)
     results = [scalar(probe, loss, y[:, None], p[:, None]) for loss in each]
@@ -142,7 +144,7 @@ def test_levels_agree(probe, name):
             found = np.array([result[which][i, 0] for result in results])
             assert not np.any(np.isnan(found))
             if np.all(np.isfinite(found)):
-                bound = 2 * np.spacing(min(size, 1e308))
+                bound = APART[name] * np.spacing(min(size, 1e308))
                 assert np.ptp(found) <= bound, (name, which, y[i], p[i], found, np.ptp(found) / np.spacing(size))
             else:
                 assert np.all(found == found[0])
