@@ -443,6 +443,7 @@ cdef class CFunctionLoss(Custom):
 
     cdef Function[3] _functions
     cdef object _found          # their addresses
+    cdef bint _failed           # an error may be pending: then no further calls, of which some may reach Python
 
     def __init__(self, value, gradient, hessian=None, *, traits=None, target=None, tasks=None, name=None):
         self._set(value=value, gradient=gradient, hessian=hessian, traits=traits, target=target, tasks=tasks,
@@ -488,7 +489,16 @@ cdef class CFunctionLoss(Custom):
     cdef bint _has_hessian(self) noexcept nogil:
         return self._functions[2].address != NULL
 
+    cdef bint _stopped(self) noexcept nogil:
+        """Whether an error of ours is pending. Solvers that step sample by sample ask for it once a window."""
+        if self._failed:
+            with gil:
+                self._failed = PyErr_Occurred() != NULL
+        return self._failed
+
     cdef int evaluate(self, const Block* block) except -1 nogil:
+        if self._stopped():
+            return -1
         if block.value != NULL:
             self._sweep(block, 0, block.value)
         if block.gradient != NULL:
@@ -510,15 +520,21 @@ cdef class CFunctionLoss(Custom):
                 seen = seen or isnan(result[i])
         if seen:
             with gil:
+                self._failed = True
                 self._complain(block, result, NAMES[which])
+                self._failed = False
         return 0
 
     cdef double value_at(self, double y, double p, Py_ssize_t column) noexcept nogil:
+        if self._stopped():
+            return NAN
         cdef double value = call(&self._functions[0], y, p)
         # The base's way, through `evaluate`, leaves the error that this may be.
         return value if not isnan(value) else Loss.value_at(self, y, p, column)
 
     cdef double gradient_at(self, double y, double p, Py_ssize_t column) noexcept nogil:
+        if self._stopped():
+            return NAN
         cdef double gradient = call(&self._functions[1], y, p)
         return gradient if not isnan(gradient) else Loss.gradient_at(self, y, p, column)
 

@@ -83,7 +83,7 @@ def _parts(function, who):
     if isinstance(function, _POINTER_TO_FUNCTION):
         if function._flags_ & _NEEDS_GIL:
             raise TypeError(f"{who} is a PYFUNCTYPE, which needs the GIL; losses run without: use ctypes.CFUNCTYPE.")
-        if function.argtypes is None or function.restype is None:
+        if function.argtypes is None:
             raise TypeError(f"{who} is a ctypes function that declares no signature: set its argtypes and restype.")
         types = ", ".join(map(_spell, function.argtypes))
         return _address(function, who), f"{_spell(function.restype)} ({types})", 0

@@ -116,6 +116,8 @@ def get_loss(loss, **parameters):
     if isinstance(loss, type) and issubclass(loss, Loss | EmbeddingLoss):
         return loss(**parameters)
     if not isinstance(loss, str) and is_custom(loss):
+        if parameters and not isinstance(loss, type):
+            raise TypeError(f"{loss!r} has its parameters already; got {', '.join(parameters)}.")
         return as_loss(loss(**parameters) if isinstance(loss, type) else loss)
     if not isinstance(loss, str):
         raise TypeError(f"loss={loss!r} must be a name, a Loss class or a Loss instance, or have value and gradient.")
