@@ -1,0 +1,159 @@
+"""Neighbourhood components analysis as a loss: the softmax over neighbours, in Euclidean distances."""
+
+import numpy as np
+
+from sklosses.losses._embedding import POSITIVE, EmbeddingLoss, _codes, _embeddings, _nothing, _Results, _weights
+
+#: Rows whose similarities to all others are held at a time: 256 x 4096 numbers stay in the cache.
+BLOCK = 256
+
+
+class NCA(EmbeddingLoss):
+    r"""Each row finds one of its own label among its soft neighbours.
+
+    .. math:: -\log \frac{\sum_{j \ne i,\, y_j = y_i} \exp(-d_{ij}^2 / t)}{\sum_{k \ne i} \exp(-d_{ik}^2 / t)}
+
+    with Euclidean distances d and the temperature t; 0 for a row that is alone with its label. The nearest positives
+    count, wherever the rest of their class may be: that is what a vote of nearest neighbours needs, and what tells it
+    from :class:`sklosses.losses.SupCon`, which draws each row to *all* rows of its label. Blocks of rows are compared
+    with all rows, so no n x n matrix is ever held. BLAS does the work; threadpoolctl governs its threads.
+
+    Parameters
+    ----------
+    temperature : float > 0, default=1.0
+        The squared distance over which a neighbour's share falls by e.
+
+    References
+    ----------
+    Goldberger, Roweis, Hinton and Salakhutdinov, Neighbourhood components analysis, NIPS 2004: the variant with the
+    logarithm, the second of the paper. scikit-learn's NeighborhoodComponentsAnalysis maximises the probabilities.
+
+    Examples
+    --------
+    >>> from sklosses.embedding import NCA
+    >>> NCA().value([[0.0], [1.0], [2.0]], [0, 0, 1]).round(4)
+    array([0.0486, 0.6931, 0.    ])
+    """
+
+    name = "nca"
+    arguments = ("Z",)
+    ranges = {"temperature": POSITIVE}
+
+    def __init__(self, temperature=1.0):
+        self._set(temperature=temperature)
+
+    def _batch(self, what, Z, labels, sample_weight, out):
+        arrays = _embeddings(Z=Z)
+        Z = arrays["Z"]
+        codes, counts = _codes(labels, len(Z))
+        weight = _weights(sample_weight, len(Z))
+        results = _Results(what, (len(Z),), arrays, out)
+        if counts.max() == 1:
+            results.zero()
+            _nothing(self, "no two rows have the same label")
+        else:
+            weight = np.ones(len(Z)) if weight is None else weight
+            results.separate(arrays.values())
+            value, gradients = results.outputs
+            _soft_neighbours(Z, (codes, counts), weight, self.temperature, (value, gradients and gradients[0]))
+        return results.returned()
+
+    def value(self, Z, labels, sample_weight=None, *, out=None, n_threads=None):
+        """The loss of each row.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, d)
+            The embeddings.
+        labels : array-like of shape (n,)
+            Of any kind that can be sorted.
+        sample_weight : array-like of shape (n,), default=None
+            Factors of the rows' values; rows of weight 0 remain neighbours of the others.
+        out : ndarray of the result's shape and dtype, default=None
+            Where to write the result.
+        n_threads : int or None, default=None
+            Accepted as by the other losses; the threads are BLAS's.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            float32 if Z is, otherwise float64.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not match, or an embedding is NaN or infinite.
+        """
+        return self._batch("value", Z, labels, sample_weight, out)
+
+    def gradient(self, Z, labels, sample_weight=None, *, out=None, n_threads=None):
+        """The gradient of the sum of the values, an array of Z's shape. Parameters are those of :meth:`value`."""
+        return self._batch("gradient", Z, labels, sample_weight, out)
+
+    def value_and_gradient(self, Z, labels, sample_weight=None, *, out=None, n_threads=None):
+        """Both at once: (value, gradient), `out` likewise. Parameters are those of :meth:`value`."""
+        return self._batch("value_and_gradient", Z, labels, sample_weight, out)
+
+
+def _soft_neighbours(Z, classes, weight, temperature, outputs):
+    """Write values and gradients, each None if not asked for; `classes` are codes and how many rows have each."""
+    codes, counts = classes
+    value, gradient = outputs
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(counts)
+    # Distances do not know the origin, but their rounding does: the middle is the best one.
+    scale = np.sqrt(1.0 / temperature)
+    rows = np.ascontiguousarray(((Z[order] - Z.mean(axis=0, dtype=np.float64)) * scale).astype(Z.dtype))
+    weight = weight[order] * (counts[codes[order]] > 1)
+    squares = np.einsum("ij,ij->i", rows, rows)
+    slope = np.zeros_like(rows)
+    for first in range(0, len(rows), BLOCK):
+        last = min(first + BLOCK, len(rows))
+        shares = _similarities(rows, squares, first, last)
+        values = _shares(shares, codes[order], ends, first, weight[first:last])
+        if value is not None:
+            value[order[first:last]] = values
+        if gradient is not None:
+            # Rows of `shares` sum to 0: what pulls at the row itself cancels.
+            block = rows[first:last]
+            slope[first:last] += 2 * (shares @ rows)
+            slope += 2 * (shares.T @ block)
+            slope -= 2 * shares.sum(axis=0)[:, None] * rows
+    if gradient is not None:
+        gradient[order] = slope * Z.dtype.type(scale)
+
+
+def _similarities(rows, squares, first, last):
+    """-d^2 between rows[first:last] and all, less the largest of each row; -inf with itself."""
+    similar = rows[first:last] @ rows.T
+    similar *= 2
+    similar -= squares
+    similar[np.arange(last - first), np.arange(first, last)] = -np.inf
+    similar -= similar.max(axis=1, keepdims=True)
+    return similar
+
+
+def _shares(similar, codes, ends, first, weight):
+    """Turn similarities, in place, into derivatives of weight * value in them; return the values."""
+    last = first + len(similar)
+    values = np.zeros(len(similar))
+    own = []
+    for code in range(codes[first], codes[last - 1] + 1):
+        start = ends[code - 1] if code else 0
+        at = slice(max(start, first) - first, min(ends[code], last) - first)
+        if ends[code] - start > 1:
+            positives = similar[at, start : ends[code]].copy()
+            top = positives.max(axis=1, keepdims=True)
+            positives -= top
+            np.exp(positives, out=positives)
+            total = positives.sum(axis=1, keepdims=True)
+            values[at] = -(top + np.log(total))[:, 0]
+            positives *= weight[at, None].astype(similar.dtype) / total
+            own.append((at, slice(start, ends[code]), positives))
+    np.exp(similar, out=similar)
+    total = similar.sum(axis=1, keepdims=True)
+    values = np.maximum(values + np.log(total[:, 0]), 0.0) * weight
+    similar *= weight[:, None].astype(similar.dtype) / total
+    for at, columns, positives in own:
+        similar[at, columns] -= positives
+    return values
