@@ -5,6 +5,7 @@ import copy
 import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
@@ -42,6 +43,9 @@ from sklosses.penalties import get_penalty
 #: What `batch_size="auto"` means: all rows up to WHOLE, otherwise mini-batches of BATCH.
 WHOLE = 3000
 BATCH = 1024
+
+#: The same for losses of pairs and triplets. On the same ones L-BFGS would fit their peculiarities.
+BATCH_OF_PAIRS = 256
 
 #: The same for sampling="all", where a batch of n rows has up to n^3 triplets.
 BATCH_OF_ALL = 64
@@ -91,13 +95,14 @@ class LinearEmbedding(
         Dimensions of the embedding; None: as many as there are columns, but at most 32.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         Of the components in standardised columns.
-    alpha : float, default=1e-4
+    alpha : float, default=1e-3
         Strength of the penalty.
     l1_ratio : float, default=0.15
         Share of l1 in "elasticnet".
-    init : {"pca", "lda", "random"} or array of shape (n_components, n_features), default="pca"
+    init : {"auto", "pca", "lda", "random"} or array of shape (n_components, n_features), default="auto"
         Where training starts: principal directions, Fisher's discriminants followed by principal directions, random
-        numbers, or these components, of original columns. All but an array are brought to the loss's scale.
+        numbers, or these components, of original columns. All but an array are brought to the loss's scale. "auto":
+        "lda" where there are labels, otherwise "pca".
     sampling : {"all", "random", "semi-hard", "hard"}, default="semi-hard"
         Pairs and triplets of a batch, for "contrastive", "cosine" and "triplet". A similar pair is joined by the
         nearest rows of other classes that are farther away ("semi-hard"), the nearest of all ("hard"), or a random one;
@@ -114,11 +119,13 @@ class LinearEmbedding(
         these say nothing about lengths.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch; as many as there are rows, or more: L-BFGS on all of them. "auto": all rows up to 3000,
-        beyond 1024; 64 where `sampling="all"`.
+        beyond 1024, for losses of whole batches ("nca", "supcon", "center"); 256 for losses of pairs and triplets,
+        which do better when these are drawn often; 64 where `sampling="all"`.
     max_iter : int, default=50
         Passes over the rows: iterations of L-BFGS, or epochs.
     tol : float, default=1e-2
-        Training stops when `n_iter_no_change` passes together improve the objective by no more than this share of it.
+        Training stops when the last `n_iter_no_change` passes have brought no more than this share of all that the
+        objective has gained since the first pass.
     n_iter_no_change : int, default=5
         See `tol`.
     early_stopping : bool, default=False
@@ -181,13 +188,13 @@ class LinearEmbedding(
     """
 
     _doc_link_module = "sklosses"
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict] = {
         "loss": [StrOptions({"nca", *loss_names("embedding")}), HasMethods(["value_and_gradient"])],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
-        "init": [StrOptions({"pca", "lda", "random"}), "array-like"],
+        "init": [StrOptions({"auto", "pca", "lda", "random"}), "array-like"],
         "sampling": [StrOptions(set(SAMPLING))],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
         "center_weight": [Interval(Real, 0, None, closed="left")],
@@ -209,9 +216,9 @@ class LinearEmbedding(
         n_components=None,
         *,
         penalty="l2",
-        alpha=1e-4,
+        alpha=1e-3,
         l1_ratio=0.15,
-        init="pca",
+        init="auto",
         sampling="semi-hard",
         n_neighbors=3,
         center_weight=0.1,
@@ -286,7 +293,7 @@ class LinearEmbedding(
             if getattr(self, "_skl_callbacks", None):
                 passes.hooks = EpochHooks(self, context, {"X": X, "y": y}, attributes(theta, 0))
             batch_size = self._batch_size(task)
-            if batch_size >= train[0].shape[0]:
+            if batch_size >= train[0].shape[0] and not (task.objective.partners and self.batch_size == "auto"):
                 solver, (theta, contributed) = "lbfgs", train_whole(task, theta, passes, generator)
             else:
                 solver, optimizer = "schedule_free", new_optimizer(task, theta)
@@ -505,7 +512,10 @@ class LinearEmbedding(
             codes = None if batches.codes is None else batches.codes[index]
             if self.init == "lda" and codes is None:
                 raise ValueError("init='lda' needs labels, but the target y is None.")
-            C = first_components(self.init, S, codes, task.shape, generator)
+            init = self.init
+            if init == "auto":
+                init = "pca" if codes is None else "lda"
+            C = first_components(init, S, codes, task.shape, generator)
             C = rescaled(C, S, _spread(loss, task.shape[0]), generator)
         else:
             C = np.asarray(self.init, dtype=np.float64) * batches.columns.scale
@@ -517,6 +527,8 @@ class LinearEmbedding(
             return self.batch_size
         if self.sampling == "all" and type(task.objective) in (PairObjective, TripletObjective):
             return BATCH_OF_ALL
+        if task.objective.partners:
+            return BATCH_OF_PAIRS
         return WHOLE if task.batches.n_rows <= WHOLE else BATCH
 
     def _scorer(self, task, X, codes, generator):
@@ -579,11 +591,11 @@ class LinearEmbedding(
         if not contributed:
             warnings.warn(
                 f"No row ever contributed to {loss!r}: in no batch did a row have both a similar and a dissimilar row.",
-                UserWarning, stacklevel=3)
+                UserWarning, stacklevel=6)
         elif passes is not None and not passes.converged and passes.n_iter >= self.max_iter:
             warnings.warn(
-                f"LinearEmbedding did not converge: the objective still improves after max_iter={self.max_iter} passes. "
-                "Increase max_iter or tol.", ConvergenceWarning, stacklevel=3)
+                f"LinearEmbedding did not converge: the objective still improves after max_iter={self.max_iter} "
+                "passes. Increase max_iter or tol.", ConvergenceWarning, stacklevel=6)
 
     @property
     def _n_features_out(self):

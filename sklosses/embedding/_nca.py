@@ -1,5 +1,7 @@
 """Neighbourhood components analysis as a loss: the softmax over neighbours, in Euclidean distances."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from sklosses.losses._embedding import POSITIVE, EmbeddingLoss, _codes, _embeddings, _nothing, _Results, _weights
@@ -37,7 +39,7 @@ class NCA(EmbeddingLoss):
 
     name = "nca"
     arguments = ("Z",)
-    ranges = {"temperature": POSITIVE}
+    ranges: ClassVar[dict] = {"temperature": POSITIVE}
 
     def __init__(self, temperature=1.0):
         self._set(temperature=temperature)

@@ -76,8 +76,8 @@ class Passes:
     Attributes
     ----------
     max_iter, tol, patience
-        Stop after `max_iter` passes, or when `patience` of them together have improved the objective, or the
-        validation score if there is one, by no more than `tol` relative to it.
+        Stop after `max_iter` passes, or when the last `patience` of them have brought no more than the share `tol` of
+        all that the objective, or the validation score if there is one, has gained since the first.
     score : callable or None
         Validation score of parameters, higher is better.
     hooks : EpochHooks or None
@@ -128,8 +128,8 @@ class Passes:
     def _settled(self, costs):
         if len(costs) <= self.patience:
             return False
-        before = min(costs[: -self.patience])
-        return before - min(costs[-self.patience :]) <= self.tol * abs(before)
+        before, now = min(costs[: -self.patience]), min(costs)
+        return before - now <= self.tol * (costs[0] - now)
 
     def chosen(self, theta):
         """The parameters that scored best on the validation rows; without them those given."""
