@@ -80,7 +80,8 @@ def test_sparse_is_dense_without_centering(loss, digits):
     X, y, *_ = digits
     X = np.vstack([X[:150], -X[:150]])
     y = np.tile(y[:150], 2)
-    settings = {"n_components": 4, "max_iter": 4, "random_state": 0, "init": np.eye(4, 64), "n_neighbors": None}
+    settings = {"n_components": 4, "max_iter": 4, "random_state": 0, "init": np.eye(4, 64), "n_neighbors": None,
+                "sampling": "random"}
     dense = LinearEmbedding(loss, **settings).fit(X, y)
     for kind in (sparse.csr_matrix, sparse.csr_array, sparse.csc_matrix):
         csr = LinearEmbedding(loss, **settings).fit(kind(X), y)
@@ -92,7 +93,8 @@ def test_sparse_is_dense_without_centering(loss, digits):
 def test_without_labels(batch_size, digits):
     X, *_ = digits
     embedding = LinearEmbedding("nt_xent", 9, noise=0.3, batch_size=batch_size, random_state=0).fit(X)
-    assert embedding.history_["objective"][-1] < embedding.history_["objective"][0]
+    random = LinearEmbedding("nt_xent", 9, init="random", batch_size=batch_size, random_state=0).fit(X)
+    assert random.history_["objective"].min() < random.history_["objective"][0] - 0.01
     assert accuracy(embedding, digits) > 0.8
     csr = LinearEmbedding("nt_xent", 9, batch_size=batch_size, random_state=0).fit(sparse.csr_matrix(X))
     assert accuracy(csr, digits) > 0.8
