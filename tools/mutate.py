@@ -3,13 +3,14 @@
     python tools/mutate.py [--builds 0] [--only huber,focal] [--examples 60]
 
 In a scratch copy of the package one mutant of every loss is put into the kernel source, that one module is compiled at
-the baseline level, and tests/laws runs for each loss by itself until its first failure. The next build takes the next
+the baseline level, and tests/laws runs, for each loss until its first failure. The next build takes the next
 mutant of each, of value, gradient, hessian, conjugate and prox in turn. The score is the share of mutants that some law
 killed; survivors are printed with their lines. Without any mutant all laws must hold, which is tried first. Not part of
-CI: a build takes about a minute, the laws of a loss some seconds.
+CI: a build and its laws take some minutes.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -31,23 +32,45 @@ PACKAGE = Path(sklosses.__file__).parent
 FORMULAS = ("_value", "_gradient", "_hessian", "conjugate_at", "prox_at")
 FLAGS = ["-O1", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-w"]
 
+PROFILE = """
+from hypothesis import HealthCheck, Phase, settings
+
+settings.register_profile("mutants", max_examples={examples}, deadline=None, database=None, derandomize=True,
+                          phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+"""
 RUN = """
 import json, sys
-scratch, name = sys.argv[1:3]
+
+scratch, output, names = sys.argv[1], sys.argv[2], set(sys.argv[3].split(","))
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]
 sys.path.insert(0, scratch)
 import pytest
 
-
-class OfOneLoss:
-    def pytest_collection_modifyitems(self, items):
-        items[:] = [item for item in items if getattr(item, "callspec", None)
-                    and item.callspec.params.get("name") == name and "pickles_cross" not in item.name]
-
-
 import sklosses
+
 assert sklosses.__file__.startswith(scratch), sklosses.__file__
-sys.exit(pytest.main(sys.argv[3:], plugins=[OfOneLoss()]))
+first = {}
+
+
+def of(item):
+    return item.callspec.params.get("name") if getattr(item, "callspec", None) else None
+
+
+class UntilFirstFailure:
+    def pytest_collection_modifyitems(self, items):
+        items[:] = sorted((item for item in items if of(item) in names), key=lambda item: "formulas" not in item.nodeid)
+
+    def pytest_runtest_protocol(self, item):
+        return True if of(item) in first else None
+
+    def pytest_runtest_makereport(self, item, call):
+        if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+            first.setdefault(of(item), item.originalname)
+
+
+code = pytest.main(sys.argv[4:], plugins=[UntilFirstFailure()])
+with open(output, "w") as file:
+    json.dump(first if code in (0, 1) else None, file)
 """
 
 
@@ -127,6 +150,7 @@ def scratch_package(folder):
     (package / "_build.py").write_text(
         re.sub(r"LEVELS = .*", 'LEVELS = ("baseline",)', Path(_build.__file__).read_text())
     )
+    (package / "__init__.py").write_text("")        # the laws need no solvers
     (folder / "run.py").write_text(RUN)
     for module in sorted((package / "losses").glob("*.pyx")):
         if module.stem not in ("_loss", "_kernels"):
@@ -145,22 +169,20 @@ def compile_module(folder, module):
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def killed(folder, name, examples):
-    """The law that failed first for one loss, or None if all hold."""
-    profile = folder / "profile.py"
-    profile.write_text(
-        "from hypothesis import settings\n"
-        f"settings.register_profile('mutants', max_examples={examples}, deadline=None, database=None)\n"
-    )
-    arguments = [str(ROOT / "tests/laws"), "-x", "-q", "-p", "profile", "--hypothesis-profile=mutants",
-                 "-p", "no:cacheprovider", "--no-header", "--tb=no", "-rf", "-W", "ignore", f"--rootdir={ROOT}", "-n", "0"]
+def first_failures(folder, names, examples):
+    """{name: the law that failed first} for the losses that some law is broken for."""
+    (folder / "profile.py").write_text(PROFILE.format(examples=examples))
+    arguments = [str(ROOT / "tests/laws"), "-q", "--tb=no", "-W", "ignore", f"--rootdir={ROOT}",
+                 "-p", "profile", "--hypothesis-profile=mutants", "-p", "no:cacheprovider"]
     environment = dict(os.environ, SKLOSSES_ISA="baseline", PYTHONPATH=str(folder))
-    done = subprocess.run([sys.executable, str(folder / "run.py"), str(folder), name, *arguments],
-                          cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode not in (0, 1):
+    output = folder / "failures.json"
+    output.unlink(missing_ok=True)
+    command = [sys.executable, str(folder / "run.py"), str(folder), str(output), ",".join(names), *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    failures = json.loads(output.read_text()) if output.exists() else None
+    if failures is None:
         raise RuntimeError(done.stdout + done.stderr)
-    failed = re.search(r"^FAILED \S*?::(\w+)", done.stdout, re.MULTILINE)
-    return (failed.group(1) if failed else "collection") if done.returncode else None
+    return failures
 
 
 def described(mutant, law, lines):
@@ -186,16 +208,16 @@ def main():
         folder = Path(folder)
         package = scratch_package(folder)
         compile_module(folder, "sklosses/losses/_kernels")
-        for name in each:
-            if law := killed(folder, name, 10):
-                raise SystemExit(f"{law} fails for {name} without any mutant.")
+        if failures := first_failures(folder, each, 10):
+            raise SystemExit(f"These laws fail without any mutant: {failures}.")
         print("All laws hold without mutants.", flush=True)
         for build in range(min(builds, arguments.builds or builds)):
             chosen = [found[build] for found in each.values() if build < len(found)]
             (package / "losses/_kernels.pyx").write_text(broken(lines, chosen))
             compile_module(folder, "sklosses/losses/_kernels")
+            failures = first_failures(folder, [mutant.loss for mutant in chosen], arguments.examples)
             for mutant in chosen:
-                laws.append(killed(folder, mutant.loss, arguments.examples))
+                laws.append(failures.get(mutant.loss))
                 print(described(mutant, laws[-1], lines), flush=True)
     dead = sum(law is not None for law in laws)
     print(f"{dead} of {len(laws)} killed: {dead / len(laws):.1%}, in {time.perf_counter() - start:.0f} s")

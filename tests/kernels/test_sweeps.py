@@ -6,9 +6,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+
 from laws.cases import target_grid
 from oracle.losses import REFERENCES, exact
-
 from sklosses._isa import available_levels
 from sklosses.losses import loss_names
 

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import sysconfig
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 SETUP = """
 from pathlib import Path
@@ -15,10 +14,11 @@ from setuptools import Extension, setup
 
 # Cython finds the .pxd files of an installed package by itself; only an editable install needs to be told.
 packages = str(Path(sklosses.__file__).parents[1])
+headers = packages + "/sklosses/losses"
 setup(
     name="{name}",
     ext_modules=cythonize(
-        [Extension("{name}", ["{name}.pyx"])],
+        [Extension("{name}", ["{name}.pyx"], extra_compile_args={flags!r}, include_dirs=[headers])],
         include_path=[packages],
         language_level=3,
         quiet=True,
@@ -27,12 +27,11 @@ setup(
 """
 
 
-def build(source, folder):
+def build(source, folder, flags=()):
     """Build the module of this .pyx in a folder, and import it."""
-    source = Path(source)
     name = source.stem
     (folder / source.name).write_text(source.read_text())
-    (folder / "setup.py").write_text(SETUP.format(name=name))
+    (folder / "setup.py").write_text(SETUP.format(name=name, flags=list(flags)))
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
