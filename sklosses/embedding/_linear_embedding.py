@@ -95,7 +95,7 @@ class LinearEmbedding(
         Dimensions of the embedding; None: as many as there are columns, but at most 32.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         Of the components in standardised columns.
-    alpha : float, default=1e-3
+    alpha : float, default=1e-2
         Strength of the penalty.
     l1_ratio : float, default=0.15
         Share of l1 in "elasticnet".
@@ -216,7 +216,7 @@ class LinearEmbedding(
         n_components=None,
         *,
         penalty="l2",
-        alpha=1e-3,
+        alpha=1e-2,
         l1_ratio=0.15,
         init="auto",
         sampling="semi-hard",
@@ -352,22 +352,6 @@ class LinearEmbedding(
         self._state = State(theta, labels, centers, optimizer, generator.bit_generator.state)
         self._warn(loss, None, contributed)
         return self
-
-    def fit_transform(self, X, y=None):
-        """Train the embedding, and embed the rows: `fit(X, y).transform(X)`.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
-        y : array-like of shape (n_samples,), default=None
-            Labels.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_components)
-        """
-        return self.fit(X, y).transform(X)
 
     def transform(self, X):
         """Embed rows.
