@@ -44,9 +44,9 @@ print(time.process_time() - start)
 
 
 def run(code, **environment):
-    """Run code in a fresh interpreter."""
+    """Run code in a fresh interpreter that does not look into the current folder."""
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120
     )
 
 
