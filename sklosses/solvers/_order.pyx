@@ -107,12 +107,12 @@ cdef class RowOrder:
 
     cdef _draw_small(self, seed, epoch):
         """scikit-learn permutes the order of the epoch before, always with the same seed."""
-        cdef Py_ssize_t i, again
+        cdef Py_ssize_t i, _
         if self.last != (seed, epoch - 1):
             for i in range(self.order.shape[0]):
                 self.order[i] = i
             self.last = (seed, -1)
-        for again in range(epoch - self.last[1]):
+        for _ in range(epoch - self.last[1]):
             shuffle_like_scikit_learn(self.order, <uint32_t>(int(seed) & 0xFFFFFFFF))
         self.last = (seed, epoch)
         return self._order

@@ -46,7 +46,11 @@ print(time.process_time() - start)
 def run(code, **environment):
     """Run code in a fresh interpreter that does not look into the current folder."""
     return subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120
+        [sys.executable, "-P", "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=120,
     )
 
 

@@ -113,7 +113,7 @@ def build(folder, name, source):
 
 
 def test_a_loss_is_added_as_the_page_says(tmp_path):
-    paragraph, line = cython_blocks("adding-a-loss.md")
+    paragraph, line = cython_blocks("adding_a_loss.md")
     source = (ROOT / "sklosses" / "losses" / "_kernels.pyx").read_text()
     source, paragraphs = re.subn(r"^# The registry", f"{paragraph}\n\n# The registry", source, flags=re.MULTILINE)
     source, lines = re.subn(r"^(ctypedef fused Residual:\n)", rf"\1{line}", source, flags=re.MULTILINE)
@@ -125,7 +125,7 @@ def test_a_loss_is_added_as_the_page_says(tmp_path):
 
 
 def test_a_loss_outside_the_package_compiles_and_trains(tmp_path):
-    (source,) = cython_blocks("compiled-losses.md")
+    (source,) = cython_blocks("compiled_losses.md")
     build(tmp_path, "arctan", source)
     (tmp_path / "custom.py").write_text(CUSTOM)
     run(tmp_path, "custom.py")

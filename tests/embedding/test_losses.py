@@ -14,9 +14,9 @@ import warnings
 
 import numpy as np
 import pytest
-from oracle import embedding as oracle
 from sklearn.base import clone
 
+from oracle import embedding as oracle
 from sklosses.losses import (
     EMBEDDING_LOSSES,
     LOSSES,

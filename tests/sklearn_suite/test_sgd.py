@@ -33,8 +33,8 @@ DIFFERENT = {
     "test_sgd_predict_proba_method_access[SparseSGDClassifier]": _PROBABILITY,
     "test_partial_fit_oneclass[SGDOneClassSVM]": _NEW_ARRAY,
     "test_partial_fit_oneclass[SparseSGDOneClassSVM]": _NEW_ARRAY,
-    "test_numerical_stability_large_gradient": "asks of a fit that ends at 1e24 times the null model's objective that it"
-    " be finite; DivergenceError",
+    "test_numerical_stability_large_gradient": "asks of a fit that ends at 1e24 times the null model's objective that"
+    " it be finite; DivergenceError",
     "test_validation_mask_correctly_subsets": "watches a private class of scikit-learn's",
 }
 
