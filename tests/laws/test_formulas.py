@@ -16,6 +16,7 @@ from sklosses.losses import LOSSES, get_loss
 METHODS = ("value", "gradient", "hessian")
 LARGEST = float(np.finfo(np.float64).max)
 ULPS = 4
+WIDER = {("pseudo_huber", "hessian"): 5}     # the power -3/2 of a sum with a rounded square: 4.5 in the worst case
 KNOWN = [name for name in NAMES if name in REFERENCES]
 
 
@@ -44,11 +45,12 @@ def assert_exact(loss, y, p, dtype=np.float64):
     for i in range(len(y)):
         expected = exact(loss.name, parameters, y[i], p[i])
         for method, result, (number, size) in zip(METHODS, results, expected, strict=True):
-            if is_close(result[i], number, size, dtype=dtype):
+            ulps = WIDER.get((loss.name, method), ULPS)
+            if is_close(result[i], number, size, ulps, dtype):
                 continue
             sides = neighbours(loss, y[i], p[i]) if method == "hessian" else []
             others = [exact(loss.name, parameters, y[i], side)[2] for side in sides]
-            assert any(is_close(result[i], *other, dtype=dtype) for other in others), (
+            assert any(is_close(result[i], *other, ulps, dtype) for other in others), (
                 f"{loss!r}.{method}({y[i]!r}, {p[i]!r}) = {result[i]!r}, expected {float(number)!r}, "
                 f"off by {float(abs(mpf(float(result[i])) - number) / mpf(float(np.spacing(float(size))))):.3g} ulp"
             )
