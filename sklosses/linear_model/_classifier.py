@@ -59,7 +59,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
     Parameters
     ----------
-    loss : str, Loss subclass or Loss instance, default="hinge"
+    loss : str, Loss subclass or instance, or object with value and gradient, default="hinge"
         The loss :math:`\phi`.
 
         - "hinge": linear support vector machine; "squared_hinge", "smoothed_hinge" (`width`) its smooth relatives.

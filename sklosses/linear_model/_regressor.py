@@ -35,7 +35,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
 
     Parameters
     ----------
-    loss : str, Loss subclass or Loss instance, default="squared_error"
+    loss : str, Loss subclass or instance, or object with value and gradient, default="squared_error"
         The loss :math:`\phi`.
 
         - "squared_error": least squares; the mean.
