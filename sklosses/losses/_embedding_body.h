@@ -51,6 +51,19 @@ SKLOSSES_INLINE void SK_NAME(sk_compare)(const SK_REAL *restrict a, double p, co
     result[1] = 0.5 * apart;
 }
 
+/* |a - p|^2 - |a - n|^2: what p and n share does not cancel */
+SKLOSSES_INLINE double SK_NAME(sk_nearer)(const SK_REAL *restrict a, const SK_REAL *restrict p,
+                                          const SK_REAL *restrict n, ptrdiff_t d)
+{
+    double sum = 0;
+    SK_SIMD_SUM(sum)
+    for (ptrdiff_t k = 0; k < d; k++) {
+        double near = (double)a[k] - (double)p[k], far = (double)a[k] - (double)n[k];
+        sum += ((double)n[k] - (double)p[k]) * (near + far);
+    }
+    return sum;
+}
+
 /* out = c (p a + q b) */
 SKLOSSES_INLINE void SK_NAME(sk_blend)(SK_REAL *restrict out, const SK_REAL *restrict a, double p,
                                        const SK_REAL *restrict b, double q, double c, ptrdiff_t d)

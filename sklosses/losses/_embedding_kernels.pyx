@@ -5,7 +5,7 @@ have been checked in ``_embedding.py``. Work is cut into chunks of rows that do 
 """
 
 from cython cimport floating
-from libc.math cimport exp, fabs, log, log1p
+from libc.math cimport exp, fabs, isfinite, log, log1p
 from libc.stdint cimport int64_t
 
 import numpy as np
@@ -48,6 +48,8 @@ cdef extern from "_embedding.h" nogil:
     double sk_length_f64(const double* a, const double* b, Py_ssize_t d) noexcept
     double sk_inverse_length_f32(const float* a, Py_ssize_t d) noexcept
     double sk_inverse_length_f64(const double* a, Py_ssize_t d) noexcept
+    double sk_nearer_f32(const float* a, const float* p, const float* n, Py_ssize_t d) noexcept
+    double sk_nearer_f64(const double* a, const double* p, const double* n, Py_ssize_t d) noexcept
     void sk_compare_f32(const float* a, double p, const float* b, double q, Py_ssize_t d, double* result) noexcept
     void sk_compare_f64(const double* a, double p, const double* b, double q, Py_ssize_t d, double* result) noexcept
     void sk_blend_f32(float* out, const float* a, double p, const float* b, double q, double c,
@@ -81,6 +83,13 @@ cdef inline double inverse_length(const floating* a, Py_ssize_t d) noexcept nogi
         return sk_inverse_length_f32(a, d)
     else:
         return sk_inverse_length_f64(a, d)
+
+
+cdef inline double nearer(const floating* a, const floating* p, const floating* n, Py_ssize_t d) noexcept nogil:
+    if floating is float:
+        return sk_nearer_f32(a, p, n, d)
+    else:
+        return sk_nearer_f64(a, p, n, d)
 
 
 cdef inline void compare(const floating* a, double p, const floating* b, double q, Py_ssize_t d,
@@ -183,9 +192,12 @@ cdef void cosine_row(const Rows* job, Py_ssize_t i, const floating* a, const flo
 cdef void triplet_row(const Rows* job, Py_ssize_t i, const floating* a, const floating* p, const floating* n,
                       double weight, double* value) noexcept nogil:
     """(d^2(a, p) - d^2(a, n) + margin)+, or of the distances themselves"""
-    cdef double near = length(a, p, job.d), far = length(a, n, job.d), pull = 0.0, push = 0.0
+    cdef double near = 0.0, far = 0.0, pull = 0.0, push = 0.0, difference = nearer(a, p, n, job.d)
     cdef Py_ssize_t at = i * job.d
-    value[0] = (near - far) * ((near + far) if job.squared else 1.0) + job.margin
+    if not job.squared or not isfinite(difference):
+        near, far = length(a, p, job.d), length(a, n, job.d)
+        difference = (near - far) * ((near + far) if job.squared else 1.0)
+    value[0] = difference + job.margin
     if not value[0] > 0:
         value[0] = 0.0
     elif job.squared:
