@@ -1,6 +1,18 @@
 """Linear models for tabular data: every loss, every penalty, scikit-learn's interface, compiled kernels."""
 
-from sklosses.embedding import LinearEmbedding
 from sklosses.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
 
 __all__ = ["LinearEmbedding", "SGDClassifier", "SGDOneClassSVM", "SGDRegressor"]
+
+
+def __getattr__(name):
+    """Import what few programs use when it is asked for, so that `import sklosses` stays quick."""
+    if name == "LinearEmbedding":
+        from sklosses.embedding import LinearEmbedding
+
+        return LinearEmbedding
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

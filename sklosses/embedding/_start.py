@@ -3,7 +3,6 @@
 import numpy as np
 from scipy import linalg
 from scipy.sparse import issparse
-from sklearn.decomposition import PCA, TruncatedSVD
 
 #: Rows that a start is computed from: its last digits do not matter.
 ROWS = 10_000
@@ -30,6 +29,8 @@ def principal(S, n_components, generator):
     ndarray of shape (n_components, d)
         Orthonormal but for those added; float64.
     """
+    from sklearn.decomposition import PCA, TruncatedSVD  # here: `import sklosses` is to be quick
+
     n, d = S.shape
     k = min(n_components, d, n - 1 if n > 1 else 1)
     seed = int(generator.integers(2**31 - 1))

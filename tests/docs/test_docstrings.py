@@ -11,6 +11,7 @@ import pytest
 MODULES = [
     "sklosses",
     "sklosses.data",
+    "sklosses.embedding",
     "sklosses.exceptions",
     "sklosses.linear_model",
     "sklosses.losses",
