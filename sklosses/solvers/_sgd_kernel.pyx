@@ -338,11 +338,14 @@ cdef int visit_batch(Kernel k, Py_ssize_t n_rows, const floating* x, const index
 
 
 cdef void predict(Kernel k, Py_ssize_t start, Py_ssize_t stop, const floating* x, const index_t* j) noexcept nogil:
-    """Products of rows start to stop with every column, a few rows at a time: each is read from memory once."""
+    """Products of rows start to stop with every column, a few rows at a time: each is read from memory once.
+
+    The first half of a batch has been asked for while the last one was added; the rest is, at an even pace.
+    """
     cdef Py_ssize_t i = start, n, g
     while i < stop:
         n = min(ROWS_AT_ONCE, stop - i)
-        ask_until(k, i + n + k.ahead, x, j)
+        ask_until(k, max(i + n, (k.lead + i + n) // 2) + k.ahead, x, j)
         for g in range(k.n_active):
             dot_rows(&k.window, k.ids + (i - start), n, k.columns[k.active[g]].w, &k.p[g * k.capacity + i], x, j)
         i += n
@@ -499,6 +502,7 @@ cdef int visit_window(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ss
     k.asked = max(k.asked - k.n_rows, 0)
     k.n_rows = n_rows
     k.n_known = n_known
+    k.lead = n_rows if order != NULL and n_rows <= k.chunk else 0
     for i in range(n_known):
         k.rows[i] = k.samples.row(start + i if order == NULL else order[start + i])
     k.samples.offsets_of(k.rows, n_rows, k.offset)
@@ -584,6 +588,7 @@ cdef class Kernel:
     cdef Py_ssize_t beyond      # rows after the window that may be asked for: at most half a batch
     cdef Py_ssize_t n_rows      # of the window
     cdef Py_ssize_t asked       # rows that memory has been asked for
+    cdef Py_ssize_t lead        # rows of a batch whose first half has been; 0 where there is none
     cdef Py_ssize_t n_known     # rows whose numbers are known: those of the window and some that follow
     cdef double row_work        # multiply-adds that a row costs, about
     cdef bint single            # float32
