@@ -31,6 +31,7 @@
 #endif
 typedef double sk_vector __attribute__((vector_size(8 * SK_LANES)));
 typedef float sk_single __attribute__((vector_size(4 * SK_LANES)));
+typedef int64_t sk_mask __attribute__((vector_size(8 * SK_LANES)));
 #define SK_EXTEND(v) __builtin_convertvector(v, sk_vector)
 #define SK_LANE(v, i) ((v)[i])
 #else
@@ -151,6 +152,76 @@ SK_INLINE sk_vector sk_end_f32(const float *x, ptrdiff_t n)
 #define SK_SIMD_SUM(...) SK_PRAGMA(omp simd reduction(+ : __VA_ARGS__))
 #endif
 
+/* One coefficient under the cumulative l1 penalty of Tsuruoka, Tsujii and Ananiadou (2009): it is moved towards zero
+   by what is due in all (total) less what it has taken already (taken), and not beyond. Both are in units of the true
+   coefficient, scale times w. */
+SK_INLINE double sk_clipped(double w, double taken, double total, double inverse_scale)
+{
+    double down = w - (total + taken) * inverse_scale;
+    double up = w + (total - taken) * inverse_scale;
+    double positive = down > 0 ? down : 0;
+    double negative = up < 0 ? up : 0;
+    return w > 0 ? positive : w < 0 ? negative : w;
+}
+
+/* The same for the elements of a vector. Where w is 0 it stays; where it is nan, too. */
+SK_INLINE sk_vector sk_clipped_lanes(sk_vector w, sk_vector taken, double total, double inverse_scale)
+{
+#if SK_LANES > 1
+    sk_vector down = w - (total + taken) * inverse_scale, up = w + (total - taken) * inverse_scale;
+    sk_mask above = w > 0, below = w < 0;
+    sk_mask positive = (sk_mask)down & (down > 0) & above, negative = (sk_mask)up & (up < 0) & below;
+    return (sk_vector)(positive | negative | ((sk_mask)w & ~(above | below)));
+#else
+    return sk_clipped(w, taken, total, inverse_scale);
+#endif
+}
+
+SK_INLINE sk_vector sk_absolute(sk_vector v)
+{
+#if SK_LANES > 1
+    return (sk_vector)((sk_mask)v & INT64_MAX);
+#else
+    return fabs(v);
+#endif
+}
+
+/* A step under the l1 penalty: w += multiple x, clipped. */
+typedef struct {
+    double multiple;
+    double total;       /* what is due of each coefficient */
+    double scale;
+    double a;           /* the mean of the iterates is kept as (average + a w) / b */
+} sk_step;
+
+/* Clip SK_LANES coefficients that start at w, of which v are the new values; v becomes what they are then. Where
+   average is not NULL it stays the mean of the iterates before: clipping has no part in those. */
+SK_INLINE sk_vector sk_clip_lanes(double *w, double *taken, double *average, sk_vector v, const sk_step *step,
+                                  double inverse_scale)
+{
+    sk_vector q = sk_load(taken), clipped = sk_clipped_lanes(v, q, step->total, inverse_scale);
+    sk_store(taken, q + step->scale * (clipped - v));
+    sk_store(w, clipped);
+    if (average)
+        sk_store(average, sk_load(average) - step->a * (clipped - v));
+    return clipped;
+}
+
+/* Clip all coefficients; norms of the result as in sk_norms. */
+SK_INLINE void sk_clip(double *restrict w, double *restrict taken, double *restrict average, ptrdiff_t n,
+                       const sk_step *step, double *norms)
+{
+    sk_vector squares = {0}, absolutes = {0};
+    double inverse_scale = 1 / step->scale;
+    for (ptrdiff_t i = 0; i < n; i += SK_LANES) {
+        sk_vector v = sk_clip_lanes(w + i, taken + i, average ? average + i : 0, sk_load(w + i), step, inverse_scale);
+        squares += v * v;
+        absolutes += sk_absolute(v);
+    }
+    norms[0] = sk_sum(squares);
+    norms[1] = sk_sum(absolutes);
+}
+
 #define SK_JOIN_(a, b) a##_##b
 #define SK_JOIN(a, b) SK_JOIN_(a, b)
 
@@ -177,42 +248,6 @@ SK_INLINE void sk_norms(const double *restrict w, ptrdiff_t n, double *norms)
     for (ptrdiff_t i = 0; i < n; i++) {
         squares += w[i] * w[i];
         absolutes += fabs(w[i]);
-    }
-    norms[0] = squares;
-    norms[1] = absolutes;
-}
-
-/* One coefficient under the cumulative l1 penalty of Tsuruoka, Tsujii and Ananiadou (2009): it is moved towards zero
-   by what is due in all (total) less what it has taken already (taken), and not beyond. Both are in units of the true
-   coefficient, scale times w. */
-SK_INLINE double sk_clipped(double w, double taken, double total, double inverse_scale)
-{
-    double down = w - (total + taken) * inverse_scale;
-    double up = w + (total - taken) * inverse_scale;
-    double positive = down > 0 ? down : 0;
-    double negative = up < 0 ? up : 0;
-    return w > 0 ? positive : w < 0 ? negative : w;
-}
-
-/* All coefficients; norms of the result as in sk_norms. Where their mean is kept as (average + a w) / b, and average is
-   not NULL, it stays the mean of the iterates before: clipping has no part in those. */
-SK_INLINE void sk_clip(double *restrict w, double *restrict taken, double *restrict average, ptrdiff_t n, double a,
-                       double total, double scale, double *norms)
-{
-    double squares = 0, absolutes = 0, inverse_scale = 1 / scale;
-    n = sk_padded(n);
-    if (average) {
-        SK_SIMD
-        for (ptrdiff_t i = 0; i < n; i++)
-            average[i] -= a * (sk_clipped(w[i], taken[i], total, inverse_scale) - w[i]);
-    }
-    SK_SIMD_SUM(squares, absolutes)
-    for (ptrdiff_t i = 0; i < n; i++) {
-        double clipped = sk_clipped(w[i], taken[i], total, inverse_scale);
-        taken[i] += scale * (clipped - w[i]);
-        w[i] = clipped;
-        squares += clipped * clipped;
-        absolutes += fabs(clipped);
     }
     norms[0] = squares;
     norms[1] = absolutes;

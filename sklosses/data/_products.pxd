@@ -32,8 +32,17 @@ cdef extern from "_products.h" nogil:
     void sk_add4_f32(double* w, const float** rows, Py_ssize_t n, const double* c) noexcept
     void sk_add4_f64(double* w, const double** rows, Py_ssize_t n, const double* c) noexcept
     double clipped "sk_clipped"(double w, double taken, double total, double inverse_scale) noexcept
-    void clip_all "sk_clip"(double* w, double* taken, double* average, Py_ssize_t n, double a, double total,
-                            double scale, double* norms) noexcept
+    ctypedef struct Step "sk_step":
+        double multiple
+        double total
+        double scale
+        double a
+    void clip_all "sk_clip"(double* w, double* taken, double* average, Py_ssize_t n, const Step* step,
+                            double* norms) noexcept
+    void sk_step_clipped_f32(double* w, double* taken, double* average, const float* x, const float* next,
+                             Py_ssize_t n, const Step* step, double* sums) noexcept
+    void sk_step_clipped_f64(double* w, double* taken, double* average, const double* x, const double* next,
+                             Py_ssize_t n, const Step* step, double* sums) noexcept
     void norms_of "sk_norms"(const double* w, Py_ssize_t n, double* norms) noexcept
     void scale_all "sk_scale"(double* w, Py_ssize_t n, double c) noexcept
     bint all_finite "sk_all_finite"(const double* w, Py_ssize_t n) noexcept

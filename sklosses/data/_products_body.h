@@ -116,3 +116,29 @@ SK_INLINE void SK_NAME(sk_add4)(double *restrict w, const SK_REAL *const *rows, 
                                           + (c2 * SK_NAME(sk_end)(x2 + i, n - i)
                                              + c3 * SK_NAME(sk_end)(x3 + i, n - i))));
 }
+
+/* A whole step of the l1 penalty in one reading of the coefficients: add x, clip, and begin the next row's product.
+   sums: ||w||^2, ||w||_1 and w.next. */
+SK_INLINE void SK_NAME(sk_step_clipped)(double *restrict w, double *restrict taken, double *restrict average,
+                                        const SK_REAL *x, const SK_REAL *next, ptrdiff_t n, const sk_step *step,
+                                        double *sums)
+{
+    sk_vector squares = {0}, absolutes = {0}, product = {0}, v, y;
+    const double c = step->multiple, inverse_scale = 1 / step->scale;
+    for (ptrdiff_t i = 0; i < n; i += SK_LANES) {
+        if (i + SK_LANES <= n) {
+            v = sk_load(w + i) + c * SK_NAME(sk_elements)(x + i);
+            y = SK_NAME(sk_elements)(next + i);
+        } else {
+            v = sk_load(w + i) + c * SK_NAME(sk_end)(x + i, n - i);
+            y = SK_NAME(sk_end)(next + i, n - i);
+        }
+        v = sk_clip_lanes(w + i, taken + i, average ? average + i : 0, v, step, inverse_scale);
+        squares += v * v;
+        absolutes += sk_absolute(v);
+        product += v * y;
+    }
+    sums[0] = sk_sum(squares);
+    sums[1] = sk_sum(absolutes);
+    sums[2] = sk_sum(product);
+}

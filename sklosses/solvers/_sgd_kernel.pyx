@@ -17,8 +17,8 @@ from libc.stdint cimport int32_t, int64_t
 import numpy as np
 
 from sklosses.data._products cimport (
-    accumulate, add, add_rows, all_finite, clip_all, clipped, dense_t, dot, dot_rows, gather, index_t, inner, locate,
-    norms_of, padded, prefetch, scale_all, square_norm,
+    Step, accumulate, add, add_rows, all_finite, clip_all, clipped, dense_t, dot, dot_rows, gather, index_t, inner,
+    locate, norms_of, padded, prefetch, scale_all, sk_step_clipped_f32, sk_step_clipped_f64, square_norm,
 )
 from sklosses.data._rows cimport Rows, View
 from sklosses.losses._loss cimport Block, Loss
@@ -82,8 +82,7 @@ cdef struct Column:
     double a
     double b
     double[2] norms         # ||w||^2 and ||w||_1, of the unscaled w
-    bint linear             # dense rows without an l1 penalty: see `visit`
-    double product          # w . the row at hand, of the unscaled w
+    double product          # of the unscaled w with the dense row at hand: see `visit`
     double intercept
     double average_intercept
     double averaged         # iterates in the mean
@@ -108,7 +107,7 @@ cdef struct Sample:
     double weight
     double offset
     double p
-    const void* next        # dense rows: the row that follows; NULL at the end of a window
+    const void* next        # dense rows: the row that follows
     double inner            # and its inner product with this one
 
 
@@ -202,8 +201,10 @@ cdef inline void clip(Column* c, const index_t* j, Py_ssize_t n) noexcept nogil:
     """
     cdef Py_ssize_t i
     cdef double before, after, squares = 0, absolutes = 0, inverse_scale
+    cdef Step step
     if index_t is dense_t:
-        clip_all(c.w, c.taken, c.average, n, c.a, c.total, c.scale, c.norms)
+        step = Step(0, c.total, c.scale, c.a)
+        clip_all(c.w, c.taken, c.average, n, &step, c.norms)
     else:
         inverse_scale = 1 / c.scale
         for i in range(n):
@@ -221,6 +222,31 @@ cdef inline void clip(Column* c, const index_t* j, Py_ssize_t n) noexcept nogil:
 
 # One row at a time ---------------------------------------------------------------------------------------------------
 
+cdef inline void move(Column* c, const floating* x, const index_t* j, Py_ssize_t n, double multiple,
+                      const Sample* row) noexcept nogil:
+    """w += multiple x, and what the l1 penalty asks for. Of dense rows c.product is the next row's afterwards."""
+    cdef Step step
+    cdef double[3] sums
+    if multiple != 0 and c.a != 0:
+        accumulate(c.average, x, j, n, -c.a * multiple)
+    if index_t is dense_t:
+        if c.l1 > 0:
+            step = Step(multiple, c.total, c.scale, c.a)
+            if floating is float:
+                sk_step_clipped_f32(c.w, c.taken, c.average, x, <const float*>row.next, n, &step, sums)
+            else:
+                sk_step_clipped_f64(c.w, c.taken, c.average, x, <const double*>row.next, n, &step, sums)
+            c.norms[0], c.norms[1], c.product = sums[0], sums[1], sums[2]
+        elif multiple != 0:
+            add(c.w, x, j, n, multiple, c.norms)
+            c.product += multiple * row.inner
+    else:
+        if multiple != 0:
+            add(c.w, x, j, n, multiple, c.norms)
+        if c.l1 > 0:
+            clip(c, j, n)
+
+
 cdef inline void visit(Column* c, const Settings* s, const floating* x, const index_t* j, Py_ssize_t n,
                        Py_ssize_t n_features, Sample* row) noexcept nogil:
     """One row, one column. The prediction is left in `row`, the penalty before the update in the column's sum.
@@ -228,13 +254,13 @@ cdef inline void visit(Column* c, const Settings* s, const floating* x, const in
     Each prediction waits for the coefficients, these for the update, that for the prediction before: latency is what a
     row costs. Of dense rows therefore the product of the *next* row is begun before this row's update m x is known, and
     corrected by m x.x' afterwards, so that what has to wait is a handful of scalar operations. An l1 penalty stands in
-    the way: clipping is not linear.
+    the way, clipping is not linear: there the next row's product is made as the coefficients are written.
     """
     cdef double eta = rate(c, s)
-    cdef double product, update, multiple
-    if c.linear:
+    cdef double product, update
+    if index_t is dense_t:
         product = c.product
-        if row.next != NULL:
+        if c.l1 == 0:
             c.product = dot(<const floating*>row.next, j, n, c.w)
     else:
         product = dot(x, j, n, c.w)
@@ -245,21 +271,16 @@ cdef inline void visit(Column* c, const Settings* s, const floating* x, const in
         update = passive_aggressive(s, (<Loss>c.loss).value_at(row.y, row.p, c.place), update, square_norm(x, n))
         if isnan(update) and not isnan(row.p):
             c.seen += 1
+            if index_t is dense_t:
+                c.product = dot(<const floating*>row.next, j, n, c.w)
             return
     else:
         update = -eta * bounded(update)
     update *= row.weight
     shrink(c, eta, n_features)
-    if update != 0:
-        multiple = update * (1 / c.scale)
-        add(c.w, x, j, n, multiple, c.norms)
-        c.product += multiple * row.inner
-        if c.a != 0:
-            accumulate(c.average, x, j, n, -c.a * multiple)
+    c.total += c.l1 * eta
+    move(c, x, j, n, update * (1 / c.scale), row)
     move_intercept(c, s, update, eta)
-    if c.l1 > 0:
-        c.total += c.l1 * eta
-        clip(c, j, n)
     average_in(c, s, 1)
     c.t += 1
 
@@ -269,23 +290,24 @@ cdef void visit_rows(Kernel k, Py_ssize_t n_rows, const floating* x, const index
     cdef Py_ssize_t i, g, n, at
     cdef Column* c
     cdef Sample row
+    cdef bint linear = False
     cdef const floating* next = NULL
     bring(k, 0, n_rows, x)
     locate(&k.window, k.ids[0], &x, &j, &n)
     for g in range(k.n_active):
         c = &k.columns[k.active[g]]
-        c.linear = index_t is dense_t and c.l1 == 0
-        c.product = dot(x, j, n, c.w) if c.linear else 0
+        c.product = dot(x, j, n, c.w)
+        linear = linear or c.l1 == 0
     row.inner = 0
     for i in range(n_rows):
         ask_until(k, i + 1 + k.ahead, x, j)
         locate(&k.window, k.ids[i], &x, &j, &n)
         row.offset = k.offset[i]
-        row.next = NULL
         if index_t is dense_t:
-            if i + 1 < n_rows:
-                locate(&k.window, k.ids[i + 1], &next, &j, &n)
-                row.next = next
+            # The last row is followed by itself: a product is made, and not used.
+            locate(&k.window, k.ids[min(i + 1, n_rows - 1)], &next, &j, &n)
+            row.next = next
+            if linear:
                 row.inner = inner(x, next, n)
         for g in range(k.n_active):
             at = g * k.capacity + i
