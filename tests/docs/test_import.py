@@ -61,7 +61,8 @@ def test_import_changes_nothing():
 
 def test_import_is_quick():
     """Over scikit-learn alone, in seconds of the processor: the wall clock of a busy machine proves nothing."""
-    assert statistics.median(float(run(SECONDS).stdout) for _ in range(7)) <= 0.05
+    seconds = [float(run(SECONDS, PYTHONDONTWRITEBYTECODE="").stdout) for _ in range(8)]
+    assert statistics.median(seconds[1:]) <= 0.05  # the first may compile the bytecode that an installation comes with
 
 
 def test_import_draws_in_nothing_that_scikit_learn_does_not():
