@@ -70,7 +70,7 @@ def test_bounds_are_reached(name, data):
             jump = max(jump, np.nanmax(np.abs(np.diff(gradient)) / np.diff(p)))
     assert steepest >= min(traits.lipschitz * (1 - 1e-3), 50)
     if traits.curvature < np.inf:
-        assert most_curved >= traits.curvature * (1 - 1e-3)
+        assert most_curved >= traits.curvature * (1 - 5e-3)     # of the points drawn: the search here is coarse
     elif traits.smooth:
         assert most_curved >= 50
     assert traits.smooth or jump > 1e6 * traits.lipschitz
