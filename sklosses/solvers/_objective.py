@@ -22,7 +22,7 @@ def objective(problem, coef, intercept):
     Returns
     -------
     ndarray of shape (K,)
-        Computed in float64, with compensated sums, whatever the precision of the rows.
+        Computed in float64, whatever the precision of the rows; sums are taken window by window.
 
     Raises
     ------
