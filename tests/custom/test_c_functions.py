@@ -151,6 +151,7 @@ def test_pickling_by_name(tmp_path, monkeypatch):
             gradient = C(lambda y, p: p - y)
         """)
     )
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     loss = CFunctionLoss("my_functions:squared.value", "my_functions:gradient", traits=Traits("residual"), name="s")
     pickled = pickle.dumps(loss)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 HERE = Path(__file__).parent
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 
-settings.register_profile("default", max_examples=100, **COMMON)
+settings.register_profile("default", max_examples=100, derandomize=True, **COMMON)
 settings.register_profile("full", max_examples=1000, **COMMON)
 
 
