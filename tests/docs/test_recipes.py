@@ -1,7 +1,7 @@
 """The two pages about losses of one's own, carried out as they stand."""
 
-import re
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
