@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
-COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+TOLERATED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+COMMON = {"deadline": None, "suppress_health_check": TOLERATED}
 
 settings.register_profile("default", max_examples=100, derandomize=True, **COMMON)
 settings.register_profile("full", max_examples=1000, **COMMON)
