@@ -18,6 +18,7 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define SK_INLINE static inline __attribute__((always_inline))
 #define SK_PREFETCH(address) __builtin_prefetch(address)
+#define SK_PREFETCH_FAR(address) __builtin_prefetch(address, 0, 2)
 /* gcc 12 takes a function that only prefetches for one without effects, and drops the call: this is an effect. */
 #define SK_KEEP(address) __asm__ volatile("" : : "r"(address))
 #if defined(__AVX512F__) && defined(__AVX512VL__)
@@ -30,18 +31,15 @@
 #define SK_LANES 2
 #endif
 typedef double sk_vector __attribute__((vector_size(8 * SK_LANES)));
-typedef float sk_single __attribute__((vector_size(4 * SK_LANES)));
 typedef int64_t sk_mask __attribute__((vector_size(8 * SK_LANES)));
-#define SK_EXTEND(v) __builtin_convertvector(v, sk_vector)
 #define SK_LANE(v, i) ((v)[i])
 #else
 #define SK_INLINE static inline
 #define SK_PREFETCH(address) ((void)(address))
+#define SK_PREFETCH_FAR(address) ((void)(address))
 #define SK_KEEP(address) ((void)(address))
 #define SK_LANES 1
 typedef double sk_vector;
-typedef float sk_single;
-#define SK_EXTEND(v) ((double)(v))
 #define SK_LANE(v, i) (v)
 #endif
 
@@ -57,13 +55,18 @@ SK_INLINE sk_vector sk_load(const double *w)
 
 SK_INLINE void sk_store(double *w, sk_vector v) { memcpy(w, &v, sizeof v); }
 
+/* Sums of lanes, in one order whatever the instructions: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)). */
 SK_INLINE double sk_sum(sk_vector v)
 {
+#if SK_LANES >= 4
 #if SK_LANES == 8
-    return ((SK_LANE(v, 0) + SK_LANE(v, 4)) + (SK_LANE(v, 2) + SK_LANE(v, 6)))
-         + ((SK_LANE(v, 1) + SK_LANE(v, 5)) + (SK_LANE(v, 3) + SK_LANE(v, 7)));
-#elif SK_LANES == 4
-    return (SK_LANE(v, 0) + SK_LANE(v, 2)) + (SK_LANE(v, 1) + SK_LANE(v, 3));
+#define SK_HALF(v) _mm256_add_pd(_mm512_castpd512_pd256((__m512d)(v)), _mm512_extractf64x4_pd((__m512d)(v), 1))
+#else
+#define SK_HALF(v) ((__m256d)(v))
+#endif
+    __m256d half = SK_HALF(v);
+    __m128d quarter = _mm_add_pd(_mm256_castpd256_pd128(half), _mm256_extractf128_pd(half, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(quarter, _mm_unpackhi_pd(quarter, quarter)));
 #elif SK_LANES == 2
     return SK_LANE(v, 0) + SK_LANE(v, 1);
 #else
@@ -75,11 +78,6 @@ SK_INLINE double sk_sum(sk_vector v)
 SK_INLINE void sk_sum4(sk_vector a, sk_vector b, sk_vector c, sk_vector d, double *sums)
 {
 #if SK_LANES >= 4
-#if SK_LANES == 8
-#define SK_HALF(v) _mm256_add_pd(_mm512_castpd512_pd256((__m512d)(v)), _mm512_extractf64x4_pd((__m512d)(v), 1))
-#else
-#define SK_HALF(v) ((__m256d)(v))
-#endif
     __m256d ab = _mm256_hadd_pd(SK_HALF(a), SK_HALF(b)), cd = _mm256_hadd_pd(SK_HALF(c), SK_HALF(d));
     _mm256_storeu_pd(sums, _mm256_add_pd(_mm256_permute2f128_pd(ab, cd, 0x20), _mm256_permute2f128_pd(ab, cd, 0x31)));
 #undef SK_HALF
@@ -96,9 +94,15 @@ SK_INLINE sk_vector sk_elements_f64(const double *x) { return sk_load(x); }
 
 SK_INLINE sk_vector sk_elements_f32(const float *x)
 {
-    sk_single v;
-    memcpy(&v, x, sizeof v);
-    return SK_EXTEND(v);
+#if SK_LANES == 8
+    return (sk_vector)_mm512_cvtps_pd(_mm256_loadu_ps(x));      /* gcc 12 makes four instructions of a plain conversion */
+#elif SK_LANES == 4
+    return (sk_vector)_mm256_cvtps_pd(_mm_loadu_ps(x));
+#elif SK_LANES == 2
+    return (sk_vector){x[0], x[1]};
+#else
+    return x[0];
+#endif
 }
 
 #if SK_LANES == 8
@@ -272,17 +276,27 @@ SK_INLINE int sk_all_finite(const double *restrict w, ptrdiff_t n)
 
 SK_INLINE void sk_prefetch_one(const void *address)
 {
-    SK_PREFETCH(address);
+    SK_PREFETCH_FAR(address);
     SK_KEEP(address);
 }
 
-/* Ask for memory that will be read soon. Of long stretches only the beginning: the hardware sees where they lead. */
+/* Ask for memory that will be read: soon, or later, into the second-level cache. Of long stretches only the beginning:
+   the hardware sees where they lead. */
 SK_INLINE void sk_prefetch(const char *address, ptrdiff_t n_bytes)
 {
     ptrdiff_t n = n_bytes < 32 * SK_CACHE_LINE ? n_bytes : 32 * SK_CACHE_LINE;
     for (ptrdiff_t i = 0; i < n; i += SK_CACHE_LINE)
         SK_PREFETCH(address + i);
     SK_PREFETCH(address + n - 1);
+    SK_KEEP(address);
+}
+
+SK_INLINE void sk_prefetch_far(const char *address, ptrdiff_t n_bytes)
+{
+    ptrdiff_t n = n_bytes < 32 * SK_CACHE_LINE ? n_bytes : 32 * SK_CACHE_LINE;
+    for (ptrdiff_t i = 0; i < n; i += SK_CACHE_LINE)
+        SK_PREFETCH_FAR(address + i);
+    SK_PREFETCH_FAR(address + n - 1);
     SK_KEEP(address);
 }
 

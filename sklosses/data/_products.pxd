@@ -47,6 +47,7 @@ cdef extern from "_products.h" nogil:
     void scale_all "sk_scale"(double* w, Py_ssize_t n, double c) noexcept
     bint all_finite "sk_all_finite"(const double* w, Py_ssize_t n) noexcept
     void prefetch "sk_prefetch"(const char* address, Py_ssize_t n_bytes) noexcept
+    void prefetch_far "sk_prefetch_far"(const char* address, Py_ssize_t n_bytes) noexcept
     void prefetch_one "sk_prefetch_one"(const void* address) noexcept
     Py_ssize_t padded "sk_padded"(Py_ssize_t n) noexcept
 

@@ -331,7 +331,7 @@ cdef class LogCosh(Builtin):
     cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
         if fabs(u) > 1:
             return INFINITY
-        return u * y + 0.5 * (x_log_x(1.0 + u) + x_log_x(1.0 - u))
+        return u * y + 0.5 * (entropy_from(u) + entropy_from(-u))
 
 
 @cython.final
@@ -879,8 +879,10 @@ cdef class LogLoss(Builtin):
         return (pos_weight * y + (1.0 - y)) * e / (d * d)
 
     cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        cdef double a = self.parameter(0, column) * y, total = a + (1.0 - y), s = (u + a) / total
-        return total * (x_log_x(s) + x_log_x(1.0 - s)) if 0 <= s <= 1 else INFINITY
+        cdef double a = self.parameter(0, column) * y, total = a + (1.0 - y)
+        # total (s log s + (1 - s) log(1 - s)), s = (u + a) / total, from the smaller of s and 1 - s, which rounds less
+        cdef double least_share = fmin(u + a, 1.0 - y - u) / total
+        return total * (x_log_x(least_share) + entropy_from(-least_share)) if least_share >= 0 else INFINITY
 
 
 def _largest(derivative):
@@ -1322,6 +1324,11 @@ cdef inline double x_log_x(double x) noexcept nogil:
     return x * log(x) if x > 0 else 0.0
 
 
+cdef inline double entropy_from(double x) noexcept nogil:
+    """(1 + x) log(1 + x), 0 at its end x = -1."""
+    return (1.0 + x) * log1p(x) if x > -1 else 0.0
+
+
 # The sweeps ---------------------------------------------------------------------------------------------------------
 
 
@@ -1393,16 +1400,22 @@ cdef inline void gradients(Registered loss, Py_ssize_t n, Parameters at, const f
 
 cdef inline void values_and_gradients(Registered loss, Py_ssize_t n, Parameters at, const floating* y,
                                       const floating* p, floating* value, floating* gradient) noexcept nogil:
+    # Both are computed before either is stored: a store might, for all the compiler knows, change y or p, and it would
+    # compute the exponential again.
     cdef Py_ssize_t i
-    cdef double a = at.a[0], b = at.b[0]
+    cdef double a = at.a[0], b = at.b[0], v, g
     if at.vectors:
         for i in range(n):
-            value[i] = <floating> value_of(loss, y[i], p[i], at.a[i], at.b[i])
-            gradient[i] = <floating> gradient_of(loss, y[i], p[i], at.a[i], at.b[i])
+            v = value_of(loss, y[i], p[i], at.a[i], at.b[i])
+            g = gradient_of(loss, y[i], p[i], at.a[i], at.b[i])
+            value[i] = <floating> v
+            gradient[i] = <floating> g
     else:
         for i in range(n):
-            value[i] = <floating> value_of(loss, y[i], p[i], a, b)
-            gradient[i] = <floating> gradient_of(loss, y[i], p[i], a, b)
+            v = value_of(loss, y[i], p[i], a, b)
+            g = gradient_of(loss, y[i], p[i], a, b)
+            value[i] = <floating> v
+            gradient[i] = <floating> g
 
 
 cdef inline void hessians(Registered loss, Py_ssize_t n, Parameters at, const floating* y, const floating* p,

@@ -72,21 +72,22 @@ class Team:
         """The sum of weighted values of the loss over the rows, for each column."""
         return self._gather(self._each(lambda group: (group.look(), group.sums())[1]))
 
-    def visit(self, head, tail):
-        """An epoch over the rows of `head`, then of `tail`.
+    def visit(self, order, split):
+        """An epoch over the rows of an :class:`Order`.
 
         Returns
         -------
         fine : bool
             False if a coefficient has overflowed.
         whole, last : ndarray of shape (n_columns,)
-            Sums of the objective over the epoch's rows, and over those of `tail`.
+            Sums of the objective over the epoch's rows, and over those from step `split` on.
         """
 
         def visit(group):
-            fine = group.run(head)
+            group.begin(order)
+            fine = group.run(0, split)
             first = group.sums()
-            fine = fine and group.run(tail)
+            fine = fine and group.run(split, len(order.positions))
             last = group.sums()
             group.settle()
             return fine and group.finite(), first + last, last

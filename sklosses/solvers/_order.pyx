@@ -2,7 +2,11 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from typing import NamedTuple
+
 import numpy as np
+
+from sklosses.solvers._ahead cimport WINDOW_BLOCKS
 
 cdef extern from *:
     """
@@ -25,7 +29,24 @@ SMALL_BYTES = 1 << 20
 # reading, once the kernels ask for it ahead of time.
 cdef enum:
     BLOCK_BYTES = 4096
-    WINDOW_BLOCKS = 64
+
+
+class Order(NamedTuple):
+    """In which order an epoch visits rows, and in which it reads them from memory.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_rows,)
+        intp, a permutation of ``range(n_rows)``: the rows as they are visited.
+    blocks : ndarray or None, default=None
+        Numbers of blocks of contiguous rows, in the sequence in which they are read; None: as rows are visited.
+    block : int, default=0
+        Rows in each block but the table's last.
+    """
+
+    positions: np.ndarray
+    blocks: np.ndarray | None = None
+    block: int = 0
 
 
 def row_order(n_rows, row_bytes, seed, epoch):
@@ -59,7 +80,7 @@ def row_order(n_rows, row_bytes, seed, epoch):
     >>> sorted(row_order(5, 8, seed=0, epoch=0).tolist())
     [0, 1, 2, 3, 4]
     """
-    return RowOrder(n_rows, row_bytes).draw(seed, epoch)
+    return RowOrder(n_rows, row_bytes).draw(seed, epoch).positions
 
 
 cdef class RowOrder:
@@ -88,9 +109,9 @@ cdef class RowOrder:
         self.places = np.empty(min(WINDOW_BLOCKS * self.block, n_rows), dtype=np.intp)
 
     def draw(self, seed, epoch):
-        """The order of an epoch: an array that the next call overwrites."""
+        """The :class:`Order` of an epoch, in arrays that the next call overwrites."""
         if self.small:
-            return self._draw_small(seed, epoch)
+            return Order(self._draw_small(seed, epoch))
         cdef Py_ssize_t n_rows = self.order.shape[0], window = self.places.shape[0], rest
         cdef uint64_t state = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
         # The pair is hashed, so that epochs of nearby seeds share nothing.
@@ -103,7 +124,7 @@ cdef class RowOrder:
             rest = n_rows % window
             if rest:
                 shuffle(&self.order[n_rows - rest], rest, &state)
-        return self._order
+        return Order(self._order, np.asarray(self.blocks), self.block)
 
     cdef _draw_small(self, seed, epoch):
         """scikit-learn permutes the order of the epoch before, always with the same seed."""

@@ -10,7 +10,7 @@ from sklosses.exceptions import DivergenceError
 from sklosses.solvers._columns import Team, _kernel, averaged_model
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._objective import objective
-from sklosses.solvers._order import RowOrder
+from sklosses.solvers._order import Order, RowOrder
 from sklosses.solvers._problem import Result, State
 
 # An objective that has grown beyond this many times the null model's (or beyond this, where that is below 1) is of no
@@ -127,12 +127,12 @@ class SGD:
             return run.result()
 
     def _orders(self, problem, seed):
-        """A function: the order of an epoch, as positions among the rows trained on."""
+        """A function: the :class:`Order` of an epoch, of positions among the rows trained on."""
         if self.shuffle:
             order = RowOrder(problem.n_rows, problem.rows.row_bytes)
             return lambda epoch: order.draw(seed, epoch)
-        rows = np.arange(problem.n_rows)
-        return lambda epoch: rows
+        as_they_stand = Order(np.arange(problem.n_rows))
+        return lambda epoch: as_they_stand
 
     def _alphas(self, problem):
         """The alpha of each column, for the schedule."""
@@ -198,10 +198,10 @@ class _Run:
 
     def epoch(self, number, order):
         """Visit all rows; the running objective of each column. A column that has left keeps its last."""
-        n, batch = len(order), self.solver.batch_size
+        n, batch = len(order.positions), self.solver.batch_size
         # The last tenth, by whole batches.
         split = (n - max(1, n // 10)) // batch * batch
-        fine, whole, last = self.team.visit(order[:split], order[split:])
+        fine, whole, last = self.team.visit(order, split)
         if not fine or not np.all(np.isfinite(last)) or np.any(last / (n - split) > self.hopeless):
             self._check_divergence(number, fine, last / (n - split))
         self.running = np.where(self.active, whole / n, self.running)

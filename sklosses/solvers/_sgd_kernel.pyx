@@ -18,10 +18,11 @@ import numpy as np
 
 from sklosses.data._products cimport (
     Step, accumulate, add, add_rows, all_finite, clip_all, clipped, dense_t, dot, dot_rows, gather, index_t, inner,
-    locate, norms_of, padded, prefetch, scale_all, sk_step_clipped_f32, sk_step_clipped_f64, square_norm,
+    locate, norms_of, padded, prefetch, prefetch_far, scale_all, sk_step_clipped_f32, sk_step_clipped_f64, square_norm,
 )
 from sklosses.data._rows cimport Rows, View
 from sklosses.losses._loss cimport Block, Loss
+from sklosses.solvers._ahead cimport Ahead, next_position, start_ahead
 from sklosses.solvers._samples cimport Samples
 
 cdef extern from *:
@@ -52,8 +53,6 @@ SCHEDULES = {"constant": CONSTANT, "optimal": OPTIMAL, "invscaling": INVSCALING,
 cdef enum:
     WINDOW = 256            # rows at most; fewer where rows are long
     WINDOW_BYTES = 131072
-    AHEAD_BYTES = 8192      # rows are asked for about this long before they are read
-    AHEAD_ROWS = 64         # and at most so many
     ROWS_AT_ONCE = 8        # in products with several columns
     CACHE_LINE = 64
 
@@ -300,7 +299,10 @@ cdef void visit_rows(Kernel k, Py_ssize_t n_rows, const floating* x, const index
         linear = linear or c.l1 == 0
     row.inner = 0
     for i in range(n_rows):
-        ask_until(k, i + 1 + k.ahead, x, j)
+        ask_until(k, k.first + i + 1 + k.ahead.distance, x, j)
+        if index_t is dense_t:
+            locate(&k.window, k.ids[min(i + 6, n_rows - 1)], &next, &j, &n)
+            prefetch(<const char*>next, n * sizeof(floating))
         locate(&k.window, k.ids[i], &x, &j, &n)
         row.offset = k.offset[i]
         if index_t is dense_t:
@@ -360,14 +362,11 @@ cdef int visit_batch(Kernel k, Py_ssize_t n_rows, const floating* x, const index
 
 
 cdef void predict(Kernel k, Py_ssize_t start, Py_ssize_t stop, const floating* x, const index_t* j) noexcept nogil:
-    """Products of rows start to stop with every column, a few rows at a time: each is read from memory once.
-
-    The first half of a batch has been asked for while the last one was added; the rest is, at an even pace.
-    """
+    """Products of rows start to stop with every column, a few rows at a time: each is read from memory once."""
     cdef Py_ssize_t i = start, n, g
     while i < stop:
         n = min(ROWS_AT_ONCE, stop - i)
-        ask_until(k, max(i + n, (k.lead + i + n) // 2) + k.ahead, x, j)
+        ask_until(k, k.first + (i + n if k.lead == 0 else k.lead + (i + n) // 2) + k.ahead.distance, x, j)
         for g in range(k.n_active):
             dot_rows(&k.window, k.ids + (i - start), n, k.columns[k.active[g]].w, &k.p[g * k.capacity + i], x, j)
         i += n
@@ -410,12 +409,14 @@ cdef int batch_updates(Kernel k, Py_ssize_t g, Py_ssize_t n_rows) except -1 nogi
 cdef void add_batch(Kernel k, Py_ssize_t start, Py_ssize_t stop, const floating* x, const index_t* j) noexcept nogil:
     """Add rows start to stop of a batch to every column, by their multiples in k.update, a few rows at a time.
 
-    The rows are in the cache by now: meanwhile the memory has time for the first half of the next batch.
+    The rows are in the cache by now: meanwhile the memory has time for half of those to come, the other half having
+    its time in `predict`.
     """
     cdef Py_ssize_t i = start, n, g
     while i < stop:
         n = min(ROWS_AT_ONCE, stop - i)
-        ask_until(k, k.n_rows + (i + n) // 2, x, j)
+        if k.lead > 0:
+            ask_until(k, k.first + k.lead + (k.n_rows + i + n) // 2 + k.ahead.distance, x, j)
         for g in range(k.n_active):
             add_to_column(k, &k.columns[k.active[g]], k.ids + (i - start), n, &k.update[g * k.capacity + i], x, j)
         i += n
@@ -480,17 +481,17 @@ cdef inline double square_norm_of_row(const View* view, Py_ssize_t row, const fl
 
 
 cdef inline void ask_until(Kernel k, Py_ssize_t stop, const floating* x, const index_t* j) noexcept nogil:
-    """Have the memory start on rows of the window, or of those that follow, up to this one."""
-    cdef Py_ssize_t n
-    stop = min(stop, k.n_known)
-    while k.asked < stop:
-        k.samples.prefetch(k.rows[k.asked])
+    """Have the memory start on the rows of this many steps of the epoch."""
+    cdef Py_ssize_t row, n
+    stop = min(stop, k.ahead.n)
+    while k.ahead.asked < stop:
+        row = k.samples.row(next_position(&k.ahead))
+        k.samples.prefetch(row)
         if k.buffer == NULL:
-            locate(&k.view, k.rows[k.asked], &x, &j, &n)
-            prefetch(<const char*>x, n * sizeof(floating))
+            locate(&k.view, row, &x, &j, &n)
+            prefetch_far(<const char*>x, n * sizeof(floating))
             if index_t is not dense_t:
-                prefetch(<const char*>j, n * sizeof(index_t))
-        k.asked += 1
+                prefetch_far(<const char*>j, n * sizeof(index_t))
 
 
 cdef inline void bring(Kernel k, Py_ssize_t start, Py_ssize_t stop, const floating* x) noexcept nogil:
@@ -516,16 +517,15 @@ cdef int look_at_rows(Kernel k, Py_ssize_t n_rows, const floating* x, const inde
     return sweep_values(k, n_rows)
 
 
-cdef int visit_window(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t n_rows, Py_ssize_t n_known,
-                      const floating* x, const index_t* j) except -1 nogil:
-    """Rows of one window, or of one mini-batch, and the numbers of some more; without an order, to look at only."""
+cdef int visit_window(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t n_rows, const floating* x,
+                      const index_t* j) except -1 nogil:
+    """Rows of one window, or of one mini-batch; without an order, to look at only."""
     cdef Py_ssize_t i, g, at
-    # What was asked for ahead of the window before is the beginning of this one.
-    k.asked = max(k.asked - k.n_rows, 0)
+    k.first = start
     k.n_rows = n_rows
-    k.n_known = n_known
-    k.lead = n_rows if order != NULL and n_rows <= k.chunk else 0
-    for i in range(n_known):
+    # Rows of a batch are read twice, once from memory: that is given half its time in either reading.
+    k.lead = max(1, n_rows // 2) if order != NULL and n_rows <= k.chunk else 0
+    for i in range(n_rows):
         k.rows[i] = k.samples.row(start + i if order == NULL else order[start + i])
     k.samples.offsets_of(k.rows, n_rows, k.offset)
     for g in range(k.n_active):
@@ -542,16 +542,15 @@ cdef int visit_window(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ss
     return sweep_values(k, n_rows)
 
 
-cdef int visit_all(Kernel k, const Py_ssize_t* order, Py_ssize_t n_rows, const floating* x,
+cdef int visit_all(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t stop, const floating* x,
                    const index_t* j) except -1 nogil:
     """Windows in turn, until done, told to stop, or hopeless."""
     cdef Py_ssize_t size = k.settings.batch_size if k.settings.batch_size > 1 and order != NULL else k.chunk
-    cdef Py_ssize_t start = 0, n
+    cdef Py_ssize_t n
     cdef double work = 0
-    k.n_rows = k.asked = 0
-    while start < n_rows:
-        n = min(size, n_rows - start)
-        visit_window(k, order, start, n, min(n + k.beyond, n_rows - start), x, j)
+    while start < stop:
+        n = min(size, stop - start)
+        visit_window(k, order, start, n, x, j)
         if k.abort[0] or not in_range(k):
             break
         work += <double>n * k.n_active * k.row_work
@@ -606,12 +605,10 @@ cdef class Kernel:
     cdef Py_ssize_t n_active
     cdef Py_ssize_t capacity    # rows that the arrays below hold for each column
     cdef Py_ssize_t chunk       # rows read at a time
-    cdef Py_ssize_t ahead       # rows between asking and reading
-    cdef Py_ssize_t beyond      # rows after the window that may be asked for: at most half a batch
+    cdef Ahead ahead            # what memory has been asked for
+    cdef Py_ssize_t first       # step of the epoch that the window begins with
     cdef Py_ssize_t n_rows      # of the window
-    cdef Py_ssize_t asked       # rows that memory has been asked for
-    cdef Py_ssize_t lead        # rows of a batch whose first half has been; 0 where there is none
-    cdef Py_ssize_t n_known     # rows whose numbers are known: those of the window and some that follow
+    cdef Py_ssize_t lead        # rows by which asking leads in a batch besides; 0: rows are read once
     cdef double row_work        # multiply-adds that a row costs, about
     cdef bint single            # float32
     cdef bint wide              # int64 indices
@@ -628,6 +625,7 @@ cdef class Kernel:
     cdef double* p
     cdef double* update
     cdef list _held
+    cdef object _order
     cdef dict _arrays
     cdef readonly list numbers
 
@@ -669,12 +667,10 @@ cdef class Kernel:
         self.n_columns = n
         self.chunk = max(4, min(WINDOW, WINDOW_BYTES // self.data.row_bytes))
         self.capacity = max(self.chunk, min(self.settings.batch_size, self.samples.n_rows))
-        self.ahead = max(1, min(AHEAD_ROWS, AHEAD_BYTES // self.data.row_bytes))
-        self.beyond = max(self.ahead, min(self.chunk, self.settings.batch_size) // 2)
         self.row_work = self.data.row_bytes / item + 32
         self.columns = <Column*>self._memory(n, sizeof(Column))
         self.active = <Py_ssize_t*>self._memory(n, sizeof(Py_ssize_t))
-        self.rows = <Py_ssize_t*>self._memory(self.capacity + self.beyond, sizeof(Py_ssize_t))
+        self.rows = <Py_ssize_t*>self._memory(self.capacity, sizeof(Py_ssize_t))
         self.offset = <double*>self._memory(self.capacity, sizeof(double))
         self.squares = <double*>self._memory(self.capacity, sizeof(double))
         self.value = <double*>self._memory(self.capacity, sizeof(double))
@@ -733,38 +729,45 @@ cdef class Kernel:
                 pending_error()
         self.n_active = self.n_columns
 
-    cdef int _dispatch(self, const Py_ssize_t* order, Py_ssize_t n) except -1 nogil:
+    cdef int _dispatch(self, const Py_ssize_t* order, Py_ssize_t i, Py_ssize_t n) except -1 nogil:
         """The one body, for this table's kind of rows: the last two arguments carry types alone."""
         if self.view.starts == NULL:
             if self.single:
-                return visit_all(self, order, n, <const float*>NULL, <const dense_t*>NULL)
-            return visit_all(self, order, n, <const double*>NULL, <const dense_t*>NULL)
+                return visit_all(self, order, i, n, <const float*>NULL, <const dense_t*>NULL)
+            return visit_all(self, order, i, n, <const double*>NULL, <const dense_t*>NULL)
         if self.single:
             if self.wide:
-                return visit_all(self, order, n, <const float*>NULL, <const int64_t*>NULL)
-            return visit_all(self, order, n, <const float*>NULL, <const int32_t*>NULL)
+                return visit_all(self, order, i, n, <const float*>NULL, <const int64_t*>NULL)
+            return visit_all(self, order, i, n, <const float*>NULL, <const int32_t*>NULL)
         if self.wide:
-            return visit_all(self, order, n, <const double*>NULL, <const int64_t*>NULL)
-        return visit_all(self, order, n, <const double*>NULL, <const int32_t*>NULL)
+            return visit_all(self, order, i, n, <const double*>NULL, <const int64_t*>NULL)
+        return visit_all(self, order, i, n, <const double*>NULL, <const int32_t*>NULL)
 
-    def run(self, const Py_ssize_t[::1] order):
-        """Visit rows in this order; returns False if a coefficient has overflowed on the way.
+    def begin(self, order):
+        """Start an epoch that visits rows in this :class:`Order`."""
+        cdef const Py_ssize_t[::1] positions = order.positions, blocks
+        cdef const Py_ssize_t* sequence = NULL
+        self._order = order
+        if order.blocks is not None:
+            blocks = order.blocks
+            sequence = &blocks[0]
+        self.ahead = start_ahead(&positions[0], positions.shape[0], sequence, order.block, self.data.row_bytes)
 
-        Parameters
-        ----------
-        order : ndarray of shape (m,)
-            Positions of rows among those trained on. A mini-batch never reaches across two calls.
+    def run(self, Py_ssize_t start, Py_ssize_t stop):
+        """Visit the rows of the epoch's steps start to stop; returns False if a coefficient has overflowed on the way.
+
+        A mini-batch never reaches across two calls.
         """
-        if order.shape[0] == 0 or self.n_active == 0:
-            return True
-        with nogil:
-            self._dispatch(&order[0], order.shape[0])
+        if start < stop and self.n_active > 0:
+            with nogil:
+                self._dispatch(self.ahead.order, start, stop)
         return in_range(self)
 
     def look(self):
         """Sum the weighted values of all rows at the coefficients as they are; :meth:`sums` returns them."""
+        self.ahead = start_ahead(NULL, self.samples.n_rows, NULL, 0, self.data.row_bytes)
         with nogil:
-            self._dispatch(NULL, self.samples.n_rows)
+            self._dispatch(NULL, 0, self.samples.n_rows)
 
     def sums(self):
         """Objective summed over the rows since the last call, for each column of the group; then from 0 again."""

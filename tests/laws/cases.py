@@ -23,9 +23,14 @@ def inside(interval, numbers):
 def parameter(interval):
     """A value of a parameter: round ones, ends of its interval, and any between 0.01 and 10 in size."""
     round_ones = inside(interval, [0.0, 1.0, 0.5, 0.25, 0.9, 1.35, 1.5, 2.0, 3.0, -1.0])
-    unit = interval.high <= 1
-    anything = st.floats(0.01, 0.99) if unit else st.one_of(powers(0.01, 10), powers(0.01, 3).map(lambda x: -x))
-    return st.one_of(st.sampled_from(round_ones), anything.filter(lambda x: x in interval))
+    kinds = [st.sampled_from(round_ones)]
+    if interval.high <= 1:
+        kinds.append(st.floats(0.01, 0.99))
+    else:
+        kinds.append(powers(interval.gap[1] if interval.gap else 0.01, 10))
+    if interval.low < 0:
+        kinds.append(powers(0.01, 3).map(lambda x: -x))
+    return st.one_of(kinds)
 
 
 @st.composite

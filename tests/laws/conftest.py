@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
-TOLERATED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+TOLERATED = [HealthCheck.too_slow, HealthCheck.data_too_large]
 COMMON = {"deadline": None, "suppress_health_check": TOLERATED}
 
 settings.register_profile("default", max_examples=100, derandomize=True, **COMMON)
