@@ -1,8 +1,9 @@
 """Linear models for tabular data: every loss, every penalty, scikit-learn's interface, compiled kernels."""
 
+from sklosses._build import VERSION as __version__
 from sklosses.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
 
-__all__ = ["LinearEmbedding", "SGDClassifier", "SGDOneClassSVM", "SGDRegressor"]
+__all__ = ["LinearEmbedding", "SGDClassifier", "SGDOneClassSVM", "SGDRegressor", "__version__"]
 
 
 def __getattr__(name):

@@ -280,24 +280,23 @@ SK_INLINE void sk_prefetch_one(const void *address)
     SK_KEEP(address);
 }
 
-/* Ask for memory that will be read: soon, or later, into the second-level cache. Of long stretches only the beginning:
-   the hardware sees where they lead. */
-SK_INLINE void sk_prefetch(const char *address, ptrdiff_t n_bytes)
-{
-    ptrdiff_t n = n_bytes < 32 * SK_CACHE_LINE ? n_bytes : 32 * SK_CACHE_LINE;
-    for (ptrdiff_t i = 0; i < n; i += SK_CACHE_LINE)
-        SK_PREFETCH(address + i);
-    SK_PREFETCH(address + n - 1);
-    SK_KEEP(address);
-}
+/* Of long stretches only the beginning is asked for: the hardware sees where they lead. */
+#define SK_PREFETCH_ALL(prefetch, address, n_bytes)                                             \
+    do {                                                                                        \
+        ptrdiff_t n_ = (n_bytes) < 32 * SK_CACHE_LINE ? (n_bytes) : 32 * SK_CACHE_LINE;         \
+        for (ptrdiff_t i_ = 0; i_ < n_; i_ += SK_CACHE_LINE)                                    \
+            prefetch((address) + i_);                                                           \
+        prefetch((address) + n_ - 1);                                                           \
+        SK_KEEP(address);                                                                       \
+    } while (0)
 
+/* Ask for memory that will be read at once, into the first-level cache. */
+SK_INLINE void sk_prefetch(const char *address, ptrdiff_t n_bytes) { SK_PREFETCH_ALL(SK_PREFETCH, address, n_bytes); }
+
+/* Ask for memory that will be read later, into the second-level cache. */
 SK_INLINE void sk_prefetch_far(const char *address, ptrdiff_t n_bytes)
 {
-    ptrdiff_t n = n_bytes < 32 * SK_CACHE_LINE ? n_bytes : 32 * SK_CACHE_LINE;
-    for (ptrdiff_t i = 0; i < n; i += SK_CACHE_LINE)
-        SK_PREFETCH_FAR(address + i);
-    SK_PREFETCH_FAR(address + n - 1);
-    SK_KEEP(address);
+    SK_PREFETCH_ALL(SK_PREFETCH_FAR, address, n_bytes);
 }
 
 #endif

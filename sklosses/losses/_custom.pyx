@@ -11,6 +11,7 @@ import copy
 
 import numpy as np
 
+from sklosses._parametrised import Parametrised, rebuild
 from sklosses.losses import _functions
 from sklosses.losses._loss cimport Block, Loss
 from sklosses.losses._traits import Target, Traits
@@ -478,11 +479,11 @@ cdef class CFunctionLoss(Custom):
                 and all(_same(mine[name], others[name]) for name in declared))
 
     def __hash__(self):
-        return hash(type(self).__name__)
+        return Parametrised.__hash__(self)
 
     def __reduce__(self):
         names = {role: _functions.importable(self._given[role], role, self.name) for role in NAMES}
-        return _rebuild, (type(self), {**self._given, **names})
+        return rebuild, (type(self), {**self._given, **names})
 
     # What solvers call -----------------------------------------------------------------------------------------------
 
@@ -593,10 +594,6 @@ def as_loss(loss, *, traits=None, target=None, tasks=None, name=None):
         raise TypeError(f"A loss must have the methods value(y, p) and gradient(y, p); {loss!r} has not, or acts on "
                         "embeddings.")
     return PythonLoss(loss() if isinstance(loss, type) else loss, **declared)
-
-
-def _rebuild(cls, params):
-    return cls(**params)
 
 
 def _same(one, other):

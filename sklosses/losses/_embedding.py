@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from sklosses._isa import kernel
+from sklosses._parametrised import Parametrised
 from sklosses.losses._traits import Interval
 
 _kernels = kernel("sklosses.losses._embedding_kernels")
@@ -15,7 +16,7 @@ _kernels = kernel("sklosses.losses._embedding_kernels")
 POSITIVE = Interval(0.0, low_closed=False)
 
 
-class EmbeddingLoss:
+class EmbeddingLoss(Parametrised):
     """The base of losses of embeddings.
 
     ``value`` has one number for each pair, triplet or row, times its sample weight; ``gradient`` is the gradient of the
@@ -46,66 +47,6 @@ class EmbeddingLoss:
                 raise ValueError(f"{name}={value!r} of {type(self).__name__} must be a number in {interval}.")
         self._given = given
 
-    def __getattr__(self, name):
-        given = self.__dict__.get("_given", {})
-        if name in given:
-            return given[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def get_params(self, deep=True):
-        """Parameters of this loss.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Accepted for scikit-learn's sake: parameters hold no further estimators.
-
-        Returns
-        -------
-        dict
-            Names and values, as given.
-        """
-        return dict(self._given)
-
-    def set_params(self, **params):
-        """Set parameters of this loss.
-
-        Parameters
-        ----------
-        **params : dict
-            Names and new values.
-
-        Returns
-        -------
-        self : EmbeddingLoss
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown or a value out of range; nothing has changed then.
-        """
-        for name in params:
-            if name not in self._given:
-                raise ValueError(
-                    f"Invalid parameter {name!r} for {type(self).__name__}; valid: {sorted(self._given)!r}."
-                )
-        self._set(**{**self._given, **params})
-        return self
-
-    def __eq__(self, other):
-        if type(self) is not type(other):
-            return NotImplemented
-        return self._given == other._given
-
-    def __hash__(self):
-        return hash(type(self).__name__)  # parameters may change (set_params)
-
-    def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._given.items())})"
-
-    def __reduce__(self):
-        return _rebuild, (type(self), self.get_params())
-
     def __call__(self, *args, sample_weight=None, n_threads=None):
         """The weighted mean of the values.
 
@@ -127,10 +68,6 @@ class EmbeddingLoss:
         if sample_weight is None:
             return float(np.mean(values, dtype=np.float64))
         return float(np.average(values, weights=_weights(sample_weight, len(values))))
-
-
-def _rebuild(cls, params):
-    return cls(**params)
 
 
 # Arguments ----------------------------------------------------------------------------------------------------------

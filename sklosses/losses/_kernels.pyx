@@ -140,7 +140,7 @@ cdef class AbsoluteError(Builtin):
         return fabs(r)
 
     cdef inline double _gradient(self, double r, double _, double __) noexcept nogil:
-        return copysign(1.0, r) if r != 0 else 0.0
+        return 1.0 if r > 0 else -1.0 if r < 0 else r
 
     cdef inline double _hessian(self, double r, double _, double __) noexcept nogil:
         return 0.0

@@ -37,7 +37,7 @@ cdef struct Block32:
 cdef class Loss:
     cdef readonly Py_ssize_t n_columns      # length of vector parameters; 1 if all are scalars
     cdef double* theta                      # parameter j of column k at [j * n_columns + k]
-    cdef object _given                      # {name: what the user gave}
+    cdef readonly object _given             # {name: what the user gave}
     cdef bint failed                        # value_at or gradient_at has left the error indicator set
 
     # What solvers call: nogil; the GIL may be taken inside, an exception set there is propagated.

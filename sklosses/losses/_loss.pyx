@@ -7,6 +7,7 @@ from libc.stdlib cimport calloc, free
 import numpy as np
 
 from sklosses._isa import kernel
+from sklosses._parametrised import Parametrised, rebuild
 from sklosses.losses._links import LINKS
 from sklosses.losses._traits import Target, Traits
 
@@ -161,59 +162,22 @@ cdef class Loss:
             return given[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def get_params(self, deep=True):
-        """Parameters of this loss.
+    get_params = Parametrised.get_params
+    set_params = Parametrised.set_params
 
-        Parameters
-        ----------
-        deep : bool, default=True
-            Accepted for scikit-learn's sake: parameters hold no further estimators.
-
-        Returns
-        -------
-        dict
-            Names and values, as given.
-        """
-        return dict(self._given)
-
-    def set_params(self, **params):
-        """Set parameters of this loss.
-
-        Parameters
-        ----------
-        **params : dict
-            Names and new values.
-
-        Returns
-        -------
-        self : Loss
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown or a value out of range; nothing has changed then.
-        """
-        for name in params:
-            if name not in self._given:
-                raise ValueError(f"Invalid parameter {name!r} for {type(self).__name__}; "
-                                 f"valid: {sorted(self._given)!r}.")
-        self._set(**{**self._given, **params})
-        return self
+    # An extension type takes its special methods from its own body alone.
 
     def __eq__(self, other):
-        if type(self) is not type(other):
-            return NotImplemented
-        mine, others = self.get_params(), other.get_params()
-        return mine.keys() == others.keys() and all(np.array_equal(mine[name], others[name]) for name in mine)
+        return Parametrised.__eq__(self, other)
 
     def __hash__(self):
-        return hash(type(self).__name__)        # parameters may change (set_params) and may be arrays
+        return Parametrised.__hash__(self)
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._given.items())})"
+        return Parametrised.__repr__(self)
 
     def __reduce__(self):
-        return _rebuild, (type(self), self.get_params())
+        return rebuild, (type(self), self.get_params())
 
     def __copy__(self):
         return type(self)(**self.get_params())
@@ -425,10 +389,6 @@ cdef class Loss:
         if not self.traits.convex:
             raise ValueError(f"{self!r} is not convex: its proximal operator need not be unique.")
         return _one_by_one(self, y_true, v, step)
-
-
-def _rebuild(cls, params):
-    return cls(**params)
 
 
 cdef int _evaluate(Loss loss, const Block* block) except -1 nogil:

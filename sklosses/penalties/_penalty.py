@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from sklosses._parametrised import Parametrised
+
 # parameter: its largest admissible value (infinity itself is not); the smallest is 0
 HIGHEST = {"alpha": np.inf, "l1_ratio": 1.0}
 
 
-class Penalty:
+class Penalty(Parametrised):
     r"""Penalty on a column of coefficients w: l1 ||w||_1 + l2 ||w||^2 / 2.
 
     The base of :class:`NoPenalty`, :class:`L2`, :class:`L1` and :class:`ElasticNet`, which say what l1 and l2 are. With
@@ -30,7 +32,7 @@ class Penalty:
     name = ""
     parameters = ()
 
-    def _keep(self, **given):
+    def _set(self, **given):
         """Check and keep parameters as they were given; l1 and l2 follow from alpha and the share of l1."""
         checked = {name: _checked(type(self).__name__, name, value) for name, value in given.items()}
         lengths = {array.size for array in checked.values() if array.ndim}
@@ -45,12 +47,6 @@ class Penalty:
     def _factors(**checked):
         """(l1, l2) of the parameters."""
         raise NotImplementedError
-
-    def __getattr__(self, name):
-        given = self.__dict__.get("_given", {})
-        if name in given:
-            return given[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # What it is for -------------------------------------------------------------------------------------------------
 
@@ -170,61 +166,6 @@ class Penalty:
             raise ValueError(f"coef has shape {coef.shape}, but {self!r} expects {expected}.")
         return coef, self.l1[:, None], self.l2[:, None]
 
-    # Parameters -----------------------------------------------------------------------------------------------------
-
-    def get_params(self, deep=True):
-        """Parameters of this penalty.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Accepted for scikit-learn's sake: parameters hold no further estimators.
-
-        Returns
-        -------
-        dict
-            Names and values, as given.
-        """
-        return dict(self._given)
-
-    def set_params(self, **params):
-        """Set parameters of this penalty.
-
-        Parameters
-        ----------
-        **params : dict
-            Names and new values.
-
-        Returns
-        -------
-        self : Penalty
-
-        Raises
-        ------
-        ValueError
-            If a name is unknown or a value out of range; nothing has changed then.
-        """
-        for name in params:
-            if name not in self._given:
-                raise ValueError(f"Invalid parameter {name!r} for {type(self).__name__}; "
-                                 f"valid: {sorted(self._given)!r}.")
-        self._keep(**{**self._given, **params})
-        return self
-
-    def __eq__(self, other):
-        if type(self) is not type(other):
-            return NotImplemented
-        return all(np.array_equal(value, other._given[name]) for name, value in self._given.items())
-
-    def __hash__(self):
-        return hash(type(self).__name__)        # parameters may change (set_params) and may be arrays
-
-    def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._given.items())})"
-
-    def __reduce__(self):
-        return _rebuild, (type(self), self.get_params())
-
 
 class NoPenalty(Penalty):
     """No penalty: 0.
@@ -239,7 +180,7 @@ class NoPenalty(Penalty):
     name = "none"
 
     def __init__(self):
-        self._keep()
+        self._set()
 
     @staticmethod
     def _factors():
@@ -270,7 +211,7 @@ class L2(Penalty):
     parameters = ("alpha",)
 
     def __init__(self, alpha=1e-4):
-        self._keep(alpha=alpha)
+        self._set(alpha=alpha)
 
     @staticmethod
     def _factors(alpha):
@@ -303,7 +244,7 @@ class L1(Penalty):
     parameters = ("alpha",)
 
     def __init__(self, alpha=1e-4):
-        self._keep(alpha=alpha)
+        self._set(alpha=alpha)
 
     @staticmethod
     def _factors(alpha):
@@ -338,15 +279,11 @@ class ElasticNet(Penalty):
     parameters = ("alpha", "l1_ratio")
 
     def __init__(self, alpha=1e-4, l1_ratio=0.15):
-        self._keep(alpha=alpha, l1_ratio=l1_ratio)
+        self._set(alpha=alpha, l1_ratio=l1_ratio)
 
     @staticmethod
     def _factors(alpha, l1_ratio):
         return alpha * l1_ratio, alpha * (1.0 - l1_ratio)
-
-
-def _rebuild(cls, params):
-    return cls(**params)
 
 
 def _numbers(name, array):

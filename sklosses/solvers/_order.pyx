@@ -53,7 +53,7 @@ def row_order(n_rows, row_bytes, seed, epoch):
     """The order in which an epoch of the classic solvers visits rows.
 
     A table of up to 1 MB is visited in the order of scikit-learn's SGD for the same seed. In a larger one, blocks of
-    contiguous rows (about 4 kB) come in random order; then the rows of each window of 64 blocks are dealt out
+    contiguous rows (about 4 kB) come in random order; then the rows of each window of 32 blocks are dealt out
     by one random permutation, drawn anew for each epoch. A table sorted by its target mixes well all the same, because
     each window is a random sample of blocks from the whole table. A full random order would cost three times as much to
     draw, which counts where an epoch takes little longer than one reading of the table.

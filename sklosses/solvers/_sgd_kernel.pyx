@@ -53,6 +53,7 @@ SCHEDULES = {"constant": CONSTANT, "optimal": OPTIMAL, "invscaling": INVSCALING,
 cdef enum:
     WINDOW = 256            # rows at most; fewer where rows are long
     WINDOW_BYTES = 131072
+    SOON = 6                # rows between their coming from the second-level cache into the first and their being visited
     ROWS_AT_ONCE = 8        # in products with several columns
     CACHE_LINE = 64
 
@@ -301,7 +302,7 @@ cdef void visit_rows(Kernel k, Py_ssize_t n_rows, const floating* x, const index
     for i in range(n_rows):
         ask_until(k, k.first + i + 1 + k.ahead.distance, x, j)
         if index_t is dense_t:
-            locate(&k.window, k.ids[min(i + 6, n_rows - 1)], &next, &j, &n)
+            locate(&k.window, k.ids[min(i + SOON, n_rows - 1)], &next, &j, &n)
             prefetch(<const char*>next, n * sizeof(floating))
         locate(&k.window, k.ids[i], &x, &j, &n)
         row.offset = k.offset[i]
