@@ -136,6 +136,10 @@ class Result:
         To go on from.
     converged : bool
         Whether the solver's own rule stopped it.
+    gap : ndarray of shape (n_columns,) or None, default=None
+        Bounds on (F - F*) / F*, of solvers that certify.
+    gap_kind : tuple of str or None, default=None
+        For each column, "proof" or "estimate".
     """
 
     coef: np.ndarray
@@ -147,3 +151,5 @@ class Result:
     solver: str
     state: State
     converged: bool
+    gap: np.ndarray | None = None
+    gap_kind: tuple | None = None

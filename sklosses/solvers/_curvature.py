@@ -1,0 +1,113 @@
+"""The quadratic model of an objective: a matrix, minimised in any scale of its columns, kept up to date by BFGS."""
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+
+from sklosses._isa import kernel
+
+# Eigenvalues of the scaled matrix below this times the largest are rounding: there the objective is flat.
+FLAT = 1e-13
+# Rounds of coordinate descent and Newton on the support, and sweeps a round.
+ROUNDS, SWEEPS = 30, 20
+
+
+class Curvature:
+    """A symmetric positive semidefinite matrix M that models the objective's second derivative.
+
+    Its diagonal is scaled to 1 first, which makes the scales of features harmless. Where M is singular its
+    pseudo-inverse serves: directions in which the objective is flat, as between copies of a column, are left alone.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (D, D)
+        Coordinates with a diagonal of 0 are left alone likewise.
+    """
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+        self._solve = None
+
+    def update(self, step, change):
+        """Learn that the gradient changed so much over a step (BFGS); nothing where the two contradict convexity."""
+        product = step @ change
+        moved = self.matrix @ step
+        if product > 1e-10 * np.sqrt((step @ step) * (change @ change)):
+            self.matrix = self.matrix + np.outer(change, change / product) - np.outer(moved, moved / (step @ moved))
+            self._solve = None
+
+    def explains(self, gradient):
+        """Whether a step can take the gradient to 0: not where M is flat in a direction and the gradient is not."""
+        if self._solve is None:
+            self._solve = _solver(self.matrix)
+        rest = gradient - self.matrix @ self._solve(gradient)
+        diagonal = np.diag(self.matrix)
+        scale = np.where(diagonal > 0, diagonal, diagonal.max(initial=0.0) or 1.0) ** -0.5
+        return np.abs(rest * scale).max(initial=0.0) <= 1e-6 * np.abs(gradient * scale).max(initial=0.0)
+
+    def step(self, gradient, coef, l1):
+        """The step s that minimises g.s + s'Ms / 2 + l1 ||coef + s||_1; coef lacks the intercept's last place."""
+        if l1 == 0:
+            if self._solve is None:
+                self._solve = _solver(self.matrix)
+            return -self._solve(gradient)
+        return self._sparse_step(gradient, np.append(coef, 0.0), l1)
+
+    def _sparse_step(self, gradient, start, l1):
+        """Coordinate descent finds the support and its signs, a Newton step on them the rest; until both agree."""
+        strengths = np.full(len(start), l1)
+        strengths[-1] = 0.0
+        here = start.copy()
+        descend = kernel("sklosses.solvers._coordinate").descend
+        for _ in range(ROUNDS):
+            moved = descend(self.matrix, gradient, start, here, strengths, SWEEPS)
+            if not moved:
+                break
+            signs = np.sign(here)
+            signs[-1] = 0.0
+            free = np.flatnonzero((here != 0) | (strengths == 0))
+            rest = gradient + self.matrix @ (here - start) + strengths * signs
+            newton = here.copy()
+            newton[free] -= _solver(self.matrix[np.ix_(free, free)])(rest[free])
+            if np.any(newton * signs < 0):
+                continue            # a sign would change: the support is not yet the solution's
+            slopes = gradient + self.matrix @ (newton - start)
+            outside = np.abs(slopes[here == 0]) - strengths[here == 0]
+            here = newton
+            if np.all(outside <= 1e-12 * l1):
+                break
+        return here - start
+
+
+def _solver(matrix):
+    """A function that solves with a matrix."""
+    diagonal = np.diag(matrix)
+    used = np.flatnonzero(diagonal > 0)
+    scale = 1 / np.sqrt(diagonal[used])
+    scaled = matrix[np.ix_(used, used)] * scale * scale[:, np.newaxis]
+    inner = _factorised(scaled) or _pseudo_inverse(scaled)
+
+    def solved(vector):
+        out = np.zeros_like(vector)
+        out[used] = inner(vector[used] * scale) * scale
+        return out
+
+    return solved
+
+
+def _factorised(scaled):
+    """A function that solves by Cholesky's factors; None where the matrix is singular to rounding."""
+    try:
+        factor = cho_factor(scaled, lower=True, check_finite=False)
+    except LinAlgError:
+        return None
+    # A pivot is what is left of a diagonal of 1.
+    if np.diag(factor[0]).min(initial=1.0) ** 2 <= FLAT:
+        return None
+    return lambda vector: cho_solve(factor, vector, check_finite=False)
+
+
+def _pseudo_inverse(scaled):
+    values, vectors = eigh(scaled, check_finite=False)
+    strong = values > FLAT * values[-1]
+    values, vectors = values[strong], vectors[:, strong]
+    return lambda vector: vectors @ ((vectors.T @ vector) / values)

@@ -1,0 +1,327 @@
+"""One column on its way down: steps, line searches and the certificate, whoever reads the rows.
+
+The methods that descend are generators: they yield (coefficients, intercept) where they want to look, and are sent what
+a reading of the rows found there. So one reading serves all columns of a problem.
+"""
+
+import numpy as np
+
+from sklosses.solvers._curvature import Curvature
+
+# A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
+STAGE_TOL = 0.1
+STAGE_STEPS = 30
+# A step is taken if it brings this part of what its slope promises.
+ARMIJO = 1e-4
+# Curvature of a sample, or of where the solver was before, gives way to that of all rows here when a step leaves more
+# than this part of the squared decrement.
+SLOW = 0.1
+# Curvature, relative to the features' own, that is lent to losses where they have none.
+STRAIGHT = 1e-8
+# The relative error of a sum over rows, with room.
+ROUNDING = 1e-14
+
+
+class Column:
+    """A column of coefficients and what is known of it.
+
+    Coefficients are those of centred features: with the centre m, predictions are (x - m).w + c and the intercept is
+    b = c - m.w. Steps and gradients are vectors of w and then c.
+
+    Parameters
+    ----------
+    reading : Reading
+        Of all rows.
+    k : int
+        Number of the column.
+    penalty : tuple of two floats
+        Factors of ||w||_1 and of ||w||^2 / 2.
+    fit_intercept : bool
+    state : State or None
+        Where to start.
+
+    Attributes
+    ----------
+    coef, intercept, objective, gap, gap_kind
+        The model as it is now; objective and gap of the rows last used.
+    """
+
+    def __init__(self, reading, k, penalty, fit_intercept, state):
+        self.k, self.fit_intercept = k, fit_intercept
+        self.l1, self.l2 = map(float, penalty)
+        self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
+        self.intercept = 0.0 if state is None else float(state.intercept[k])
+        self.gap, self.gap_kind = np.inf, "estimate"
+        self.total = reading.totals[k]
+        p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
+        best = _best_shift(reading, k, p) if fit_intercept else 0.0
+        if state is None and fit_intercept:
+            self.intercept = best
+        self.lowest = _lowest_value(reading, k) / self.total
+        self.null = reading.sweep(k, p + best) / self.total - self.lowest
+        self.objective = np.inf
+        self.centre = None
+        self.curvature = None
+        self.ridge = 0.0        # of a stage: see `on_sample`
+
+    # What a look says -----------------------------------------------------------------------------------------------
+
+    def _objective(self, look, coef):
+        return look.value / self.total + 0.5 * (coef * (self.l2 + self.ridge)) @ coef + self.l1 * np.abs(coef).sum()
+
+    def _gradient(self, look, coef):
+        """With respect to w and c, of all but the l1 penalty."""
+        slope = look.slope / self.total
+        out = np.empty(len(coef) + 1)
+        out[:-1] = look.product / self.total - self.centre * slope + (self.l2 + self.ridge) * coef
+        out[-1] = slope if self.fit_intercept else 0.0
+        return out
+
+    def _matrix(self, reading, second):
+        """The Hessian with respect to w and c, from the loss's second derivatives: one reading."""
+        matrix = reading.gram(second, self.centre) / self.total
+        d = len(self.coef)
+        if not self.fit_intercept:
+            matrix[d] = matrix[:, d] = 0
+        matrix[np.arange(d), np.arange(d)] += self.l2 + self.ridge
+        return matrix
+
+    def _curvature_at(self, reading, look, gradient):
+        """The curvature of all rows of a reading at a look, and whether it is the objective's own.
+
+        Where all rows are on straight parts of their losses, as those of huber's far from the solution, nothing
+        bounds a step. A little of the features' own Gram matrix does, and leaves its length to the line search.
+        """
+        matrix = self._matrix(reading, look.hessian)
+        curvature = Curvature(matrix)
+        if self.l1 > 0 or curvature.explains(gradient):
+            return curvature, True
+        weight = reading.weight(self.k)
+        features = self._matrix(reading, np.ones(reading.n_rows) if weight is None else weight)
+        steepest = min(1.0, reading.losses[self.k].traits.curvature)
+        return Curvature(matrix + STRAIGHT * steepest * features), False
+
+    def _moved(self, step):
+        """(coef, intercept) after a step."""
+        coef = self.coef + step[:-1]
+        return coef, self.intercept + step[-1] - self.centre @ step[:-1]
+
+    def _find_centre(self, reading):
+        if self.fit_intercept:
+            weight = reading.weight(self.k)
+            ones = np.ones(reading.n_rows) if weight is None else weight
+            self.centre = reading.back(ones) / ones.sum()
+        else:
+            self.centre = np.zeros(len(self.coef))
+
+    # The way down ---------------------------------------------------------------------------------------------------
+
+    def on_sample(self, sample):
+        """Newton's method on a sample, to its statistical error.
+
+        Each column gets a ridge of its curvature bound over the number of rows, so that coefficients of columns which
+        the sample hardly saw stay where other samples might have them.
+        """
+        if not sample.totals[self.k] > 0:
+            return np.nan       # no row of it counts
+        self.total, whole = sample.totals[self.k], self.total
+        self._find_centre(sample)
+        look = yield self.coef, self.intercept
+        second = self._matrix(sample, look.hessian)
+        self.ridge = np.maximum(np.diag(second)[:-1] - self.l2, 0.0) / sample.n_rows
+        for _ in range(STAGE_STEPS):
+            self.objective = self._objective(look, self.coef)
+            gradient = self._gradient(look, self.coef)
+            self.curvature, _ = self._curvature_at(sample, look, gradient)
+            step = self.curvature.step(gradient, self.coef, self.l1)
+            fall = self._promised(gradient, step)
+            if fall / 2 <= STAGE_TOL * len(self.coef) / sample.n_rows * abs(self.objective - self.lowest):
+                break
+            before = look
+            look = yield from self._advance(sample, look, step, fall)
+            if look is before:
+                break
+        self.total, self.ridge = whole, 0.0
+        return np.nan
+
+    def on_all_rows(self, reading, tol, goal, budget):
+        """Down to a relative gap of `goal` on all rows, in about `budget` readings; returns the gap.
+
+        Where the goal is out of reach and an estimate says no more than rounding is left, a proof of `tol` is tried.
+        The curvature of a sample makes the first steps, kept up to date by BFGS. That of all rows takes its place
+        where it serves badly, and where an estimate asks for it.
+        """
+        if self.centre is None:
+            self._find_centre(reading)
+        before = np.inf                     # the decrement before
+        look = yield self.coef, self.intercept
+        while True:
+            self.objective = self._objective(look, self.coef)
+            gradient = self._gradient(look, self.coef)
+            fresh = exact = False           # is the curvature that of all rows, here? and the objective's own?
+            if self.curvature is not None:
+                step = self.curvature.step(gradient, self.coef, self.l1)
+                decrement = self._promised(gradient, step)
+                if decrement > SLOW * before or self._needs_exact(decrement, goal):
+                    self.curvature = None
+            if self.curvature is None:
+                self.curvature, exact = self._curvature_at(reading, look, gradient)
+                fresh = True
+                step = self.curvature.step(gradient, self.coef, self.l1)
+                decrement = self._promised(gradient, step)
+            stalled = fresh and before * SLOW < decrement <= self._noise(look)
+            if self._proves(reading, look, gradient, goal) or stalled or reading.readings >= budget:
+                return self.gap
+            last, before = look, decrement
+            look = yield from self._advance(reading, look, step, decrement)
+            if exact:
+                self._estimate(decrement, look.p - last.p)
+            if (look is last and fresh) or (self.gap <= goal and self.l2 == 0):
+                self.objective = self._objective(look, self.coef)
+                self._proves(reading, look, self._gradient(look, self.coef), max(tol, goal))
+                return self.gap
+            if look is last:                # this curvature knows no way down
+                self.curvature = None
+            else:
+                self.curvature.update(step, self._gradient(look, self.coef) - gradient)
+
+    def _needs_exact(self, decrement, tol):
+        """Whether a decrement looks like the end, where an estimate takes the exact Hessian. l2 proves without."""
+        return self.l2 == 0 and decrement / 2 <= tol * abs(self.objective - self.lowest)
+
+    def _noise(self, look):
+        """Rounding of F: of its sum, and of predictions whose large parts cancel, as of features far from 0."""
+        parts = np.abs(self.coef * self.centre).sum() + abs(self.intercept)
+        return ROUNDING * (abs(look.value) + np.abs(look.gradient).sum() * parts) / self.total
+
+    def _promised(self, gradient, step):
+        """By how much F falls along a step, by its slope: the squared Newton decrement."""
+        w = self.coef
+        return -(gradient @ step + self.l1 * (np.abs(w + step[:-1]).sum() - np.abs(w).sum()))
+
+    def _advance(self, reading, look, step, fall):
+        """A step, or a part of it; the look at where it leads, or the same look where none leads down."""
+        start, noise = self._objective(look, self.coef), self._noise(look)
+        length = 1.0
+        for _ in range(3):
+            if not fall > 0:
+                break
+            coef, intercept = self._moved(length * step)
+            trial = yield coef, intercept
+            end = self._objective(trial, coef)
+            # Where F can no longer tell, the step is trusted: gradients go on to shrink for a while.
+            if end <= start - ARMIJO * length * fall + (noise if fall < 1e3 * noise else 0.0):
+                self.coef, self.intercept = coef, intercept
+                return trial
+            length *= self._along(reading, look.p, trial.p, length * step)
+            if length == 0:
+                break
+        return look
+
+    def _along(self, reading, p, end, step):
+        """How much of a step to take: where F stops falling along it, to a tenth of its slope. Reads no rows."""
+        change, gradient = end - p, np.empty_like(p)
+        w, dw, strength = self.coef, step[:-1], self.l2 + self.ridge
+
+        def slope(t):
+            """The derivative to the right."""
+            with np.errstate(over="ignore", invalid="ignore"):
+                reading.sweep(self.k, p + t * change, gradient=gradient)
+                smooth = gradient @ change / self.total + (strength * (w + t * dw)) @ dw
+            at = w + t * dw
+            return smooth + self.l1 * np.where(at == 0, np.abs(dw), np.sign(at) * dw).sum()
+
+        first, low, high = slope(0.0), 0.0, 1.0
+        if not first < 0:
+            return 0.0
+        for _ in range(60):
+            t = 0.5 * (low + high)
+            here = slope(t)
+            if here < 0:
+                low = t
+                if here >= 0.1 * first:
+                    break
+            else:       # upwards, or beyond float64
+                high = t
+        return low
+
+    # The certificate ------------------------------------------------------------------------------------------------
+
+    def _relative(self, bound):
+        """A bound on F - F* as a share of the least that F* can be."""
+        value = self.objective - self.lowest
+        bound = bound + 1e-15 * abs(value)      # what rounding makes of F itself
+        return bound / max(abs(value - bound), 1e-12 * abs(self.null), 1e-300)
+
+    def _proves(self, reading, look, gradient, tol):
+        """Whether a bound proves the tolerance here; with it the intercept becomes the best for these coefficients.
+
+        With l2 > 0 strong convexity bounds F - F* by the least-norm subgradient g: ||g||^2 / (2 l2).
+        """
+        if self.l2 <= 0:
+            return False
+        g = self._least_subgradient(gradient[:-1])
+        if self._relative(g @ g / (2 * self.l2)) > tol:
+            return False
+        known = self.intercept, self.objective, look.value
+        if self.fit_intercept:
+            derivatives = np.empty_like(look.p)
+            shift = _best_shift(reading, self.k, look.p)
+            look.value = reading.sweep(self.k, look.p + shift, gradient=derivatives)
+            g = self._least_subgradient(reading.back(derivatives) / self.total + self.l2 * self.coef)
+            self.intercept += shift
+            self.objective = self._objective(look, self.coef)
+        gap = self._relative(g @ g / (2 * self.l2))
+        if gap > tol:
+            self.intercept, self.objective, look.value = known
+            return False
+        self.gap, self.gap_kind = gap, "proof"
+        return True
+
+    def _least_subgradient(self, gradient):
+        """The subgradient of least norm in w: the gradient of all but l1 brings it."""
+        away = np.abs(gradient + self.l1 * np.sign(self.coef))
+        return np.where(self.coef == 0, np.maximum(np.abs(gradient) - self.l1, 0.0), away)
+
+    def _estimate(self, decrement, change):
+        """Half the squared decrement of an exact Newton step, for what is now behind it: F was no lower there.
+
+        If the curvature changes by at most a factor exp(r) along steps that change no prediction by more than r, F
+        falls by at most decrement r^2 / 2 / (exp(-r) + r - 1) / 2 (Bach 2010); 2 for the change beyond the step.
+        """
+        r = float(np.abs(change).max(initial=0.0))
+        factor = 1.0 if r < 1e-4 else r * r / 2 / (np.exp(-r) + r - 1)
+        self.gap, self.gap_kind = self._relative(factor * decrement), "estimate"
+
+
+def _best_shift(reading, k, p):
+    """The number that, added to all predictions, minimises a column's loss. Newton, kept within a bracket."""
+    gradient, hessian = np.empty_like(p), np.empty_like(p)
+    shift, low, high = 0.0, -np.inf, np.inf
+    for _ in range(100):
+        with np.errstate(over="ignore", invalid="ignore"):
+            reading.sweep(k, p + shift, gradient=gradient, hessian=hessian)
+        slope, curvature = gradient.sum(), hessian.sum()
+        if abs(slope) <= ROUNDING * np.abs(gradient).sum():
+            break
+        if slope > 0:
+            high = shift
+        else:
+            low = shift
+        reach = 2.0 ** min(_ + 1, 60)
+        newton = shift - slope / curvature if curvature > 0 else -np.copysign(reach, slope) + shift
+        newton = min(max(newton, shift - reach), shift + reach)
+        if not low < newton < high:
+            newton = 0.5 * (low + high)
+        if newton in (low, high, shift):
+            break
+        shift = newton
+    return shift
+
+
+def _lowest_value(reading, k):
+    """Below which a column's loss cannot fall: the constant that deviance losses leave out, 0 for others."""
+    if reading.losses[k].traits.link != "log":
+        return 0.0
+    y = reading.target(k)
+    return reading.sweep(k, np.log(np.maximum(y, 1e-300)))

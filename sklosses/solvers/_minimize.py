@@ -1,0 +1,80 @@
+"""The optimiser without an estimator."""
+
+import numpy as np
+
+from sklosses.data import as_rows
+from sklosses.losses import get_loss
+from sklosses.penalties import get_penalty
+from sklosses.solvers._newton import Newton
+from sklosses.solvers._problem import Problem
+
+
+def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit_intercept=True, **options):
+    """Minimise a regularised loss over a table, to a certified tolerance.
+
+    ::
+
+        F(w, b) = (1/S) sum_i s_i phi(y_i, x_i.w + b + o_i) + l1 ||w||_1 + (l2/2) ||w||^2,    S = sum_i s_i
+
+    Parameters
+    ----------
+    X : ndarray, or CSR matrix or array, of shape (n, d)
+        float32 or float64, in any scale; d at most 2000.
+    y : array-like of shape (n,)
+        Targets as the loss takes them (its ``target``).
+    loss : str or Loss
+        Smooth and convex.
+    penalty : str or Penalty, default="none"
+    sample_weight : array-like of shape (n,) or None, default=None
+        s_i >= 0, not all 0; None: all 1.
+    offset : array-like of shape (n,) or None, default=None
+        o_i; None: all 0.
+    fit_intercept : bool, default=True
+        Whether there is a b.
+    **options
+        ``tol``, ``max_iter``, ``random_state``, ``monitor``, ``state``: see :meth:`Newton.solve`; ``n_jobs``: see
+        :class:`Newton`.
+
+    Returns
+    -------
+    Result
+        ``coef`` of shape (1, d), ``intercept``, ``objective``, ``gap`` of shape (1,), ``gap_kind``, ``history``.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit, or the loss has kinks or is not convex.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklosses.solvers import minimize
+    >>> X = np.arange(12.0)[:, np.newaxis] * 1e5
+    >>> result = minimize(X, 3e-5 * X[:, 0] + 1, "squared_error")
+    >>> result.coef.round(7), result.intercept.round(4)
+    (array([[3.e-05]]), array([1.]))
+    """
+    loss = get_loss(loss) if isinstance(loss, str) else loss
+    penalty = get_penalty(penalty) if isinstance(penalty, str) else penalty
+    rows = as_rows(X)
+    y = np.asarray(y, dtype=np.float64)
+    if y.shape != (rows.n_rows,):
+        raise ValueError(f"y must have shape ({rows.n_rows},), got {y.shape}.")
+    loss.target.check(y, "y", type(loss).__name__)
+    weights = _vector(sample_weight, "sample_weight", rows.n_rows)
+    if weights is not None and not weights.sum() > 0:
+        raise ValueError("sample_weight must not be all 0: there is nothing to fit.")
+    problem = Problem(rows, y, ((loss, 1),), penalty, weights=weights, offset=_vector(offset, "offset", rows.n_rows),
+                      fit_intercept=fit_intercept)
+    return Newton(n_jobs=options.pop("n_jobs", 1)).solve(problem, **options)
+
+
+def _vector(values, name, n):
+    """A finite vector of length n, or None."""
+    if values is None:
+        return None
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != (n,) or not np.all(np.isfinite(values)):
+        found = f"shape {values.shape}" if values.shape != (n,) else "values that are not"
+        raise ValueError(f"{name} must hold {n} finite numbers, got {found}.")
+    return values

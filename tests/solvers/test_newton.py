@@ -1,0 +1,307 @@
+"""The certified solver: optima against scipy, certificates against the truth, results that depend on nothing else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize as scipy_minimize
+from scipy.sparse import csr_array
+
+from sklosses.data import as_rows
+from sklosses.losses import get_loss, loss_names
+from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
+from sklosses.solvers import Monitor, Newton, OneVsRest, Problem, Verdict, _newton, minimize
+
+SMOOTH = [name for name in loss_names() if get_loss(name).traits.convex and get_loss(name).traits.smooth]
+KINKED = [name for name in loss_names() if not get_loss(name).traits.smooth]
+PENALTIES = {"none": NoPenalty(), "l2": L2(1e-3), "l1": L1(1e-2), "elasticnet": ElasticNet(1e-2, 0.5)}
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "csr": csr_array,
+    "float32": lambda X: X.astype(np.float32),
+    "apart": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+}
+
+
+def table(name, n=300, d=4, seed=0):
+    """(X, y, weights, offset) that a loss takes, with a signal; not separable."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d)).astype(np.float32).astype(np.float64)
+    signal = X @ np.linspace(1, -0.5, d) + 0.3 + rng.standard_normal(n)
+    target = get_loss(name).target
+    if target.codes:
+        y = np.where(signal > 0, target.codes[1], target.codes[0])
+    elif target.low > -np.inf:
+        y = np.exp(0.5 * signal)
+    else:
+        y = signal
+    return X, y, rng.integers(0, 4, n).astype(float), 0.1 * rng.standard_normal(n)
+
+
+def F(theta, X, y, loss, penalty, weights=None, offset=0.0):
+    """The objective in NumPy; the last number is the intercept."""
+    s = np.ones(len(y)) if weights is None else weights
+    value = loss.value(y, X @ theta[:-1] + theta[-1] + offset)
+    return s @ value / s.sum() + penalty.value(theta[:-1])
+
+
+def least(X, y, loss, penalty, weights=None, offset=0.0):
+    """F* by scipy's L-BFGS-B, the l1 penalty as a linear cost of positive and negative parts."""
+    s = np.ones(len(y)) if weights is None else weights
+    d, l1, l2 = X.shape[1], float(penalty.l1[0]), float(penalty.l2[0])
+
+    def cost(z):
+        w = z[:d] - z[d : 2 * d]
+        p = X @ w + z[-1] + offset
+        g = s * loss.gradient(y, p) / s.sum()
+        slope = X.T @ g + l2 * w
+        value = s @ loss.value(y, p) / s.sum() + l2 / 2 * w @ w + l1 * z[: 2 * d].sum()
+        return value, np.concatenate([slope + l1, l1 - slope, [g.sum()]])
+
+    options = {"maxiter": 20000, "maxfun": 50000, "ftol": 1e-16, "gtol": 1e-11, "maxcor": 30}
+    bounds = [(0, None)] * (2 * d) + [(None, None)]
+    start, best = np.zeros(2 * d + 1), np.inf
+    for _ in range(3):
+        found = scipy_minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        start, best = found.x, min(best, found.fun)
+    return best
+
+
+def theta_of(result, k=0):
+    return np.append(result.coef[k], result.intercept[k])
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_optimum_and_certificate(name, penalty):
+    """The minimum of scipy, whatever the loss and penalty, with weights and an offset."""
+    X, y, weights, offset = table(name)
+    loss, penalty = get_loss(name), PENALTIES[penalty]
+    result = minimize(X, y, loss, penalty, sample_weight=weights, offset=offset, tol=1e-8)
+    expected = least(X, y, loss, penalty, weights, offset)
+    assert result.objective[0] == pytest.approx(F(theta_of(result), X, y, loss, penalty, weights, offset), rel=1e-12)
+    assert result.objective[0] <= expected + 1e-10 * abs(expected)
+    assert result.converged
+    assert result.gap[0] <= 1e-8
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_layouts_agree(layout, penalty):
+    X, y, weights, offset = table("log_loss")
+    plain, other = (
+        minimize(A, y, "log_loss", PENALTIES[penalty], sample_weight=weights, offset=offset)
+        for A in (X, LAYOUTS[layout](X))
+    )
+    np.testing.assert_allclose(theta_of(other), theta_of(plain), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-3, 1e-6])
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("name", ["log_loss", "huber", "poisson", "squared_hinge", "exponential", "log_cosh", "gamma"])
+def test_gap_bounds_the_truth_on_the_way(name, penalty, tol, monkeypatch):
+    """Through samples and loose tolerances: the gap is no less than the distance from the optimum, and within tol."""
+    monkeypatch.setattr(_newton, "SMALL", 0)
+    X, y, weights, _ = table(name, n=9000, d=6, seed=1)
+    X = X * np.logspace(-3, 4, 6) + np.logspace(4, -2, 6)
+    loss = get_loss(name)
+    result = minimize(X, y, loss, PENALTIES[penalty], sample_weight=weights, tol=tol)
+    assert result.history["rows"].tolist() == [2000, 9000]
+    monkeypatch.setattr(_newton, "SMALL", 1e9)
+    best = minimize(X, y, loss, PENALTIES[penalty], sample_weight=weights).objective[0]
+    lowest = 0.0
+    if loss.traits.link == "log":
+        lowest = weights @ loss.value(y, np.log(y)) / weights.sum()
+    assert result.gap[0] <= tol
+    assert (result.objective[0] - best) / (best - lowest) <= result.gap[0] + 1e-12
+    assert result.gap_kind == ("proof" if PENALTIES[penalty].l2[0] > 0 else "estimate",)
+
+
+@pytest.mark.parametrize("name", ["log_loss", "huber", "squared_error", "poisson"])
+def test_scales_of_features_do_not_matter(name):
+    """A column times 1e6, another times 1e-6, a shift of 1e6, a constant, a copy, for an unpenalised model."""
+    X, y, _, _ = table(name)
+    raw = np.column_stack([X[:, 0] * 1e6, X[:, 1] * 1e-6, X[:, 2] + 1e6, X[:, 3], np.full(len(X), 7.0), X[:, 3]])
+    plain, scaled = minimize(X, y, name, tol=1e-9), minimize(raw, y, name, tol=1e-9)
+    assert scaled.objective[0] == pytest.approx(plain.objective[0], rel=1e-9)
+    assert np.all(np.isfinite(scaled.coef))
+
+
+@pytest.mark.parametrize("unit", [1e2, 1e4, 1e9])
+def test_targets_far_beyond_epsilon(unit):
+    """All residuals of huber are on straight parts at first, where nothing bounds a Newton step; the gap stays true."""
+    X, y, _, _ = table("huber")
+    result = minimize(X, unit * y, "huber", tol=1e-6)
+    best = least(X, y, get_loss("huber", epsilon=1.35 / unit), NoPenalty()) * unit**2
+    assert (result.objective[0] - best) / best <= result.gap[0] + 1e-6
+    assert result.objective[0] <= 1.03 * best
+    assert result.converged or unit > 1e3
+
+
+@pytest.mark.parametrize("small", [0, 1e9])
+@pytest.mark.parametrize("layout", ["C", "csr"])
+def test_threads_change_nothing(layout, small, monkeypatch):
+    monkeypatch.setattr(_newton, "SMALL", small)
+    monkeypatch.setattr("sklosses.solvers._reading.CHUNK_BYTES", 1 << 14)
+    X, y, weights, _ = table("log_loss", n=9000)
+    one, two = (
+        minimize(LAYOUTS[layout](X), y, "log_loss", L2(1e-4), sample_weight=weights, n_jobs=jobs) for jobs in (1, 2)
+    )
+    assert np.array_equal(theta_of(one), theta_of(two))
+    assert one.gap == two.gap
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_weights_are_repetition(name):
+    X, y, weights, _ = table(name)
+    times = weights.astype(int)
+    weighted = minimize(X, y, name, L2(1e-3), sample_weight=weights)
+    repeated = minimize(np.repeat(X, times, axis=0), np.repeat(y, times), name, L2(1e-3))
+    np.testing.assert_allclose(theta_of(weighted), theta_of(repeated), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("small", [0, 1e9])
+def test_columns_are_independent(small, monkeypatch):
+    """One-vs-rest in one block equals a fit for each class, class weights included."""
+    monkeypatch.setattr(_newton, "SMALL", small)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((9000, 4))
+    classes = np.argmax(X[:, :3] + rng.standard_normal((9000, 3)), axis=1).astype(float)
+    codes = np.array([[1.0, 2.0], [1.0, 0.5], [3.0, 1.0]])
+    problem = Problem(as_rows(X), classes, ((get_loss("log_loss"), 3),), L2(1e-3),
+                      one_vs_rest=OneVsRest((0.0, 1.0), codes))
+    block = Newton().solve(problem, tol=1e-9)
+    for k in range(3):
+        weights = np.where(classes == k, codes[k, 1], codes[k, 0])
+        alone = minimize(X, (classes == k).astype(float), "log_loss", L2(1e-3), sample_weight=weights, tol=1e-9)
+        np.testing.assert_allclose(theta_of(block, k), theta_of(alone), rtol=1e-5)
+        assert block.objective[k] == pytest.approx(alone.objective[0], rel=1e-9)
+
+
+def test_vector_parameters_belong_to_columns():
+    X, y, _, _ = table("expectile")
+    loss = get_loss("expectile", expectile=np.array([0.1, 0.9]))
+    block = Newton().solve(Problem(as_rows(X), y, ((loss, 2),), L2(np.array([1e-3, 1e-2]))))
+    for k in range(2):
+        alone = minimize(X, y, get_loss("expectile", expectile=[0.1, 0.9][k]), L2([1e-3, 1e-2][k]))
+        np.testing.assert_allclose(theta_of(block, k), theta_of(alone), rtol=1e-8)
+
+
+def test_subset_is_the_table_of_its_rows():
+    X, y, weights, offset = table("log_loss")
+    rows = np.flatnonzero(np.arange(len(X)) % 3)
+    problem = Problem(as_rows(X), y, ((get_loss("log_loss"), 1),), L2(1e-3), weights=weights, offset=offset)
+    part = Newton().solve(replace(problem, subset=rows))
+    alone = minimize(X[rows], y[rows], "log_loss", L2(1e-3), sample_weight=weights[rows], offset=offset[rows])
+    np.testing.assert_allclose(theta_of(part), theta_of(alone), rtol=1e-12)
+
+
+def test_going_on_from_a_state_saves_readings():
+    X, y, _, _ = table("log_loss", n=3000)
+    cold = minimize(X, y, "log_loss", L2(1e-3))
+    warm = minimize(X, y, "log_loss", L2(1.1e-3), state=cold.state)
+    assert warm.n_iter < minimize(X, y, "log_loss", L2(1.1e-3)).n_iter
+
+
+def test_without_an_intercept():
+    X, y, _, _ = table("squared_error")
+    result = minimize(X, y, "squared_error", L2(1e-2), fit_intercept=False)
+    n, d = X.shape
+    np.testing.assert_allclose(result.coef[0], np.linalg.solve(X.T @ X / n + 1e-2 * np.eye(d), X.T @ y / n), rtol=1e-9)
+    assert result.intercept[0] == 0
+
+
+@pytest.mark.parametrize("penalty", [NoPenalty(), L2(1e-8), L1(1e-8)])
+def test_separable_classes_end(penalty):
+    """Without a penalty the minimum is not attained: what comes back is finite and next to it."""
+    X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    result = minimize(X, np.array([0.0, 0, 1, 1]), "log_loss", penalty)
+    assert np.all(np.isfinite(theta_of(result)))
+    assert result.objective[0] < 1e-5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (5, 8), (40, 0)])
+def test_few_rows_and_many_columns(shape):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal(shape), rng.standard_normal(shape[0])
+    result = minimize(X, y, "squared_error", L2(1e-3))
+    assert np.all(np.isfinite(theta_of(result)))
+    constant = F(np.append(np.zeros(shape[1]), y.mean()), X, y, get_loss("squared_error"), L2(1e-3))
+    assert result.objective[0] <= constant + 1e-15
+
+
+def test_monitor_sees_every_stage_and_may_stop(monkeypatch):
+    monkeypatch.setattr(_newton, "SMALL", 0)
+    X, y, _, _ = table("log_loss", n=9000)
+    seen = []
+
+    class Watch(Monitor):
+        def end(self, epoch):
+            seen.append((epoch.number, epoch.coef.shape, float(epoch.objective[0])))
+            return Verdict(stop=len(seen) == 1)
+
+    result = minimize(X, y, "log_loss", L2(1e-3), monitor=Watch())
+    assert [number for number, _, _ in seen] == list(range(len(result.history["rows"])))
+    assert result.converged
+
+
+def test_max_iter_is_a_limit():
+    X, y, _, _ = table("log_loss")
+    result = minimize(X * 1e3, y, "log_loss", L2(1e-3), max_iter=3)
+    assert result.n_iter <= 5
+    assert not result.converged
+    assert result.gap[0] > 1e-9
+
+
+def test_memory_stays_below_a_copy_of_the_table():
+    """float32 data is brought to float64 in pieces."""
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200_000, 40), dtype=np.float32)
+    y = (X[:, 0] + rng.standard_normal(len(X)) > 0).astype(float)
+    tracemalloc.start()
+    minimize(X, y, "log_loss", L2(1e-4))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.25 * X.nbytes + 12 * 8 * len(X) + 8 * (4 << 20)
+
+
+@pytest.mark.parametrize("name", KINKED)
+def test_kinks_are_refused(name):
+    X, y, _, _ = table(name)
+    with pytest.raises(ValueError, match=f"smooth convex loss, got {type(get_loss(name)).__name__}"):
+        minimize(X, y, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": -np.ones(300)}, "weights >= 0"),
+        ({"intercept_cost": 0.1}, "intercept_cost"),
+        ({"losses": ((get_loss("cauchy"), 1),)}, "smooth convex"),
+        ({"rows": as_rows(np.zeros((300, 2001)))}, "2000 features"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(change, message):
+    X, y, _, _ = table("squared_error")
+    problem = Problem(as_rows(X), y, ((get_loss("squared_error"), 1),), L2(1e-3))
+    with pytest.raises(ValueError, match=message):
+        Newton().solve(replace(problem, **change))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"y": np.zeros(3)}, "y must have shape"),
+        ({"y": np.full(300, np.nan)}, "y contains nan"),
+        ({"sample_weight": np.zeros(300)}, "all 0"),
+        ({"sample_weight": np.ones(3)}, "sample_weight must hold 300"),
+        ({"offset": np.full(300, np.inf)}, "offset must hold 300"),
+    ],
+)
+def test_bad_arguments_of_minimize(arguments, message):
+    X, y, _, _ = table("squared_error")
+    with pytest.raises(ValueError, match=message):
+        minimize(X, **({"y": y, "loss": "squared_error"} | arguments))
