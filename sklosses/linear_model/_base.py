@@ -18,7 +18,7 @@ from sklosses.exceptions import DivergenceError
 from sklosses.linear_model._monitor import EpochHooks, FitMonitor, ValidationScore
 from sklosses.linear_model._parameters import check_settings, resolve_loss, with_suggestion
 from sklosses.linear_model._validation import Sample, check_matrix, check_offset, check_start, check_weights
-from sklosses.solvers import SGD, State, objective
+from sklosses.solvers import SGD, Newton, State, objective
 
 #: Times the objective of the model without coefficients from which `fit` warns.
 USELESS = 1e6
@@ -74,6 +74,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
 
     def _solver(self):
         n_jobs = getattr(self, "n_jobs", None)
+        if self.learning_rate == "auto":
+            return Newton(n_jobs=1 if n_jobs is None else n_jobs)
         return SGD(
             learning_rate=self.learning_rate,
             eta0=self.eta0,
@@ -187,6 +189,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         monitor = None
         if validation is not None or hooks is not None or self.verbose:
             monitor = FitMonitor(attributes, validation=validation, hooks=hooks, verbose=bool(self.verbose))
+        if self.learning_rate == "auto" and not (start.coef.any() or start.intercept.any()):
+            start = None  # the solver knows a better one than zero
         result = self._solver().solve(
             problem,
             tol=self.tol,
@@ -287,7 +291,13 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         self.objective_ = float(result.objective[0]) if len(result.objective) == 1 else result.objective
         self.history_ = dict(result.history)
         self.solver_ = result.solver
-        if self.average:
+        for name in ("gap_", "gap_kind_"):
+            vars(self).pop(name, None)
+        if result.gap is not None:
+            alone = len(result.gap) == 1
+            self.gap_ = float(result.gap[0]) if alone else result.gap
+            self.gap_kind_ = result.gap_kind[0] if alone else result.gap_kind
+        if self.average and state.average_coef is not None:
             self._standard_coef = self._shaped(state.coef)
             self._standard_intercept = state.intercept
             self._average_coef = self._shaped(state.average_coef)
@@ -305,7 +315,9 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
                     ConvergenceWarning,
                     stacklevel=6,
                 )
-        if self.tol is not None and result.n_iter == self.max_iter and not result.converged:
+        if result.gap is not None:
+            self._warn_of_gap(result)
+        elif self.tol is not None and result.n_iter == self.max_iter and not result.converged:
             warnings.warn(
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve "
                 "the fit.",
@@ -321,6 +333,17 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
                 "Use values in the range [0.0, inf) instead.",
                 FutureWarning,
                 stacklevel=6,
+            )
+
+    def _warn_of_gap(self, result):
+        """Warn if the tolerance was not reached."""
+        if self.tol and not result.converged:
+            advice = "Increase max_iter" if result.n_iter >= self.max_iter else "Rounding allows no more; raise tol"
+            warnings.warn(
+                f"The objective is certified to within {np.max(result.gap):.2g} of its minimum, relative; "
+                f"tol={self.tol:g} asks for less. {advice}, or scale the columns of X.",
+                ConvergenceWarning,
+                stacklevel=7,
             )
 
     # -- predicting -------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from sklosses.linear_model._parameters import (
     DEFAULT_EPSILON,
     OF_LOSSES,
     SUPERVISED,
+    has_steps,
     loss_constraint,
     loss_functions,
 )
@@ -85,7 +86,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         Most epochs of `fit`. :meth:`partial_fit` runs one.
     tol : float or None, default=1e-3
         Training stops when the running objective (or the validation score, with `early_stopping`) has not improved by
-        `tol` for `n_iter_no_change` epochs. None: after `max_iter` epochs.
+        `tol` for `n_iter_no_change` epochs. None: after `max_iter` epochs. With ``learning_rate="auto"``: the relative
+        distance of the objective from its minimum, (F - F*) / F*, to be certified; None: the limit of precision.
     shuffle : bool, default=True
         Whether rows are visited in a new random order in each epoch.
     verbose : int, default=0
@@ -103,6 +105,9 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         - "optimal": 1 / (alpha (t0 + t)), t0 by Bottou's heuristic.
         - "invscaling": eta0 / t^power_t.
         - "adaptive": eta0, divided by 5 whenever training would stop, until it is at most 1e-6.
+        - "auto": no steps, but the minimum, in any scale of the features: Newton's method on growing samples of the
+          rows, with a certificate (`gap_`). For smooth convex losses and up to 2000 features; the objective divides by
+          the sum of the weights. There is no `partial_fit` and no `early_stopping` with it.
         - "pa1", "pa2": the passive-aggressive algorithms [1]_, for ``loss="hinge"``; `eta0` is their C.
     eta0 : float, default=0.01
         Initial step size, above 0. Not used by "optimal".
@@ -152,6 +157,10 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         One entry an epoch: "objective" (mean over the rows of the epoch, each as training came to it; one column a
         class where there are more than two), "seconds" (since the start) and, where there are validation rows,
         "validation_score". Of the last call of `fit` or `partial_fit`.
+    gap_ : float or ndarray of shape (n_classes,)
+        With ``learning_rate="auto"``: no less than the relative distance of `objective_` from its minimum.
+    gap_kind_ : str or tuple of str
+        Likewise: "proof", or "estimate" where there is no l2 penalty to prove it by.
     solver_ : str
         What ran.
     n_features_in_ : int
@@ -304,6 +313,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         )
         return self._fit(given)
 
+    @available_if(has_steps)
     @unchanged_on_failure
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, offset=None):

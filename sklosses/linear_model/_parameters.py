@@ -49,6 +49,7 @@ SUPERVISED = COMMON | {
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "learning_rate": [str_options((*SCHEDULES, "auto"))],
 }
 
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -118,6 +119,8 @@ def check_settings(estimator, loss, task, *, partial):
     """Raise for parameters that are fine alone and not together."""
     if partial and estimator.early_stopping:
         raise ValueError("early_stopping should be False with partial_fit")
+    if estimator.learning_rate == "auto":
+        _check_auto(estimator, loss)
     if estimator.learning_rate == "optimal" and estimator.alpha == 0:
         raise ValueError(
             "alpha must be > 0 since learning_rate is 'optimal'. alpha is used to compute the optimal learning rate."
@@ -129,6 +132,25 @@ def check_settings(estimator, loss, task, *, partial):
         )
     if estimator.penalty == "elasticnet" and estimator.l1_ratio is None:
         raise ValueError("l1_ratio must be set when penalty is 'elasticnet', got None.")
+
+
+def _check_auto(estimator, loss):
+    if not (loss.traits.convex and loss.traits.smooth):
+        kind = "has kinks" if loss.traits.convex else "is not convex"
+        raise ValueError(
+            f"learning_rate='auto' needs a loss that is smooth and convex; {loss!r} {kind}. Choose one of the "
+            f"schedules {', '.join(map(repr, SCHEDULES[:4]))}, or another loss."
+        )
+    if estimator.early_stopping:
+        raise ValueError("early_stopping should be False with learning_rate='auto', which ends at the minimum.")
+
+
+def has_steps(estimator):
+    """Whether an estimator can train one epoch more."""
+    if estimator.learning_rate == "auto":
+        name = type(estimator).__name__
+        raise AttributeError(f"{name} has no partial_fit with learning_rate='auto', which trains on all rows at once.")
+    return True
 
 
 def with_suggestion(error, estimator):

@@ -31,10 +31,19 @@ ESTIMATORS = [
     SGDRegressor(loss="epsilon_insensitive", learning_rate="pa2", batch_size=4),
     SGDOneClassSVM(),
     SGDOneClassSVM(average=True, learning_rate="constant", batch_size=5),
+    SGDClassifier(loss="log_loss", learning_rate="auto"),
+    SGDClassifier(loss="squared_hinge", penalty="elasticnet", learning_rate="auto"),
+    SGDRegressor(learning_rate="auto"),
+    SGDRegressor(loss="huber", penalty="elasticnet", learning_rate="auto"),
 ]
 
 
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: WEIGHTS_ARE_NOT_REPETITION)
+def known_failures(estimator):
+    """Minima know rows and their weights; only steps come one by one."""
+    return {} if estimator.learning_rate == "auto" else WEIGHTS_ARE_NOT_REPETITION
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=known_failures)
 def test_estimator_checks(estimator, check):
     check(estimator)
 
