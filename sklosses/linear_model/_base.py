@@ -291,12 +291,10 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         self.objective_ = float(result.objective[0]) if len(result.objective) == 1 else result.objective
         self.history_ = dict(result.history)
         self.solver_ = result.solver
-        for name in ("gap_", "gap_kind_"):
-            vars(self).pop(name, None)
-        if result.gap is not None:
-            alone = len(result.gap) == 1
-            self.gap_ = float(result.gap[0]) if alone else result.gap
-            self.gap_kind_ = result.gap_kind[0] if alone else result.gap_kind
+        alone, certified = len(result.objective) == 1, result.gap is not None
+        gap = result.gap if certified else np.full(len(result.objective), np.nan)
+        self.gap_ = float(gap[0]) if alone else gap
+        self.gap_kind_ = None if not certified else result.gap_kind[0] if alone else result.gap_kind
         if self.average and state.average_coef is not None:
             self._standard_coef = self._shaped(state.coef)
             self._standard_intercept = state.intercept

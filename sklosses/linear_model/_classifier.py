@@ -158,9 +158,9 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         class where there are more than two), "seconds" (since the start) and, where there are validation rows,
         "validation_score". Of the last call of `fit` or `partial_fit`.
     gap_ : float or ndarray of shape (n_classes,)
-        With ``learning_rate="auto"``: no less than the relative distance of `objective_` from its minimum.
-    gap_kind_ : str or tuple of str
-        Likewise: "proof", or "estimate" where there is no l2 penalty to prove it by.
+        With ``learning_rate="auto"`` no less than the relative distance of `objective_` from its minimum; else nan.
+    gap_kind_ : str, tuple of str, or None
+        Of `gap_`: "proof", or "estimate" where there is no l2 penalty to prove it by.
     solver_ : str
         What ran.
     n_features_in_ : int

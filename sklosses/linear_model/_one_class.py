@@ -82,6 +82,9 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     history_ : dict of str to ndarray of shape (n_iter_,)
         One entry an epoch: "objective" (mean over the rows of the epoch, each as training came to it) and "seconds"
         (since the start). Of the last call of `fit` or `partial_fit`.
+    gap_ : float
+        nan: schedules certify nothing.
+    gap_kind_ : None
     solver_ : str
         What ran.
     n_features_in_ : int

@@ -134,9 +134,9 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         (since the start) and, where there are validation rows, "validation_score". Of the last call of `fit` or
         `partial_fit`.
     gap_ : float
-        With ``learning_rate="auto"``: no less than the relative distance of `objective_` from its minimum.
-    gap_kind_ : str
-        Likewise: "proof", or "estimate" where there is no l2 penalty to prove it by.
+        With ``learning_rate="auto"`` no less than the relative distance of `objective_` from its minimum; else nan.
+    gap_kind_ : str or None
+        Of `gap_`: "proof", or "estimate" where there is no l2 penalty to prove it by.
     solver_ : str
         What ran.
     n_features_in_ : int

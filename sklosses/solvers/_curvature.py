@@ -25,6 +25,24 @@ class Curvature:
 
     def __init__(self, matrix):
         self.matrix = matrix
+        self._damping = 0.0
+        self._solve = None
+
+    def damp(self, damping):
+        """Add to the diagonal what keeps steps short where the model misleads, in place of what was added before."""
+        if np.any(damping != self._damping):
+            self._damping, self._solve = damping, None
+
+    def _damped(self):
+        if not np.any(self._damping):
+            return self.matrix
+        return self.matrix + np.diag(np.broadcast_to(self._damping, len(self.matrix)))
+
+    def raise_diagonal(self, diagonal):
+        """Where the diagonal is known to be larger, of the first coordinates, let it be."""
+        at = np.arange(len(diagonal))
+        self.matrix = self.matrix.copy()
+        self.matrix[at, at] = np.maximum(self.matrix[at, at], diagonal)
         self._solve = None
 
     def update(self, step, change):
@@ -48,29 +66,30 @@ class Curvature:
         """The step s that minimises g.s + s'Ms / 2 + l1 ||coef + s||_1; coef lacks the intercept's last place."""
         if l1 == 0:
             if self._solve is None:
-                self._solve = _solver(self.matrix)
+                self._solve = _solver(self._damped())
             return -self._solve(gradient)
         return self._sparse_step(gradient, np.append(coef, 0.0), l1)
 
     def _sparse_step(self, gradient, start, l1):
         """Coordinate descent finds the support and its signs, a Newton step on them the rest; until both agree."""
+        matrix = self._damped()
         strengths = np.full(len(start), l1)
         strengths[-1] = 0.0
         here = start.copy()
         descend = kernel("sklosses.solvers._coordinate").descend
         for _ in range(ROUNDS):
-            moved = descend(self.matrix, gradient, start, here, strengths, SWEEPS)
+            moved = descend(matrix, gradient, start, here, strengths, SWEEPS)
             if not moved:
                 break
             signs = np.sign(here)
             signs[-1] = 0.0
             free = np.flatnonzero((here != 0) | (strengths == 0))
-            rest = gradient + self.matrix @ (here - start) + strengths * signs
+            rest = gradient + matrix @ (here - start) + strengths * signs
             newton = here.copy()
-            newton[free] -= _solver(self.matrix[np.ix_(free, free)])(rest[free])
+            newton[free] -= _solver(matrix[np.ix_(free, free)])(rest[free])
             if np.any(newton * signs < 0):
                 continue            # a sign would change: the support is not yet the solution's
-            slopes = gradient + self.matrix @ (newton - start)
+            slopes = gradient + matrix @ (newton - start)
             outside = np.abs(slopes[here == 0]) - strengths[here == 0]
             here = newton
             if np.all(outside <= 1e-12 * l1):

@@ -13,9 +13,14 @@ STAGE_TOL = 0.1
 STAGE_STEPS = 30
 # A step is taken if it brings this part of what its slope promises.
 ARMIJO = 1e-4
-# Curvature of a sample, or of where the solver was before, gives way to that of all rows here when a step leaves more
-# than this part of the squared decrement.
-SLOW = 0.1
+# The Gram matrix of d features takes the time of d / 15 readings (measured at d = 54), and saves all steps but about 3.
+FEATURES_A_READING, STEPS_SAVED = 15, 3
+# Proofs ask for decrements below the goal.
+GOAL_SHARE = 1e-2
+# An exact step that leaves more of the decrement than this is at the limit of precision.
+STALLED = 0.1
+# A step of less than this share of what was proposed asks for damping: at first this much of the largest curvature.
+SHORT, LEAST_DAMPING, MOST_DAMPING = 0.25, 1e-3, 1e6
 # Curvature, relative to the features' own, that is lent to losses where they have none.
 STRAIGHT = 1e-8
 # The relative error of a sum over rows, with room.
@@ -63,6 +68,9 @@ class Column:
         self.centre = None
         self.curvature = None
         self.ridge = 0.0        # of a stage: see `on_sample`
+        self.length = 1.0       # of the last step, as a share of what the model proposed
+        self.damping = 0.0      # see `_damp`
+        self.variances = None
 
     # What a look says -----------------------------------------------------------------------------------------------
 
@@ -153,37 +161,82 @@ class Column:
         """
         if self.centre is None:
             self._find_centre(reading)
-        before = np.inf                     # the decrement before
         look = yield self.coef, self.intercept
+        if self.curvature is not None:      # of a sample, which may hardly have seen some columns
+            diagonal = reading.squares(look.hessian, self.centre) / self.total
+            self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.l2, 0.0))
+        before = np.inf
         while True:
-            self.objective = self._objective(look, self.coef)
-            gradient = self._gradient(look, self.coef)
-            fresh = exact = False           # is the curvature that of all rows, here? and the objective's own?
-            if self.curvature is not None:
-                step = self.curvature.step(gradient, self.coef, self.l1)
-                decrement = self._promised(gradient, step)
-                if decrement > SLOW * before or self._needs_exact(decrement, goal):
-                    self.curvature = None
-            if self.curvature is None:
-                self.curvature, exact = self._curvature_at(reading, look, gradient)
-                fresh = True
-                step = self.curvature.step(gradient, self.coef, self.l1)
-                decrement = self._promised(gradient, step)
-            stalled = fresh and before * SLOW < decrement <= self._noise(look)
-            if self._proves(reading, look, gradient, goal) or stalled or reading.readings >= budget:
-                return self.gap
+            gradient, step, decrement, fresh, exact = self._model(reading, look, before, goal)
+            if self._proves(reading, look, gradient, goal) or reading.readings >= budget:
+                break
+            if fresh and decrement <= self._noise(look) and not 0 < decrement <= STALLED * before:
+                if exact:
+                    self._estimate(max(decrement, 0.0), np.zeros(1))
+                break
             last, before = look, decrement
             look = yield from self._advance(reading, look, step, decrement)
             if exact:
                 self._estimate(decrement, look.p - last.p)
-            if (look is last and fresh) or (self.gap <= goal and self.l2 == 0):
-                self.objective = self._objective(look, self.coef)
-                self._proves(reading, look, self._gradient(look, self.coef), max(tol, goal))
-                return self.gap
-            if look is last:                # this curvature knows no way down
-                self.curvature = None
-            else:
+                if self.gap <= goal and self.l2 == 0:
+                    break
+            if look is not last:
                 self.curvature.update(step, self._gradient(look, self.coef) - gradient)
+            elif fresh and self.damping > MOST_DAMPING:
+                break
+            elif not fresh:                 # this curvature knows no way down
+                self.curvature = None
+        self.objective = self._objective(look, self.coef)
+        if self.gap > goal:
+            self._proves(reading, look, self._gradient(look, self.coef), max(tol, goal))
+        return self.gap
+
+    def _model(self, reading, look, before, goal):
+        """The quadratic model at a look: gradient, step, squared decrement.
+
+        And whether its curvature is that of all rows here, and if so the objective's own, undamped.
+        """
+        self.objective = self._objective(look, self.coef)
+        gradient = self._gradient(look, self.coef)
+        if self.curvature is not None:
+            if self._damp(reading, look):
+                before = np.inf             # decrements of different damping do not compare
+            step = self.curvature.step(gradient, self.coef, self.l1)
+            decrement = self._promised(gradient, step)
+            if not (self._is_slow(decrement, before, goal) or self._needs_exact(decrement, goal)):
+                return gradient, step, decrement, False, False
+        self.curvature, own = self._curvature_at(reading, look, gradient)
+        self._damp(reading, look)
+        step = self.curvature.step(gradient, self.coef, self.l1)
+        return gradient, step, self._promised(gradient, step), True, own and self.damping == 0
+
+    def _damp(self, reading, look):
+        """Levenberg's damping, in proportion to the most curvature a column can have; returns whether it has changed.
+
+        A column that few rows have, on straight parts of their losses just now, has hardly any: a Newton step throws
+        its coefficient out of all proportion, and the line search would shorten the whole step for it.
+        """
+        was = self.damping
+        if self.length < SHORT:
+            self.damping = max(10 * self.damping, LEAST_DAMPING)
+        elif self.length == 1:
+            self.damping = self.damping * 0.3 if self.damping > LEAST_DAMPING else 0.0
+        if self.damping > 0 and self.variances is None:
+            weight = reading.weight(self.k)
+            ones = np.ones(reading.n_rows) if weight is None else weight
+            self.variances = np.append(reading.squares(ones, self.centre) / self.total, 0.0)
+        bound = min(reading.losses[self.k].traits.curvature, look.hessian.max(initial=0.0))
+        self.curvature.damp(self.damping * bound * self.variances if self.damping > 0 else 0.0)
+        self.length = SHORT     # counted
+        return self.damping != was
+
+    def _is_slow(self, decrement, before, goal):
+        """Whether curvature anew costs less than the steps it saves, which now leave decrement / before of it."""
+        if not 0 < decrement < before:
+            return True
+        left = np.log(max(decrement / (GOAL_SHARE * goal * abs(self.objective - self.lowest) + 1e-300), 1.0))
+        steps = left / np.log(before / decrement) if before < np.inf else 0.0
+        return steps > STEPS_SAVED + len(self.coef) / FEATURES_A_READING
 
     def _needs_exact(self, decrement, tol):
         """Whether a decrement looks like the end, where an estimate takes the exact Hessian. l2 proves without."""
@@ -203,19 +256,20 @@ class Column:
         """A step, or a part of it; the look at where it leads, or the same look where none leads down."""
         start, noise = self._objective(look, self.coef), self._noise(look)
         length = 1.0
+        if not fall > 0:
+            return look
         for _ in range(3):
-            if not fall > 0:
-                break
             coef, intercept = self._moved(length * step)
             trial = yield coef, intercept
             end = self._objective(trial, coef)
             # Where F can no longer tell, the step is trusted: gradients go on to shrink for a while.
             if end <= start - ARMIJO * length * fall + (noise if fall < 1e3 * noise else 0.0):
-                self.coef, self.intercept = coef, intercept
+                self.coef, self.intercept, self.length = coef, intercept, length
                 return trial
             length *= self._along(reading, look.p, trial.p, length * step)
             if length == 0:
                 break
+        self.length = 0.0
         return look
 
     def _along(self, reading, p, end, step):

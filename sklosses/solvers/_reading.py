@@ -154,6 +154,20 @@ class Reading:
         self.readings += 1
         return _added(self._each(lambda chunk: self._rows_of(chunk).T @ vector[chunk], self.chunks))
 
+    def squares(self, weight, centre):
+        """The diagonal of :meth:`gram` without its last entry, in one reading."""
+        self.readings += 1
+
+        def visit(chunk):
+            block, h = self._rows_of(chunk), weight[chunk]
+            if self.sparse:     # a difference, which may cancel: to rounding of the first term
+                return block.power(2).T @ h - 2 * centre * (block.T @ h) + centre**2 * h.sum()
+            away = block - centre
+            away *= away
+            return away.T @ h
+
+        return _added(self._each(visit, self.chunks))
+
     def gram(self, weight, centre):
         """(X - 1 m')' diag(h) (X - 1 m'), bordered by the column of ones: h >= 0 over the rows, m the centre.
 

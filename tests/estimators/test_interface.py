@@ -63,7 +63,7 @@ def test_fitted_attributes_are_theirs_and_then_ours(cls):
         return {name for name in vars(fit_small(estimator)) if name.endswith("_") and not name.startswith("_")}
 
     theirs = public(getattr(sklearn.linear_model, cls.__name__)())
-    assert public(cls()) == theirs | {"objective_", "history_", "solver_"}
+    assert public(cls()) == theirs | {"objective_", "gap_", "gap_kind_", "history_", "solver_"}
 
 
 @pytest.mark.parametrize("cls", CLASSES)
