@@ -161,6 +161,8 @@ def main():
                 y = classes if loss == "log_loss" else numbers
                 if y is not None:
                     cases.append((f"{name} {X.shape[0]:,} x {X.shape[1]}: {loss}, {penalty}", X, y, loss, penalty))
+        if not cases:
+            return
         rows = -(-len(cases) // 3)
         figure, axes = plt.subplots(rows, 3, figsize=(15, 4 * rows), squeeze=False, layout="constrained")
         for (title, *case), axis in zip(cases, axes.flat, strict=False):
