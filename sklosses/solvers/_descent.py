@@ -176,7 +176,7 @@ class Column:
                 break
             last, before = look, decrement
             look = yield from self._advance(reading, look, step, decrement)
-            if exact:
+            if exact and self.length == 1:
                 self._estimate(decrement, look.p - last.p)
                 if self.gap <= goal and self.l2 == 0:
                     break
@@ -352,7 +352,7 @@ def _best_shift(reading, k, p):
     """The number that, added to all predictions, minimises a column's loss. Newton, kept within a bracket."""
     gradient, hessian = np.empty_like(p), np.empty_like(p)
     shift, low, high = 0.0, -np.inf, np.inf
-    for _ in range(100):
+    for attempt in range(1, 101):
         with np.errstate(over="ignore", invalid="ignore"):
             reading.sweep(k, p + shift, gradient=gradient, hessian=hessian)
         slope, curvature = gradient.sum(), hessian.sum()
@@ -362,7 +362,7 @@ def _best_shift(reading, k, p):
             high = shift
         else:
             low = shift
-        reach = 2.0 ** min(_ + 1, 60)
+        reach = 2.0 ** min(attempt, 60)
         newton = shift - slope / curvature if curvature > 0 else -np.copysign(reach, slope) + shift
         newton = min(max(newton, shift - reach), shift + reach)
         if not low < newton < high:
