@@ -381,6 +381,10 @@ cdef class Quantile(Builtin):
         cdef double quantile = self.parameter(0, column)
         return u * y if -quantile <= u <= 1.0 - quantile else INFINITY
 
+    cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil:
+        cdef double quantile = self.parameter(0, column)
+        return y + (v - y - fmax(-step * quantile, fmin(step * (1.0 - quantile), v - y)))
+
 
 @cython.final
 cdef class SmoothedQuantile(Builtin):
