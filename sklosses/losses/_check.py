@@ -8,7 +8,7 @@ import numpy as np
 from sklosses.losses._custom import PythonLoss
 from sklosses.losses._differences import difference, jumps, leaps
 from sklosses.losses._links import LINKS
-from sklosses.losses._loss import at_one
+from sklosses.losses._loss import Loss, at_one
 from sklosses.losses._registry import get_loss
 
 MODERATE = 30.0  # how far from its centre a loss must be finite whatever it is
@@ -91,6 +91,8 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
         An AssertionError that names the fault and shows the first counterexample. What was verified before is printed.
     ValueError
         If parameters are vectors, or `y` is outside the declared domain.
+    TypeError
+        If `loss` is none, or one of embeddings.
 
     References
     ----------
@@ -111,6 +113,8 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
     sklosses.losses._check.LossCheckError: PythonLoss('Wrong'): factor: the gradient is 0.5 times the derivative...
     """
     loss = get_loss(loss)
+    if not isinstance(loss, Loss):
+        raise TypeError(f"check_loss takes losses of a target and a raw prediction, and {loss!r} acts on embeddings.")
     if loss.n_columns > 1:
         raise ValueError(f"{loss!r} is {loss.n_columns} losses: check one at a time.")
     subject = _Subject(loss, y, raw_prediction)

@@ -73,14 +73,14 @@ class EmbeddingLoss(Parametrised):
 # Arguments ----------------------------------------------------------------------------------------------------------
 
 
-def effective_threads(n_threads):
+def effective_threads(n_threads, name="n_threads"):
     """The number of threads: as given, or as many as OMP_NUM_THREADS, threadpoolctl and the CPUs allow."""
     if n_threads is None:
         from sklearn.utils._openmp_helpers import _openmp_effective_n_threads  # importing scikit-learn takes its time
 
         return _openmp_effective_n_threads()
     if not isinstance(n_threads, Integral) or isinstance(n_threads, bool) or n_threads == 0:
-        raise ValueError(f"n_threads={n_threads!r} must be None or an integer other than 0.")
+        raise ValueError(f"{name}={n_threads!r} must be None or an integer other than 0.")
     return int(n_threads) if n_threads > 0 else max(1, (os.cpu_count() or 1) + 1 + int(n_threads))
 
 
@@ -744,5 +744,3 @@ class SupCon(EmbeddingLoss):
         """Both at once: (value, gradient), `out` likewise. Parameters and errors are those of :meth:`value`."""
         return self._batch("value_and_gradient", Z, labels, sample_weight, (out, n_threads))
 
-
-EMBEDDING_LOSSES = {cls.name: cls for cls in (Contrastive, Cosine, Triplet, Center, NTXent, SupCon)}

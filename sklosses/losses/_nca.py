@@ -32,7 +32,7 @@ class NCA(EmbeddingLoss):
 
     Examples
     --------
-    >>> from sklosses.embedding import NCA
+    >>> from sklosses.losses import NCA
     >>> NCA().value([[0.0], [1.0], [2.0]], [0, 0, 1]).round(4)
     array([0.0486, 0.6931, 0.    ])
     """
@@ -104,7 +104,7 @@ def _soft_neighbours(Z, classes, weight, temperature, outputs):
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(counts)
     # Distances do not know the origin, but their rounding does: the middle is the best one.
-    scale = np.sqrt(1.0 / temperature)
+    scale = 1.0 / np.sqrt(temperature)
     rows = np.ascontiguousarray(((Z[order] - Z.mean(axis=0, dtype=np.float64)) * scale).astype(Z.dtype))
     weight = weight[order] * (counts[codes[order]] > 1)
     squares = np.einsum("ij,ij->i", rows, rows)
