@@ -6,8 +6,9 @@ import numpy as np
 
 from sklosses.losses._embedding import POSITIVE, EmbeddingLoss, _codes, _embeddings, _nothing, _Results, _weights
 
-#: Rows whose similarities to all others are held at a time: 256 x 4096 numbers stay in the cache.
-BLOCK = 256
+#: Bytes of the similarities of some rows to all, which stay in a processor's cache; and how many rows that may be.
+CACHE = 2**20
+FEWEST, MOST = 32, 256
 
 
 class NCA(EmbeddingLoss):
@@ -107,55 +108,71 @@ def _soft_neighbours(Z, classes, weight, temperature, outputs):
     scale = 1.0 / np.sqrt(temperature)
     rows = np.ascontiguousarray(((Z[order] - Z.mean(axis=0, dtype=np.float64)) * scale).astype(Z.dtype))
     weight = weight[order] * (counts[codes[order]] > 1)
-    squares = np.einsum("ij,ij->i", rows, rows)
-    slope = np.zeros_like(rows)
-    for first in range(0, len(rows), BLOCK):
-        last = min(first + BLOCK, len(rows))
-        shares = _similarities(rows, squares, first, last)
-        values = _shares(shares, codes[order], ends, first, weight[first:last])
+    # 2 a.b - |b|^2 in one product; -|a|^2 is the same throughout a row of similarities, which are relative.
+    left = np.column_stack([2 * rows, np.ones(len(rows), rows.dtype)])
+    right = np.column_stack([rows, -np.einsum("ij,ij->i", rows, rows)])
+    slope, pulled = np.zeros_like(rows), np.zeros(len(rows), rows.dtype)
+    step = int(np.clip(CACHE // (len(rows) * rows.itemsize), FEWEST, MOST))
+    for first in range(0, len(rows), step):
+        last = min(first + step, len(rows))
+        shares = left[first:last] @ right.T
+        shares[np.arange(last - first), np.arange(first, last)] = -np.inf
+        shares -= shares.max(axis=1, keepdims=True)
+        values, total = _shares(shares, _own(codes[order], ends, first, last))
         if value is not None:
-            value[order[first:last]] = values
+            value[order[first:last]] = values * weight[first:last]
         if gradient is not None:
             # Rows of `shares` sum to 0: what pulls at the row itself cancels.
-            block = rows[first:last]
-            slope[first:last] += 2 * (shares @ rows)
-            slope += 2 * (shares.T @ block)
-            slope -= 2 * shares.sum(axis=0)[:, None] * rows
+            push = (weight[first:last] / total).astype(rows.dtype)
+            slope[first:last] += push[:, None] * (shares @ rows)
+            slope += shares.T @ (push[:, None] * rows[first:last])
+            pulled += push @ shares
     if gradient is not None:
-        gradient[order] = slope * Z.dtype.type(scale)
+        gradient[order] = (slope - pulled[:, None] * rows) * Z.dtype.type(2 * scale)
 
 
-def _similarities(rows, squares, first, last):
-    """-d^2 between rows[first:last] and all, less the largest of each row; -inf with itself."""
-    similar = rows[first:last] @ rows.T
-    similar *= 2
-    similar -= squares
-    similar[np.arange(last - first), np.arange(first, last)] = -np.inf
-    similar -= similar.max(axis=1, keepdims=True)
-    return similar
-
-
-def _shares(similar, codes, ends, first, weight):
-    """Turn similarities, in place, into derivatives of weight * value in them; return the values."""
-    last = first + len(similar)
-    values = np.zeros(len(similar))
-    own = []
+def _own(codes, ends, first, last):
+    """Where rows[first:last] meet rows of their own label: slices of rows, less `first`, and of columns."""
+    found = []
     for code in range(codes[first], codes[last - 1] + 1):
         start = ends[code - 1] if code else 0
-        at = slice(max(start, first) - first, min(ends[code], last) - first)
         if ends[code] - start > 1:
-            positives = similar[at, start : ends[code]].copy()
-            top = positives.max(axis=1, keepdims=True)
-            positives -= top
-            np.exp(positives, out=positives)
-            total = positives.sum(axis=1, keepdims=True)
-            values[at] = -(top + np.log(total))[:, 0]
-            positives *= weight[at, None].astype(similar.dtype) / total
-            own.append((at, slice(start, ends[code]), positives))
+            found.append((slice(max(start, first) - first, min(ends[code], last) - first), slice(start, ends[code])))
+    return found
+
+
+def _shares(similar, own):
+    """Turn similarities, in place, into `total` times the derivatives of the values in them; return values and `total`.
+
+    Similarities are relative to the largest of their row: no sum of exponentials is less than 1. Those of positives may
+    all underflow, though; the few rows where they might are done again, relative to the largest positive.
+    """
+    far = _far(similar, own)
     np.exp(similar, out=similar)
-    total = similar.sum(axis=1, keepdims=True)
-    values = np.maximum(values + np.log(total[:, 0]), 0.0) * weight
-    similar *= weight[:, None].astype(similar.dtype) / total
-    for at, columns, positives in own:
-        similar[at, columns] -= positives
-    return values
+    total = similar.sum(axis=1)
+    positive = total.copy()
+    for at, columns in own:
+        positive[at] = similar[at, columns].sum(axis=1)
+    for at, *_ in far:
+        positive[at] = total[at]
+    values = np.log(np.maximum(total / positive, 1.0))
+    for at, columns in own:
+        similar[at, columns] *= (1.0 - total[at] / positive[at])[:, None]
+    for at, columns, shares, logarithm in far:
+        values[at] = np.log(total[at]) - logarithm
+        similar[at, columns] = -total[at, None] * shares
+    return values, total
+
+
+def _far(similar, own):
+    """Rows whose positives might underflow: (rows, columns, shares of the positives, log of their sum)."""
+    least = 0.75 * np.log(np.finfo(similar.dtype).tiny)
+    found = []
+    for at, columns in own:
+        tops = similar[at, columns].max(axis=1)
+        rows = np.flatnonzero(tops < least)
+        if len(rows):
+            shares = np.exp(similar[at.start + rows, columns] - tops[rows, None])
+            sums = shares.sum(axis=1)
+            found.append((at.start + rows, columns, shares / sums[:, None], tops[rows] + np.log(sums)))
+    return found
