@@ -4,14 +4,23 @@ from typing import ClassVar
 
 import numpy as np
 
-from sklosses.losses._embedding import POSITIVE, EmbeddingLoss, _codes, _embeddings, _nothing, _Results, _weights
+from sklosses.losses._embedding import (
+    POSITIVE,
+    LabelledLoss,
+    _codes,
+    _embeddings,
+    _nothing,
+    _Results,
+    _weights,
+    effective_threads,
+)
 
 #: Bytes of the similarities of some rows to all, which stay in a processor's cache; and how many rows that may be.
 CACHE = 2**20
 FEWEST, MOST = 32, 256
 
 
-class NCA(EmbeddingLoss):
+class NCA(LabelledLoss):
     r"""Each row finds one of its own label among its soft neighbours.
 
     .. math:: -\log \frac{\sum_{j \ne i,\, y_j = y_i} \exp(-d_{ij}^2 / t)}{\sum_{k \ne i} \exp(-d_{ik}^2 / t)}
@@ -19,7 +28,8 @@ class NCA(EmbeddingLoss):
     with Euclidean distances d and the temperature t; 0 for a row that is alone with its label. The nearest positives
     count, wherever the rest of their class may be: that is what a vote of nearest neighbours needs, and what tells it
     from :class:`sklosses.losses.SupCon`, which draws each row to *all* rows of its label. Blocks of rows are compared
-    with all rows, so no n x n matrix is ever held. BLAS does the work; threadpoolctl governs its threads.
+    with all rows, so no n x n matrix is ever held. BLAS does the work, with as many
+    threads as threadpoolctl allows it: `n_threads` says nothing here.
 
     Parameters
     ----------
@@ -39,18 +49,18 @@ class NCA(EmbeddingLoss):
     """
 
     name = "nca"
-    arguments = ("Z",)
     ranges: ClassVar[dict] = {"temperature": POSITIVE}
 
     def __init__(self, temperature=1.0):
         self._set(temperature=temperature)
 
-    def _batch(self, what, Z, labels, sample_weight, out):
+    def _batch(self, what, Z, labels, sample_weight, settings):
         arrays = _embeddings(Z=Z)
         Z = arrays["Z"]
         codes, counts = _codes(labels, len(Z))
         weight = _weights(sample_weight, len(Z))
-        results = _Results(what, (len(Z),), arrays, out)
+        effective_threads(settings[1])      # checked, as by the other losses
+        results = _Results(what, (len(Z),), arrays, settings[0])
         if counts.max() == 1:
             results.zero()
             _nothing(self, "no two rows have the same label")
@@ -60,42 +70,6 @@ class NCA(EmbeddingLoss):
             value, gradients = results.outputs
             _soft_neighbours(Z, (codes, counts), weight, self.temperature, (value, gradients and gradients[0]))
         return results.returned()
-
-    def value(self, Z, labels, sample_weight=None, *, out=None, n_threads=None):
-        """The loss of each row.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n, d)
-            The embeddings.
-        labels : array-like of shape (n,)
-            Of any kind that can be sorted.
-        sample_weight : array-like of shape (n,), default=None
-            Factors of the rows' values; rows of weight 0 remain neighbours of the others.
-        out : ndarray of the result's shape and dtype, default=None
-            Where to write the result.
-        n_threads : int or None, default=None
-            Accepted as by the other losses; the threads are BLAS's.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            float32 if Z is, otherwise float64.
-
-        Raises
-        ------
-        ValueError
-            If shapes do not match, or an embedding is NaN or infinite.
-        """
-        return self._batch("value", Z, labels, sample_weight, out)
-
-    def gradient(self, Z, labels, sample_weight=None, *, out=None, n_threads=None):
-        """The gradient of the sum of the values, an array of Z's shape. Parameters are those of :meth:`value`."""
-        return self._batch("gradient", Z, labels, sample_weight, out)
-
-    def value_and_gradient(self, Z, labels, sample_weight=None, *, out=None, n_threads=None):
-        """Both at once: (value, gradient), `out` likewise. Parameters are those of :meth:`value`."""
-        return self._batch("value_and_gradient", Z, labels, sample_weight, out)
 
 
 def _soft_neighbours(Z, classes, weight, temperature, outputs):
