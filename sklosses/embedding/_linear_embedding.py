@@ -552,6 +552,10 @@ class LinearEmbedding(
             Z = of_rows.embed(theta, batch.X)
             centers = getattr(task.objective, "centers", None)
             plan = of_rows.objective.plan(batch, Z, np.random.default_rng(seed)) if centers is None else centers
+            if not of_rows.objective.contributes(batch, plan):
+                raise ValueError(
+                    f"validation_fraction={self.validation_fraction} holds out {X.shape[0]} rows, of which none has "
+                    "both a similar and a dissimilar one among them: hold out more, or train without early_stopping.")
             return -of_rows.objective(batch, Z, plan, theta[task.size :])[0]
 
         return score

@@ -182,6 +182,16 @@ def test_parameters_are_named(settings, message):
         LinearEmbedding(**{"n_components": 2, **settings}).fit(X, Y)
 
 
+@pytest.mark.parametrize("loss", ["nca", "supcon", "nt_xent", "triplet", "contrastive", "cosine"])
+def test_held_out_rows_that_cannot_be_scored(loss):
+    """One row of each class: they have no partners."""
+    embedding = LinearEmbedding(loss, 2, early_stopping=True, random_state=0)
+    with pytest.raises(ValueError, match=r"validation_fraction=0.1 holds out 3 rows, of which none"):
+        embedding.fit(X[::5], Y[::5])
+    assert not hasattr(embedding, "components_")
+    assert embedding.set_params(validation_fraction=0.3, max_iter=3).fit(X[::5], Y[::5]).n_iter_ <= 3
+
+
 def test_a_single_class_is_named():
     with pytest.raises(ValueError, match="y has no label but 'setosa': the number of classes"):
         LinearEmbedding().fit(X, ["setosa"] * 150)
