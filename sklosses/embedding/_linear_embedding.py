@@ -168,6 +168,9 @@ class LinearEmbedding(
     Rows without a similar, or without a dissimilar row in their batch contribute nothing; if that is so for all rows
     throughout, a warning says it.
 
+    There is no `sample_weight`: a weight of 2 would have to mean a row that is there twice, and such a row is its own
+    nearest neighbour, a pair at distance 0, which nobody wants to be trained on.
+
     References
     ----------
     Goldberger et al., Neighbourhood components analysis, NIPS 2004. Weinberger and Saul, Distance metric learning for
