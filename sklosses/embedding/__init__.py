@@ -1,6 +1,6 @@
 """Linear embeddings that losses of pairs, triplets and batches train."""
 
 from sklosses.embedding._linear_embedding import LinearEmbedding
-from sklosses.embedding._nca import NCA
+from sklosses.losses import NCA
 
 __all__ = ["NCA", "LinearEmbedding"]

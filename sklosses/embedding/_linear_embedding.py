@@ -21,7 +21,6 @@ from threadpoolctl import threadpool_limits
 
 from sklosses.embedding._batches import Partners, Rows, Views
 from sklosses.embedding._columns import Columns
-from sklosses.embedding._nca import NCA
 from sklosses.embedding._objective import (
     CenterObjective,
     Objective,
@@ -36,6 +35,7 @@ from sklosses.embedding._start import ROWS, first_components, principal, rescale
 from sklosses.embedding._training import Passes, Task, new_optimizer, train_batches, train_whole
 from sklosses.linear_model._base import unchanged_on_failure
 from sklosses.linear_model._monitor import EpochHooks
+from sklosses.linear_model._parameters import PENALTIES, str_options, with_suggestion
 from sklosses.losses import get_loss, loss_names
 from sklosses.losses._embedding import effective_threads
 from sklosses.penalties import get_penalty
@@ -86,11 +86,11 @@ class LinearEmbedding(
 
     Parameters
     ----------
-    loss : {"nca", "contrastive", "cosine", "triplet", "center", "nt_xent", "supcon"}, class or instance, default="nca"
-        A loss of embeddings of :mod:`sklosses.losses`, or :class:`sklosses.embedding.NCA`. Parameters of a loss are
-        given in an instance, `SupCon(temperature=0.05)`, and searched as `loss__temperature`. "center" is joined by a
-        softmax on the embedding, as in its paper. "nt_xent" takes another row of the class as the second view of a row,
-        and is the one that trains without y: on two noisy views of each row.
+    loss : {"contrastive", "cosine", "triplet", "center", "nt_xent", "supcon", "nca"}, class or instance, default="nca"
+        A loss of embeddings of :mod:`sklosses.losses`, or of your own (`docs/linear_embedding.md`). Parameters of a
+        loss are given in an instance, `SupCon(temperature=0.05)`, and searched as `loss__temperature`. "center" is
+        joined by a softmax on the embedding, as in its paper. "nt_xent" takes another row of the class as the second
+        view of a row, and is the one that trains without y: on two noisy views of each row.
     n_components : int, default=None
         Dimensions of the embedding; None: as many as there are columns, but at most 32.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
@@ -168,6 +168,9 @@ class LinearEmbedding(
     Rows without a similar, or without a dissimilar row in their batch contribute nothing; if that is so for all rows
     throughout, a warning says it.
 
+    There is no `sample_weight`: a weight of 2 would have to mean a row that is there twice, and such a row is its own
+    nearest neighbour, a pair at distance 0, which nobody wants to be trained on.
+
     References
     ----------
     Goldberger et al., Neighbourhood components analysis, NIPS 2004. Weinberger and Saul, Distance metric learning for
@@ -189,13 +192,13 @@ class LinearEmbedding(
 
     _doc_link_module = "sklosses"
     _parameter_constraints: ClassVar[dict] = {
-        "loss": [StrOptions({"nca", *loss_names("embedding")}), HasMethods(["value_and_gradient"])],
+        "loss": [str_options(loss_names("embedding")), HasMethods(["value_and_gradient"])],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
+        "penalty": [str_options(PENALTIES), None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
-        "init": [StrOptions({"auto", "pca", "lda", "random"}), "array-like"],
-        "sampling": [StrOptions(set(SAMPLING))],
+        "init": [str_options(("auto", "pca", "lda", "random")), "array-like"],
+        "sampling": [str_options(SAMPLING)],
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
         "center_weight": [Interval(Real, 0, None, closed="left")],
         "noise": [Interval(Real, 0, 1, closed="neither")],
@@ -336,7 +339,7 @@ class LinearEmbedding(
             generator.bit_generator.state = state.generator
         with self._computing():
             task = self._task(X, codes, loss, _count(labels), generator, columns)
-            theta = self._first(task, loss, generator) if state is None else state.theta
+            theta = self._first(task, loss, generator) if state is None else self._continued(task, state)
             optimizer = new_optimizer(task, theta) if state is None else copy.deepcopy(state.optimizer)
             if optimizer is None:
                 optimizer = new_optimizer(task, theta)
@@ -377,14 +380,25 @@ class LinearEmbedding(
 
     # -- what is given ----------------------------------------------------------------------------------------------
 
+    def _validate_params(self):
+        try:
+            super()._validate_params()
+        except ValueError as error:
+            raise with_suggestion(error, self) from None
+        effective_threads(self.n_jobs, "n_jobs")
+
     def _resolve_loss(self):
         """The loss as an object of our own, checked to be one of embeddings."""
         given = self.loss
         if isinstance(given, str):
-            return NCA() if given == "nca" else get_loss(given)
-        loss = given() if isinstance(given, type) else clone(given)
-        if "embedding" not in getattr(loss, "tasks", ()) or not getattr(loss, "arguments", ()):
+            return get_loss(given)
+        loss = given() if isinstance(given, type) else clone(given, safe=False)
+        arguments = getattr(loss, "arguments", None)
+        if "embedding" not in (getattr(loss, "tasks", None) or ()) or not isinstance(arguments, tuple):
             raise ValueError(f"The 'loss' parameter of LinearEmbedding must be a loss of embeddings. Got {given!r}.")
+        if not 1 <= len(arguments) <= 3:
+            raise ValueError(f"The 'loss' parameter of LinearEmbedding must take one, two or three embeddings. Got "
+                             f"{given!r}, whose arguments are {arguments!r}.")
         return loss
 
     def _check(self, X, y, loss, *, reset, partial=False, classes=None):
@@ -403,7 +417,8 @@ class LinearEmbedding(
         labels, codes = np.unique(y, return_inverse=True)
         if not partial:
             if len(labels) < 2:
-                raise ValueError(f"The number of classes has to be greater than one; got {len(labels)} class")
+                raise ValueError(f"y has no label but {labels.tolist()[0]!r}: the number of classes has to be greater "
+                                 "than one; got 1 class")
             return X, codes, labels
         if loss.name == "center":
             return X, *self._known_codes(y, classes)
@@ -418,7 +433,7 @@ class LinearEmbedding(
         codes = np.searchsorted(known, y)
         strange = (codes == len(known)) | (known[np.minimum(codes, len(known) - 1)] != y)
         if strange.any():
-            raise ValueError(f"y contains {y[strange][0]!r}, which is not among the classes {known.tolist()} "
+            raise ValueError(f"y contains {y[strange].tolist()[0]!r}, which is not among the classes {known.tolist()} "
                              "of the first call to partial_fit.")
         return codes, known
 
@@ -427,9 +442,13 @@ class LinearEmbedding(
             raise ValueError(f"n_components={self.n_components} must not be larger than n_features={n_features}.")
         if not isinstance(self.init, str):
             shape = self._shape(n_features)
-            array = check_array(self.init, input_name="init")
-            if array.shape != shape:
-                raise ValueError(f"init has shape {array.shape}, expected (n_components, n_features) = {shape}.")
+            if np.shape(self.init) != shape:
+                raise ValueError(
+                    f"init has shape {np.shape(self.init)}, expected (n_components, n_features) = {shape}.")
+            try:
+                check_array(self.init, input_name="init")
+            except ValueError as error:
+                raise ValueError(f"init must hold finite real numbers: {error}") from error
 
     def _shape(self, n_features):
         return (min(n_features, 32) if self.n_components is None else int(self.n_components)), n_features
@@ -506,6 +525,15 @@ class LinearEmbedding(
         extra, _ = task.objective.start(task.shape[0], C.dtype)
         return np.concatenate([C.ravel(), extra])
 
+    def _continued(self, task, state):
+        """The parameters that partial_fit goes on from, if they are those of this task."""
+        extra, _ = task.objective.start(task.shape[0], state.theta.dtype)
+        if self.components_.shape != task.shape or len(state.theta) != task.size + len(extra):
+            raise ValueError(
+                f"partial_fit goes on with {self.components_.shape[0]} components trained by {self.loss_!r}: "
+                f"n_components={self.n_components} and loss={self.loss!r} ask for another model, which fit trains.")
+        return state.theta
+
     def _batch_size(self, task):
         if self.batch_size != "auto":
             return self.batch_size
@@ -527,6 +555,10 @@ class LinearEmbedding(
             Z = of_rows.embed(theta, batch.X)
             centers = getattr(task.objective, "centers", None)
             plan = of_rows.objective.plan(batch, Z, np.random.default_rng(seed)) if centers is None else centers
+            if not of_rows.objective.contributes(batch, plan):
+                raise ValueError(
+                    f"validation_fraction={self.validation_fraction} holds out {X.shape[0]} rows, of which none has "
+                    "both a similar and a dissimilar one among them: hold out more, or train without early_stopping.")
             return -of_rows.objective(batch, Z, plan, theta[task.size :])[0]
 
         return score
@@ -612,7 +644,7 @@ def _spread(loss, n_components):
     if loss.name == "nca":
         return 10.0 * loss.temperature
     if loss.name in ("contrastive", "triplet"):
-        return loss.margin if getattr(loss, "squared", False) else loss.margin**2
+        return loss.margin if getattr(loss, "squared", False) else loss.margin * loss.margin
     return float(n_components)
 
 

@@ -5,6 +5,7 @@ from scipy import sparse
 from scipy.special import logsumexp
 
 from sklosses.embedding._sampling import sample
+from sklosses.exceptions import DivergenceError
 
 
 class Objective:
@@ -45,14 +46,17 @@ class Objective:
 
     def __call__(self, batch, Z, plan, extra):
         """(mean, its gradient in Z, its gradient in the other parameters)."""
-        value, gradient = self._evaluate((Z, batch.codes), len(Z))
+        value, gradient = self._evaluate((Z, batch.codes), _mean(len(Z)))
         return value, gradient, extra
 
-    def _evaluate(self, arguments, n):
-        """Mean of the loss and its gradients; a weight of 1/n makes means of sums, whatever n's values are."""
-        value, gradient = self.loss.value_and_gradient(
-            *arguments, sample_weight=np.full(n, 1.0 / n), n_threads=self.n_threads)
-        return float(np.sum(value, dtype=np.float64)), gradient
+    def _evaluate(self, arguments, weight):
+        """Weighted sum of the loss and its gradients, which are checked: the loss may be the user's."""
+        try:
+            returned = self.loss.value_and_gradient(*arguments, sample_weight=weight, n_threads=self.n_threads)
+        except Exception as error:
+            error.add_note(f"In value_and_gradient of the loss {self.loss!r}.")
+            raise
+        return checked(self.loss, returned, arguments, len(weight))
 
 
 class PairObjective(Objective):
@@ -83,9 +87,8 @@ class PairObjective(Objective):
         same = np.arange(len(first)) < similar.shape[1]
         # Similar and dissimilar pairs weigh the same, however many there are of either.
         weight = np.where(same, 0.5 / similar.shape[1], 0.5 / len(anchors))
-        value, gradients = self.loss.value_and_gradient(
-            Z[first], Z[second], same, sample_weight=weight, n_threads=self.n_threads)
-        return float(np.sum(value, dtype=np.float64)), gathered(len(Z), (first, second), gradients), extra
+        value, gradients = self._evaluate((Z[first], Z[second], same), weight)
+        return value, gathered(len(Z), (first, second), gradients), extra
 
 
 class TripletObjective(PairObjective):
@@ -95,7 +98,7 @@ class TripletObjective(PairObjective):
         """(mean, its gradient in Z, its gradient in the other parameters)."""
         if len(plan[0]) == 0:
             return 0.0, np.zeros_like(Z), np.zeros_like(extra)
-        value, gradients = self._evaluate([Z[positions] for positions in plan], len(plan[0]))
+        value, gradients = self._evaluate([Z[positions] for positions in plan], _mean(len(plan[0])))
         return value, gathered(len(Z), plan, gradients), extra
 
 
@@ -116,7 +119,7 @@ class ViewObjective(Objective):
         """(mean, its gradient in Z, its gradient in the other parameters)."""
         if len(plan[0]) < 2:
             return 0.0, np.zeros_like(Z), np.zeros_like(extra)
-        value, gradients = self._evaluate([Z[positions] for positions in plan], 2 * len(plan[0]))
+        value, gradients = self._evaluate([Z[positions] for positions in plan], _mean(2 * len(plan[0])))
         return value, gathered(len(Z), plan, gradients), extra
 
 
@@ -157,11 +160,43 @@ class CenterObjective(Objective):
 
     def __call__(self, batch, Z, plan, extra):
         """(mean, its gradient in Z, its gradient in the other parameters)."""
-        weight = np.full(len(Z), self.weight / len(Z))
-        values, (pull, _) = self.loss.value_and_gradient(
-            Z, batch.codes, plan, sample_weight=weight, n_threads=self.n_threads)
+        distances, (pull, _) = self._evaluate((Z, batch.codes, plan), self.weight * _mean(len(Z)))
         value, push, slope = softmax(Z, batch.codes, extra.reshape(self.n_classes, -1))
-        return value + float(np.sum(values, dtype=np.float64)), pull + push.astype(Z.dtype), slope.ravel()
+        return value + distances, pull + push.astype(Z.dtype), slope.ravel()
+
+
+def _mean(n):
+    """Weights that make means of sums."""
+    return np.full(n, 1.0 / n)
+
+
+def checked(loss, returned, arguments, n):
+    """What `value_and_gradient` returned as (sum of the n values, gradients), or an error that names the loss."""
+    called = f"value_and_gradient of the loss {loss!r}"
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise ValueError(f"{called} must return a pair, the value and the gradient, got {type(returned).__name__}.")
+    value, gradients = returned
+    shapes = [np.shape(argument) for argument in arguments if np.ndim(argument) == 2]
+    several = len(shapes) > 1
+    if several and not (isinstance(gradients, tuple | list) and len(gradients) == len(shapes)):
+        raise ValueError(f"{called} must return {len(shapes)} gradients, got {type(gradients).__name__}.")
+    value = _numbers(called, "value", value, (n,))
+    given = gradients if several else (gradients,)
+    gradients = tuple(_numbers(called, "gradient", one, shape) for one, shape in zip(given, shapes, strict=True))
+    return float(np.sum(value, dtype=np.float64)), gradients if several else gradients[0]
+
+
+def _numbers(called, what, given, shape):
+    """An array of finite numbers of this shape."""
+    array = np.asarray(given)
+    if array.shape != shape or array.dtype.kind not in "fiu":
+        raise ValueError(f"{called} returned a {what} of {array.dtype} and shape {array.shape}, expected real numbers "
+                         f"of shape {shape}.")
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise DivergenceError(f"{called} returned a {what} that contains {array[~finite][0]}: the loss is wrong, its "
+                              "parameters are out of all proportion, or the columns' values are.")
+    return array
 
 
 def softmax(Z, codes, V):

@@ -38,7 +38,8 @@ def principal(S, n_components, generator):
         found = TruncatedSVD(k, random_state=seed).fit(S).components_
     else:
         dense = S.toarray() if issparse(S) else S
-        found = PCA(k, random_state=seed).fit(dense).components_
+        with np.errstate(invalid="ignore"):     # of rows that are all the same it divides 0 by 0
+            found = PCA(k, random_state=seed).fit(dense).components_
     added = generator.standard_normal((n_components - len(found), d)) / np.sqrt(d)
     return np.concatenate([found.astype(np.float64), added])
 

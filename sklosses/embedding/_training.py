@@ -47,7 +47,12 @@ class Task:
     def embed(self, theta, X):
         """Embeddings of standardised rows."""
         C = theta[: self.size].reshape(self.shape)
-        return np.ascontiguousarray(X @ C.T.astype(X.dtype))
+        with np.errstate(over="ignore", invalid="ignore"):
+            Z = np.ascontiguousarray(X @ C.T.astype(X.dtype))
+        if not np.isfinite(Z).all():
+            raise DivergenceError(f"Embeddings became too large for {X.dtype}: parameters of the loss "
+                                  f"{self.objective.loss!r} may be out of all proportion.")
+        return Z
 
     def plan(self, theta, batch, generator, rate=1.0):
         """What the objective has to decide before it is evaluated; embeddings are computed only if it does."""

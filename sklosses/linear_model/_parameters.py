@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval, InvalidParameterError, StrOptions
 
-from sklosses.losses import LOSSES, get_loss, loss_names
+from sklosses.losses import EMBEDDING_LOSSES, LOSSES, get_loss, loss_names
 from sklosses.losses._registry import unknown_loss
 
 #: The losses of the passive-aggressive schedules.
@@ -15,6 +15,13 @@ _PASSIVE_AGGRESSIVE = {"classification": "hinge", "regression": "epsilon_insensi
 
 #: Default of the estimators' `epsilon`, scikit-learn's.
 DEFAULT_EPSILON = 0.1
+
+#: What the losses of each task are for, and the estimator that trains them.
+_PLACES = {
+    "regression": ("numbers", "SGDRegressor"),
+    "classification": ("labels", "SGDClassifier"),
+    "embedding": ("embeddings", "LinearEmbedding"),
+}
 
 SCHEDULES = ("constant", "optimal", "invscaling", "adaptive", "pa1", "pa2")
 PENALTIES = ("l2", "l1", "elasticnet")
@@ -167,9 +174,10 @@ def _hint(parameter, value, valid):
     if parameter == "penalty" and value.lower() == "none":
         return " Did you mean None?"
     if parameter == "loss":
-        if value in LOSSES:
+        known = LOSSES | EMBEDDING_LOSSES
+        if value in known:
             return _other(get_loss(value))
-        suggestion = re.search(r"Did you mean .*?\?", str(unknown_loss(value, LOSSES)))
+        suggestion = re.search(r"Did you mean .*?\?", str(unknown_loss(value, known)))
         return f" {suggestion[0]}" if suggestion else ""
     nearest = difflib.get_close_matches(value.lower(), valid, n=1, cutoff=0.5)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
@@ -177,9 +185,8 @@ def _hint(parameter, value, valid):
 
 def _other(loss):
     """Where a loss that does not do this task belongs."""
-    if "classification" in loss.tasks:
-        return f" {type(loss).__name__} is a loss for labels: use SGDClassifier."
-    return f" {type(loss).__name__} is a loss for numbers: use SGDRegressor."
+    things, estimators = zip(*[place for task, place in _PLACES.items() if task in loss.tasks], strict=True)
+    return f" {type(loss).__name__} is a loss for {' or '.join(things)}: use {' or '.join(estimators)}."
 
 
 def loss_functions(task):

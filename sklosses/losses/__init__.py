@@ -3,9 +3,9 @@
 from importlib import import_module
 
 from sklosses.losses._custom import CFunctionLoss, PythonLoss, as_loss
-from sklosses.losses._embedding import EMBEDDING_LOSSES, EmbeddingLoss
+from sklosses.losses._embedding import EmbeddingLoss
 from sklosses.losses._loss import Loss
-from sklosses.losses._registry import LOSSES, get_loss, loss_names
+from sklosses.losses._registry import EMBEDDING_LOSSES, LOSSES, get_loss, loss_names
 from sklosses.losses._traits import Interval, Target, Traits
 
 # What few programs use is imported when it is asked for, so that `import sklosses` stays quick.

@@ -8,7 +8,7 @@ import numpy as np
 from sklosses.losses._custom import PythonLoss
 from sklosses.losses._differences import difference, jumps, leaps
 from sklosses.losses._links import LINKS
-from sklosses.losses._loss import at_one
+from sklosses.losses._loss import Loss, at_one
 from sklosses.losses._registry import get_loss
 
 MODERATE = 30.0  # how far from its centre a loss must be finite whatever it is
@@ -91,6 +91,8 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
         An AssertionError that names the fault and shows the first counterexample. What was verified before is printed.
     ValueError
         If parameters are vectors, or `y` is outside the declared domain.
+    TypeError
+        If `loss` is none, or one of embeddings.
 
     References
     ----------
@@ -111,6 +113,8 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
     sklosses.losses._check.LossCheckError: PythonLoss('Wrong'): factor: the gradient is 0.5 times the derivative...
     """
     loss = get_loss(loss)
+    if not isinstance(loss, Loss):
+        raise TypeError(f"check_loss takes losses of a target and a raw prediction, and {loss!r} acts on embeddings.")
     if loss.n_columns > 1:
         raise ValueError(f"{loss!r} is {loss.n_columns} losses: check one at a time.")
     subject = _Subject(loss, y, raw_prediction)
@@ -408,12 +412,15 @@ def _derivative(s, function, derivative, avoid):
     i = s.sample(finite & (np.abs(s.ask(function, s.y, s.p)) < 1e100), 1500)
     y, p, unit = s.y[i], s.p[i], np.maximum(1.0, s.away[i])
     p = p + 1e-3 * unit * s.rng.uniform(-1, 1, len(p))  # off the lattice, where kinks like to be
+    near = np.full(len(p), inf)
     if len(avoid):
         near = [np.min(np.abs(avoid[avoid[:, 0] == t, 1] - x), initial=inf) for t, x in zip(y, p, strict=True)]
         near = np.array(near)
-        y, p, unit = (array[near > 1e-4 * unit] for array in (y, p, unit))
+        y, p, unit, near = (array[near > 1e-4 * unit] for array in (y, p, unit, near))
     found = s.ask(derivative, y, p)
-    estimates = [difference(lambda y, p: s.wide(function, y, p), y, p, size * unit) for size in (0.1, 0.061)]
+    # No step reaches beyond a kink: differences across two of them may agree with each other and with nothing else.
+    longest = np.minimum(unit, 9.0 * near)
+    estimates = [difference(lambda y, p: s.wide(function, y, p), y, p, size * longest) for size in (0.1, 0.061)]
     scale = np.quantile(np.abs(found), 0.5)
     allowed = [1e-7 * np.maximum(np.abs(found), np.abs(d)) + 1e-9 * scale + 20 * error for d, error in estimates]
     wrong = [np.abs(found - d) > a for (d, _), a in zip(estimates, allowed, strict=True)]
@@ -627,13 +634,17 @@ def _smoothed(s):
 
 
 def _probability(s):
-    """The probability makes the raw prediction the minimum of the expected loss."""
+    """The probability makes the raw prediction the minimum of the expected loss.
+
+    With log_loss's `pos_weight` it is that of the reweighted problem: positive rows are there as often as they weigh.
+    """
     if not s.traits.has_probability:
         return None
+    weight = float(s.loss.get_params().get("pos_weight", 1.0))
     p = np.linspace(-4, 4, 161)
     q = np.asarray(s.loss.probability(p), dtype=np.float64)
     low, high = (np.full(len(p), code) for code in s.loss.target.codes)
-    slopes = s.ask("gradient", low, p), s.ask("gradient", high, p)
+    slopes = s.ask("gradient", low, p), s.ask("gradient", high, p) / weight
     slope = (1 - q) * slopes[0] + q * slopes[1]
     inside = (q > 0) & (q < 1)
     error = np.where(inside, np.abs(slope) / (np.abs(slopes[0]) + np.abs(slopes[1]) + 1e-300), 0.0)

@@ -73,14 +73,14 @@ class EmbeddingLoss(Parametrised):
 # Arguments ----------------------------------------------------------------------------------------------------------
 
 
-def effective_threads(n_threads):
+def effective_threads(n_threads, name="n_threads"):
     """The number of threads: as given, or as many as OMP_NUM_THREADS, threadpoolctl and the CPUs allow."""
     if n_threads is None:
         from sklearn.utils._openmp_helpers import _openmp_effective_n_threads  # importing scikit-learn takes its time
 
         return _openmp_effective_n_threads()
     if not isinstance(n_threads, Integral) or isinstance(n_threads, bool) or n_threads == 0:
-        raise ValueError(f"n_threads={n_threads!r} must be None or an integer other than 0.")
+        raise ValueError(f"{name}={n_threads!r} must be None or an integer other than 0.")
     return int(n_threads) if n_threads > 0 else max(1, (os.cpu_count() or 1) + 1 + int(n_threads))
 
 
@@ -657,56 +657,10 @@ class NTXent(EmbeddingLoss):
         return self._views("value_and_gradient", (Z1, Z2), sample_weight, (out, n_threads))
 
 
-class SupCon(EmbeddingLoss):
-    """Each row recognises the rows of its class among all rows.
+class LabelledLoss(EmbeddingLoss):
+    """A loss of a batch of rows and their labels. Subclasses write ``_batch``, which computes what is asked for."""
 
-    The mean over the positives p of i of -log(exp(cos(z_i, z_p) / t) / sum_{k != i} exp(cos(z_i, z_k) / t)), where
-    positives are the other rows of i's class and t is the temperature (L_out of the paper). A row without positives
-    contributes nothing; in a batch of a single class no row has negatives and none contributes. Zero rows and memory
-    are as in :class:`NTXent`.
-
-    Parameters
-    ----------
-    temperature : float > 0, default=0.1
-        The lower, the more the most similar rows count.
-
-    References
-    ----------
-    Khosla et al., Supervised contrastive learning, NeurIPS 2020.
-
-    Examples
-    --------
-    >>> from sklosses.losses import SupCon
-    >>> SupCon(temperature=1.0).value([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [0, 0, 1]).round(4)
-    array([0.3133, 0.3133, 0.    ])
-    """
-
-    name = "supcon"
     arguments = ("Z",)
-    ranges: ClassVar = {"temperature": POSITIVE}
-
-    def __init__(self, temperature=0.1):
-        self._set(temperature=temperature)
-
-    def _batch(self, what, Z, labels, sample_weight, settings):
-        out, n_threads = settings
-        arrays = _embeddings(Z=Z)
-        n = len(arrays["Z"])
-        codes, counts = _codes(labels, n)
-        weight = _weights(sample_weight, n)
-        results = _Results(what, (n,), arrays, out)
-        results.separate(arrays.values())
-        if len(counts) == 1 or counts.max() == 1:
-            _nothing(self, "all rows are of one class" if len(counts) == 1 else "no two rows are of one class")
-            results.zero()
-        else:
-            weight = np.where(counts[codes] > 1, 1.0 if weight is None else weight, 0.0)
-            order = np.argsort(codes, kind="stable").astype(np.int64, copy=False)
-            classes = order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-            _kernels.against_all(
-                (arrays["Z"],), classes, weight, results.outputs, self.temperature, effective_threads(n_threads)
-            )
-        return results.returned()
 
     def value(self, Z, labels, sample_weight=None, *, out=None, n_threads=None):
         """The loss of each row.
@@ -745,4 +699,52 @@ class SupCon(EmbeddingLoss):
         return self._batch("value_and_gradient", Z, labels, sample_weight, (out, n_threads))
 
 
-EMBEDDING_LOSSES = {cls.name: cls for cls in (Contrastive, Cosine, Triplet, Center, NTXent, SupCon)}
+class SupCon(LabelledLoss):
+    """Each row recognises the rows of its class among all rows.
+
+    The mean over the positives p of i of -log(exp(cos(z_i, z_p) / t) / sum_{k != i} exp(cos(z_i, z_k) / t)), where
+    positives are the other rows of i's class and t is the temperature (L_out of the paper). A row without positives
+    contributes nothing; in a batch of a single class no row has negatives and none contributes. Zero rows and memory
+    are as in :class:`NTXent`.
+
+    Parameters
+    ----------
+    temperature : float > 0, default=0.1
+        The lower, the more the most similar rows count.
+
+    References
+    ----------
+    Khosla et al., Supervised contrastive learning, NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from sklosses.losses import SupCon
+    >>> SupCon(temperature=1.0).value([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [0, 0, 1]).round(4)
+    array([0.3133, 0.3133, 0.    ])
+    """
+
+    name = "supcon"
+    ranges: ClassVar = {"temperature": POSITIVE}
+
+    def __init__(self, temperature=0.1):
+        self._set(temperature=temperature)
+
+    def _batch(self, what, Z, labels, sample_weight, settings):
+        out, n_threads = settings
+        arrays = _embeddings(Z=Z)
+        n = len(arrays["Z"])
+        codes, counts = _codes(labels, n)
+        weight = _weights(sample_weight, n)
+        results = _Results(what, (n,), arrays, out)
+        results.separate(arrays.values())
+        if len(counts) == 1 or counts.max() == 1:
+            _nothing(self, "all rows are of one class" if len(counts) == 1 else "no two rows are of one class")
+            results.zero()
+        else:
+            weight = np.where(counts[codes] > 1, 1.0 if weight is None else weight, 0.0)
+            order = np.argsort(codes, kind="stable").astype(np.int64, copy=False)
+            classes = order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+            _kernels.against_all(
+                (arrays["Z"],), classes, weight, results.outputs, self.temperature, effective_threads(n_threads)
+            )
+        return results.returned()

@@ -4,10 +4,12 @@ from difflib import get_close_matches
 
 from sklosses._isa import kernel
 from sklosses.losses._custom import as_loss, is_custom
-from sklosses.losses._embedding import EMBEDDING_LOSSES, EmbeddingLoss
+from sklosses.losses._embedding import Center, Contrastive, Cosine, EmbeddingLoss, NTXent, SupCon, Triplet
 from sklosses.losses._loss import Loss
+from sklosses.losses._nca import NCA
 
 LOSSES = dict(kernel("sklosses.losses._kernels").LOSSES)
+EMBEDDING_LOSSES = {cls.name: cls for cls in (Contrastive, Cosine, Triplet, Center, NTXent, SupCon, NCA)}
 
 # Names that other libraries and papers use for a loss of ours. PyTorch's and Keras's classes are matched without
 # regard to case, underscores and a trailing "loss"; XGBoost's and LightGBM's objectives as they are written.
@@ -36,6 +38,7 @@ ALIASES = {
     "triplet": "triplet_margin triplet_margin_with_distance triplet_semi_hard",
     "nt_xent": "simclr info_nce normalized_temperature_cross_entropy",
     "supcon": "sup_con supervised_contrastive",
+    "nca": "neighbourhood_components_analysis neighborhood_components_analysis",
 }
 
 

@@ -1,9 +1,9 @@
-"""`check_loss` passes every loss of ours and catches wrong ones by the name of their fault."""
+"""`check_loss` catches wrong losses by the name of their fault; tests/laws hold every loss of ours against it."""
 
 import numpy as np
 import pytest
 
-from sklosses.losses import LOSSES, LossCheckError, Target, Traits, as_loss, check_loss, get_loss
+from sklosses.losses import LossCheckError, Target, Traits, as_loss, check_loss, get_loss
 
 SIGNS = Target(-1, 1, codes=(-1.0, 1.0), hard=True)
 
@@ -226,11 +226,6 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_losses_of_ours_pass(name):
-    assert len(check_loss(name, verbose=False)) >= 9
-
-
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
@@ -241,6 +236,8 @@ def test_losses_of_ours_pass(name):
         ("tweedie", {"power": 3.0}),
         ("focal", {"gamma": 5.0}),
         ("smoothed_hinge", {"width": 0.05}),
+        ("epsilon_insensitive", {"epsilon": 0.01}),  # two kinks within a step of the differences
+        ("log_loss", {"pos_weight": 0.5}),  # the probability is that of the reweighted problem
     ],
 )
 def test_losses_of_ours_pass_with_other_parameters(name, parameters):

@@ -247,6 +247,49 @@ def test_errors_reach_the_user_and_leave_the_estimator_alone(
     assert vars(model).keys() == before.keys()
 
 
+class FailingHinge(MyHinge):
+    """One of its methods goes wrong after some calls."""
+
+    def __init__(self, which, result, calls):
+        self.which, self.result, self.calls = which, result, calls
+
+    def value(self, y, p):
+        return self._right_or_wrong("value", super().value(y, p), p)
+
+    def gradient(self, y, p):
+        return self._right_or_wrong("gradient", super().gradient(y, p), p)
+
+    def _right_or_wrong(self, which, right, p):
+        self.calls -= which == self.which
+        return self.result(p) if which == self.which and self.calls < 0 else right
+
+
+@pytest.mark.parametrize("which", ["value", "gradient"])
+@pytest.mark.parametrize("calls", [0, 5])
+@pytest.mark.parametrize(
+    "settings", [{"batch_size": 1}, {"batch_size": 32, "n_jobs": 2}, {"batch_size": 32, "early_stopping": True}]
+)
+@pytest.mark.parametrize(
+    ("result", "error", "message"),
+    [
+        (_raise, ZeroDivisionError, "mine"),
+        (lambda p: np.zeros((len(p), 2)), ValueError, "{} of the loss 'FailingHinge' returned an array of shape"),
+        (lambda p: np.full(len(p), np.nan), ValueError, "{} of the loss 'FailingHinge' is nan at y="),
+    ],
+)
+def test_errors_of_either_method_leave_classifiers_alone(table, which, calls, settings, result, error, message):
+    X, y = table
+    labels = np.digitize(y, [-1, 1])
+    model = SGDClassifier("hinge", random_state=0).fit(X, labels)
+    before = {name: held for name, held in vars(model).items() if name.endswith("_")}
+    model.set_params(loss=FailingHinge(which, result, calls), tol=None, max_iter=20, **settings)
+    with pytest.raises(error, match=message.format(which)):
+        model.fit(X, labels)
+    after = {name: held for name, held in vars(model).items() if name.endswith("_")}
+    assert after.keys() == before.keys()
+    assert all(after[name] is held for name, held in before.items())
+
+
 def test_errors_in_threads(table):
     X, y = table
     labels = np.digitize(y, [-2, -1, 0, 1])

@@ -21,6 +21,7 @@ from oracle import embedding as oracle
 from sklosses.losses import (
     EMBEDDING_LOSSES,
     LOSSES,
+    NCA,
     Center,
     Contrastive,
     Cosine,
@@ -147,6 +148,17 @@ def make_supcon(random, a, b, _, same, labels):
     )
 
 
+def make_nca(random, a, b, _, same, labels):
+    rows = np.vstack([a, b, b])
+    labels = np.concatenate([labels, labels, [9, *labels[1:]]])
+    squares = (rows**2).sum(axis=1)
+    apart = ((rows[:, None] - rows) ** 2).sum(axis=2)
+    t = float(apart.max() or squares.max() or 1.0) * 10 ** random.uniform(-2, 1)
+    terms = squares.max() / t       # a squared distance is a difference of numbers of this size
+    formula = lambda z: oracle.nca(z, labels, t)  # noqa: E731
+    return Case(NCA(t), (rows,), lambda z: (z, labels), formula, steep=min(terms, 100), terms=terms)
+
+
 MAKERS = {name: globals()[f"make_{name}"] for name in EMBEDDING_LOSSES}
 
 
@@ -250,6 +262,7 @@ def all_calls(n=300, d=20, dtype=np.float64):
         "center": (Center(), (a, labels, b[:6])),
         "nt_xent": (NTXent(), (a, b)),
         "supcon": (SupCon(), (a, labels)),
+        "nca": (NCA(), (a, labels)),
     }
 
 
@@ -285,7 +298,7 @@ def test_calls_agree(name):
     assert loss(*arguments, sample_weight=weight) == pytest.approx(np.average(value, weights=weight), rel=1e-14)
     assert loss.value(*arguments, weight) == pytest.approx(weight * value, rel=1e-14)
     mixed = [x.astype(np.float32) if k == 0 else x for k, x in enumerate(arguments)]
-    assert loss.value(*mixed).dtype == (np.float32 if name == "supcon" else np.float64)
+    assert loss.value(*mixed).dtype == (np.float32 if name in ("supcon", "nca") else np.float64)
     lists = [np.asarray(x).tolist() for x in arguments]
     assert np.array_equal(value, loss.value(*lists))
     fortran = [np.asfortranarray(x) for x in arguments]
@@ -308,7 +321,7 @@ def test_out_may_be_an_argument(name):
     loss, arguments = all_calls()[name]
     expected = as_tuple(loss.gradient(*arguments))
     copies = [np.array(x) for x in arguments]
-    places = {"center": (0, 2), "supcon": (0,)}.get(name, range(len(expected)))
+    places = {"center": (0, 2), "supcon": (0,), "nca": (0,)}.get(name, range(len(expected)))
     out = tuple(copies[k] for k in places)
     loss.gradient(*copies, out=out if len(out) > 1 else out[0])
     assert same_bits(out, expected)

@@ -32,7 +32,7 @@ def is_close(result, number, size, ulps=ULPS, dtype=np.float64):
         return False
     if not np.isfinite(result) or abs(number) > largest:        # a term beyond the range may take the result there
         return np.isinf(result) and (size > LARGEST * (1 - 1e-9) or np.sign(result) * number > largest * (1 - 1e-6))
-    # An exponential that underflows gradually is off by the smallest number there is, and is multiplied by y: up to 1e4.
+    # An exponential that underflows gradually is off by the smallest number there is, and is multiplied by y <= 1e4.
     bound = ulps * mpf(float(np.spacing(min(float(size), LARGEST)))) + mpf(5e-324) * 10**4
     if dtype != np.float64:
         bound += mpf(float(np.spacing(dtype(abs(result))))) * mpf(0.5)

@@ -63,3 +63,17 @@ def supcon(z, labels, temperature=0.1):
     if len(np.unique(labels)) == 1:
         return 0 * total
     return np.where(count > 0, -total / np.maximum(count, 1), 0)
+
+
+def log_sum_exp(s, mask):
+    """log(sum exp(s_ik)) over the masked entries of each row; 0 where there is none."""
+    top = np.max(np.real(s), axis=1, where=mask, initial=-np.inf, keepdims=True)
+    total = np.where(mask, np.exp(np.where(mask, s - top, 0)), 0).sum(axis=1)
+    return np.where(mask.any(axis=1), top[:, 0] + np.log(np.where(mask.any(axis=1), total, 1)), 0)
+
+
+def nca(z, labels, temperature=1.0):
+    s = -((z[:, None] - z) ** 2).sum(axis=2) / temperature
+    others = ~np.eye(len(z), dtype=bool)
+    positives = (labels[:, None] == labels) & others
+    return np.where(positives.any(axis=1), log_sum_exp(s, others) - log_sum_exp(s, positives), 0)
