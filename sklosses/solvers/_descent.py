@@ -135,8 +135,7 @@ class Column:
         self.total, whole = sample.totals[self.k], self.total
         self._find_centre(sample)
         look = yield self.coef, self.intercept
-        second = self._matrix(sample, look.hessian)
-        self.ridge = np.maximum(np.diag(second)[:-1] - self.l2, 0.0) / sample.n_rows
+        self.ridge = np.maximum(sample.squares(look.hessian, self.centre), 0.0) / (self.total * sample.n_rows)
         for _ in range(STAGE_STEPS):
             self.objective = self._objective(look, self.coef)
             gradient = self._gradient(look, self.coef)

@@ -40,8 +40,10 @@ class Newton:
     n_jobs : int or None, default=1
         Threads, as joblib counts them. Results are the same bit for bit whatever their number.
 
-    Notes ----- The certificate. With an l2 penalty F is strongly convex in w: with the best intercept for w, ``F - F*
-    <= ||g||^2 / (2 l2)``, g the subgradient of least norm, which is a proof. Without, half the squared Newton
+    Notes
+    -----
+    The certificate. With an l2 penalty F is strongly convex in w: with the best intercept for w,
+    ``F - F* <= ||g||^2 / (2 l2)``, g the subgradient of least norm, which is a proof. Without, half the squared Newton
     decrement, with the exact Hessian at the solution, times a factor for the change of curvature along the step
     (Bach, "Self-concordant analysis for logistic regression", EJS 4, 2010): an estimate.
 
@@ -179,7 +181,7 @@ class _Run:
             coef = np.array([asked[k][0] for k in columns])
             intercept = np.array([asked[k][1] for k in columns])
             asked = {}
-            for k, look in zip(columns, reading.look(columns, coef, intercept, hessians=True), strict=True):
+            for k, look in zip(columns, reading.look(columns, coef, intercept), strict=True):
                 go_on(k, look)
         return np.array([ended[k] for k in range(len(steps))])
 

@@ -113,8 +113,8 @@ class Reading:
 
     # Readings -------------------------------------------------------------------------------------------------------
 
-    def look(self, columns, coef, intercept, *, hessians=False):
-        """The loss and its gradient at given coefficients, in one reading.
+    def look(self, columns, coef, intercept):
+        """The loss and its derivatives at given coefficients, in one reading.
 
         Parameters
         ----------
@@ -122,8 +122,6 @@ class Reading:
             A columns of the problem.
         coef : ndarray of shape (A, n_features)
         intercept : ndarray of shape (A,)
-        hessians : bool, default=False
-            Whether second derivatives are wanted.
 
         Returns
         -------
@@ -132,8 +130,7 @@ class Reading:
         """
         self.readings += 1
         A, n = len(columns), self.n_rows
-        p, gradient = np.empty((A, n)), np.empty((A, n))
-        hessian = np.empty((A, n)) if hessians else [None] * A
+        p, gradient, hessian = np.empty((3, A, n))
 
         def visit(chunk):
             block = self._rows_of(chunk)
@@ -141,8 +138,8 @@ class Reading:
             if self.offset is not None:
                 predicted += self.offset[chunk]
             p[:, chunk] = predicted
-            sums = [self.sweep(k, p[a, chunk], chunk, gradient=gradient[a, chunk],
-                               hessian=hessian[a][chunk] if hessians else None) for a, k in enumerate(columns)]
+            sums = [self.sweep(k, p[a, chunk], chunk, gradient=gradient[a, chunk], hessian=hessian[a, chunk])
+                    for a, k in enumerate(columns)]
             return np.array(sums), (block.T @ gradient[:, chunk].T).T
 
         parts = self._each(visit, self.chunks)
@@ -184,7 +181,7 @@ class Reading:
             for chunk, rows in list(zip(self.chunks, used, strict=True))[number::LANES]:
                 if 2 * len(rows) > chunk.stop - chunk.start:
                     block, root = self._rows_of(chunk), np.sqrt(weight[chunk])
-                else:       # rows without curvature, as of a rounded loss away from its kinks, have no part in it
+                else:       # rows without curvature, as those beyond the margin, have no part in it
                     block, root = self._rows_of(rows), np.sqrt(weight[rows])
                 scaled = np.empty((len(root), d + 1))
                 np.subtract(block.toarray() if self.sparse else block, centre, out=scaled[:, :d])
@@ -208,7 +205,7 @@ class Look:
     Attributes
     ----------
     p, gradient, hessian : ndarray of shape (n_rows,)
-        Predictions, and derivatives of the loss times weights; hessian may be None.
+        Predictions, and derivatives of the loss times weights.
     value, slope : float
         Sums of weighted values and of `gradient`.
     product : ndarray of shape (n_features,)
