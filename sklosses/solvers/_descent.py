@@ -35,13 +35,13 @@ class Column:
 
     Parameters
     ----------
+    problem : Problem
     reading : Reading
         Of all rows.
     k : int
         Number of the column.
     penalty : tuple of two floats
         Factors of ||w||_1 and of ||w||^2 / 2.
-    fit_intercept : bool
     state : State or None
         Where to start.
 
@@ -51,16 +51,18 @@ class Column:
         The model as it is now; objective and gap of the rows last used.
     """
 
-    def __init__(self, reading, k, penalty, fit_intercept, state):
-        self.k, self.fit_intercept = k, fit_intercept
+    solver = "newton"
+
+    def __init__(self, problem, reading, k, penalty, state):
+        self.k, self.fit_intercept = k, problem.fit_intercept
         self.l1, self.l2 = map(float, penalty)
         self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
         self.intercept = 0.0 if state is None else float(state.intercept[k])
         self.gap, self.gap_kind = np.inf, "estimate"
         self.total = reading.totals[k]
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
-        best = _best_shift(reading, k, p) if fit_intercept else 0.0
-        if state is None and fit_intercept:
+        best = _best_shift(reading, k, p) if self.fit_intercept else 0.0
+        if state is None and self.fit_intercept:
             self.intercept = best
         self.lowest = _lowest_value(reading, k) / self.total
         self.null = reading.sweep(k, p + best) / self.total - self.lowest

@@ -1,4 +1,4 @@
-"""Newton's method on growing samples, for smooth convex losses: no step size, and a certificate at the end."""
+"""Newton's method on growing samples, for convex losses: no step size, and a certificate at the end."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -8,6 +8,7 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from sklosses.solvers._descent import Column
+from sklosses.solvers._kinked import KinkedColumn
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
@@ -95,7 +96,7 @@ class Newton:
         with Reading(problem, effective_n_jobs(self.n_jobs)) as reading:
             run.start(reading, state)
             for rows in _samples(problem, random_state):
-                with Reading(replace(problem, subset=rows), reading.n_threads) as sample:
+                with Reading(replace(problem, subset=rows), reading.n_threads, gather=True) as sample:
                     if run.stage(sample):
                         break
             run.finish(reading)
@@ -105,13 +106,17 @@ class Newton:
 def _check(problem):
     """Refuse what this solver cannot do, before any work."""
     for loss, _ in problem.losses:
-        if not (loss.traits.convex and loss.traits.smooth):
-            raise ValueError(f"Newton needs a smooth convex loss, got {loss!r}.")
+        if not loss.traits.convex:
+            raise ValueError(f"Newton needs a convex loss, got {loss!r}.")
+        if loss.traits.smooth and problem.intercept_cost:
+            raise ValueError(f"Newton takes no intercept_cost with {loss!r}, got {problem.intercept_cost!r}.")
+        try:
+            loss.kinks(np.empty(0))
+        except NotImplementedError:
+            raise ValueError(f"Newton needs a loss that is smooth or has a method kinks, got {loss!r}.") from None
     if problem.n_features > LARGEST_D:
         raise ValueError(f"Newton holds matrices of n_features squared: at most {LARGEST_D} features, got "
                          f"{problem.n_features}.")
-    if problem.intercept_cost:
-        raise ValueError(f"Newton takes no intercept_cost, got {problem.intercept_cost!r}.")
     if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
         raise ValueError("Newton needs weights >= 0: with negative ones the objective is not convex.")
 
@@ -119,7 +124,7 @@ def _check(problem):
 def _samples(problem, seed):
     """Numbers of the rows of growing samples: the beginnings of one random order of blocks. None for small problems."""
     n, d = problem.n_rows, problem.n_features
-    if n * (d + 1) <= SMALL:
+    if n * (d + 1) <= SMALL and all(loss.traits.smooth for loss, _ in problem.losses):
         return
     positions = RowOrder(n, problem.rows.row_bytes).draw(seed, 0).positions
     size = max(FEWEST, ROWS_A_COEFFICIENT * d)
@@ -145,7 +150,9 @@ class _Run:
         """The columns, at the state or at the best constant."""
         K = self.problem.n_columns
         l1, l2 = np.broadcast_to(self.problem.penalty.l1, K), np.broadcast_to(self.problem.penalty.l2, K)
-        self.columns = [Column(reading, k, (l1[k], l2[k]), self.problem.fit_intercept, state) for k in range(K)]
+        for k in range(K):
+            kind = Column if reading.losses[k].traits.smooth else KinkedColumn
+            self.columns.append(kind(self.problem, reading, k, (l1[k], l2[k]), state))
 
     def stage(self, sample):
         """Minimise on a sample; True to stop."""
@@ -207,6 +214,7 @@ class _Run:
         if len(self.columns) == 1:
             history["objective"], history["gap"] = history["objective"][:, 0], history["gap"][:, 0]
         gap = np.array([column.gap for column in self.columns])
+        solver = ", ".join(sorted({column.solver for column in self.columns}, reverse=True))
         return Result(coef, intercept, np.array([column.objective for column in self.columns]), self.n_iter,
-                      np.full(len(gap), self.n_iter), history, "newton", State(coef.copy(), intercept.copy()),
+                      np.full(len(gap), self.n_iter), history, solver, State(coef.copy(), intercept.copy()),
                       bool(np.all(gap <= max(self.tol, 1e-9))), gap, tuple(column.gap_kind for column in self.columns))

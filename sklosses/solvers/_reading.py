@@ -23,6 +23,8 @@ CHUNK_BYTES = 2 << 20
 FEWEST_ROWS = 64
 # Gram matrices are summed in so many places, each by one thread, in order.
 LANES = 2
+# Rows are copied together up to this share of a table, and up to so many of any.
+LARGEST_GATHERED, FEWEST_GATHERED = 0.25, 2000
 
 
 class Reading:
@@ -32,6 +34,8 @@ class Reading:
     ----------
     problem : Problem
     n_threads : int, default=1
+    gather : bool, default=False
+        Whether the rows of a subset are copied together first, if they are at most a quarter of the table.
 
     Attributes
     ----------
@@ -44,12 +48,14 @@ class Reading:
         How often the rows have been read so far.
     """
 
-    def __init__(self, problem, n_threads=1):
+    def __init__(self, problem, n_threads=1, *, gather=False):
         rows, subset = problem.rows, problem.subset
         self.sparse = hasattr(rows, "indptr")
         self.table = rows.array if not self.sparse else sparse.csr_array((rows.data, rows.indices, rows.indptr),
                                                                          shape=rows.shape)
-        self.n_features, self.subset = rows.n_features, subset
+        self.n_features, self.subset, self.chosen = rows.n_features, subset, subset
+        if gather and subset is not None and len(subset) <= max(FEWEST_GATHERED, LARGEST_GATHERED * rows.n_rows):
+            self.table, self.subset = self.table[subset], None
         self.n_rows = rows.n_rows if subset is None else len(subset)
         self.losses = [_of_one_column(loss, place) for loss, count in problem.losses for place in range(count)]
         self.targets, self.weights = _targets_and_weights(problem)
@@ -77,7 +83,7 @@ class Reading:
 
     # Pieces ---------------------------------------------------------------------------------------------------------
 
-    def _rows_of(self, chunk):
+    def rows_of(self, chunk):
         """The rows of a chunk, or of an array of numbers, in float64: an array, or CSR."""
         if self.subset is not None:
             block = self.table[self.subset[chunk]]
@@ -95,21 +101,26 @@ class Reading:
         """Weights of a column, None if all are 1."""
         return None if self.weights is None else self.weights[column if len(self.weights) > 1 else 0, chunk]
 
-    def _each(self, call, tasks):
-        """Results of `call` for every task, in order; this thread works too, and is the one that Ctrl-C reaches."""
+    def each(self, call, tasks=None):
+        """Results of `call` for every chunk, in order; this thread works too, and is the one that Ctrl-C reaches."""
+        tasks = self.chunks if tasks is None else tasks
         if self._pool is None:
             return [call(task) for task in tasks]
         others = {i: self._pool.submit(call, tasks[i]) for i in range(len(tasks)) if i % self.n_threads}
         return [others[i].result() if i in others else call(task) for i, task in enumerate(tasks)]
 
-    def sweep(self, column, p, chunk=slice(None), *, hessian=None, gradient=None):
-        """The weighted sum of a column's values at predictions `p`; derivatives, times the weights, into arrays."""
+    def values(self, column, p, chunk=slice(None), *, hessian=None, gradient=None):
+        """A column's values at predictions `p`, times the weights; derivatives likewise, into arrays."""
         p, y = p.reshape(-1, 1), np.ascontiguousarray(self.target(column, chunk)).reshape(-1, 1)
         value = np.empty_like(p)
         results = (value, None if gradient is None else gradient.reshape(-1, 1),
                    None if hessian is None else hessian.reshape(-1, 1))
         self._sweep(self.losses[column], y, p, self.weight(column, chunk), results)
-        return float(value.sum())
+        return value[:, 0]
+
+    def sweep(self, column, p, chunk=slice(None), *, hessian=None, gradient=None):
+        """The sum of :meth:`values`."""
+        return float(self.values(column, p, chunk, hessian=hessian, gradient=gradient).sum())
 
     # Readings -------------------------------------------------------------------------------------------------------
 
@@ -133,7 +144,7 @@ class Reading:
         p, gradient, hessian = np.empty((3, A, n))
 
         def visit(chunk):
-            block = self._rows_of(chunk)
+            block = self.rows_of(chunk)
             predicted = np.ascontiguousarray((block @ coef.T).T) + intercept[:, np.newaxis]
             if self.offset is not None:
                 predicted += self.offset[chunk]
@@ -142,28 +153,33 @@ class Reading:
                     for a, k in enumerate(columns)]
             return np.array(sums), (block.T @ gradient[:, chunk].T).T
 
-        parts = self._each(visit, self.chunks)
-        sums, products = _added(part[0] for part in parts), _added(part[1] for part in parts)
+        parts = self.each(visit)
+        sums, products = added(part[0] for part in parts), added(part[1] for part in parts)
         return [Look(p[a], gradient[a], hessian[a], sums[a], products[a], float(gradient[a].sum())) for a in range(A)]
 
     def back(self, vector):
         """X'v for a vector over the rows, in one reading."""
         self.readings += 1
-        return _added(self._each(lambda chunk: self._rows_of(chunk).T @ vector[chunk], self.chunks))
+        return added(self.each(lambda chunk: self.rows_of(chunk).T @ vector[chunk]))
+
+    def product(self, coef):
+        """Xw for coefficients of shape (n_features,), in one reading."""
+        self.readings += 1
+        return np.concatenate(self.each(lambda chunk: self.rows_of(chunk) @ coef))
 
     def squares(self, weight, centre):
         """The diagonal of :meth:`gram` without its last entry, in one reading."""
         self.readings += 1
 
         def visit(chunk):
-            block, h = self._rows_of(chunk), weight[chunk]
+            block, h = self.rows_of(chunk), weight[chunk]
             if self.sparse:     # a difference, which may cancel: to rounding of the first term
                 return block.power(2).T @ h - 2 * centre * (block.T @ h) + centre**2 * h.sum()
             away = block - centre
             away *= away
             return away.T @ h
 
-        return _added(self._each(visit, self.chunks))
+        return added(self.each(visit))
 
     def gram(self, weight, centre):
         """(X - 1 m')' diag(h) (X - 1 m'), bordered by the column of ones: h >= 0 over the rows, m the centre.
@@ -180,9 +196,9 @@ class Reading:
             out = np.zeros((d + 1, d + 1))
             for chunk, rows in list(zip(self.chunks, used, strict=True))[number::LANES]:
                 if 2 * len(rows) > chunk.stop - chunk.start:
-                    block, root = self._rows_of(chunk), np.sqrt(weight[chunk])
+                    block, root = self.rows_of(chunk), np.sqrt(weight[chunk])
                 else:       # rows without curvature, as those beyond the margin, have no part in it
-                    block, root = self._rows_of(rows), np.sqrt(weight[rows])
+                    block, root = self.rows_of(rows), np.sqrt(weight[rows])
                 scaled = np.empty((len(root), d + 1))
                 np.subtract(block.toarray() if self.sparse else block, centre, out=scaled[:, :d])
                 scaled[:, d] = 1
@@ -190,7 +206,7 @@ class Reading:
                 out += scaled.T @ scaled
             return out
 
-        return _added(self._each(lane, range(min(LANES, len(self.chunks)))))
+        return added(self.each(lane, range(min(LANES, len(self.chunks)))))
 
 
 @cache
@@ -219,7 +235,7 @@ class Look:
         self.value, self.product, self.slope = value, product, slope
 
 
-def _added(parts):
+def added(parts):
     """A sum, in the order of its parts."""
     parts = iter(parts)
     total = next(parts)

@@ -143,3 +143,20 @@ def test_smoothing_is_tight(name):
     p = grid(loss, y)
     gap = loss.value(np.full_like(p, y), p) - loss.smoothed(mu).value(np.full_like(p, y), p)
     assert gap.max() == pytest.approx(mu * loss.traits.lipschitz**2 / 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_kinks_account_for_the_whole_of_a_loss(name, data):
+    """Between its kinks a loss is linear, and at each its slope jumps by what it says; a smooth one has none."""
+    loss, y, p = data.draw(points(name))
+    positions, jumps = loss.kinks(np.array([y]))
+    if loss.traits.smooth:
+        assert positions.shape == jumps.shape == (0, 1)
+        return
+    assert np.all(np.diff(positions[:, 0]) >= 0) and np.all(jumps > 0)
+    start = positions[0, 0] - 1.0
+    slope = loss.gradient(y, start)
+    line = loss.value(y, start) + slope * (p - start) + jumps[:, 0] @ np.maximum(p - positions[:, 0], 0)
+    slack = 50 * EPS * (1 + abs(y) + abs(p) + np.abs(positions).max())
+    assert loss.value(y, p) == pytest.approx(float(line), rel=1e-12, abs=slack)

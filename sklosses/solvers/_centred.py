@@ -1,0 +1,73 @@
+"""Rows less their centre, with a column of ones: what second-order methods multiply with."""
+
+import numpy as np
+
+from sklosses.solvers._reading import LARGEST_GATHERED, added
+
+# Copies up to this size are always made.
+SMALL_BYTES = 4 << 20
+
+
+class CentredRows:
+    """The rows of a reading, centred, in float64, with a last column of ones (zeros without an intercept).
+
+    Centred before they are multiplied: a column shifted by 1e6 times its spread loses six digits of its products
+    otherwise. Copied together if that takes at most a quarter of the table's memory; else made anew, chunk by chunk,
+    each time they are used.
+
+    Parameters
+    ----------
+    reading : Reading
+    centre : ndarray of shape (n_features,)
+    intercept : bool
+        Whether there are ones in the last column.
+    table_bytes : float
+        Memory of the whole table.
+    """
+
+    def __init__(self, reading, centre, intercept, table_bytes):
+        self.reading, self.centre, self.intercept = reading, centre, intercept
+        self.array = None
+        size = 8 * reading.n_rows * (reading.n_features + 1)
+        if size <= max(SMALL_BYTES, LARGEST_GATHERED * table_bytes):
+            array = np.empty((reading.n_rows, reading.n_features + 1))
+            for chunk in reading.chunks:
+                self._fill(array[chunk], chunk)
+            self.array = array
+
+    def _fill(self, out, chunk):
+        block = self.reading.rows_of(chunk)
+        np.subtract(block.toarray() if self.reading.sparse else block, self.centre, out=out[:, :-1])
+        out[:, -1] = self.intercept
+        return out
+
+    def _block(self, chunk):
+        if self.array is not None:
+            return self.array[chunk]
+        return self._fill(np.empty((chunk.stop - chunk.start, self.reading.n_features + 1)), chunk)
+
+    def product(self, z):
+        """Az."""
+        return np.concatenate(self.reading.each(lambda chunk: self._block(chunk) @ z))
+
+    def back(self, v):
+        """A'v; v of shape (m,) or (m, k)."""
+        return added(self.reading.each(lambda chunk: self._block(chunk).T @ v[chunk]))
+
+    def gram(self, v):
+        """A' diag(v) A."""
+
+        def part(chunk):
+            scaled = self._block(chunk) * np.sqrt(v[chunk])[:, np.newaxis]
+            return scaled.T @ scaled
+
+        return added(self.reading.each(part))
+
+    def spread(self):
+        """The root mean square of each column."""
+
+        def part(chunk):
+            block = self._block(chunk)
+            return (block * block).sum(axis=0)
+
+        return np.sqrt(added(self.reading.each(part)) / max(1, self.reading.n_rows))
