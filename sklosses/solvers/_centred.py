@@ -5,7 +5,7 @@ import numpy as np
 from sklosses.solvers._reading import LARGEST_GATHERED, added
 
 # Copies up to this size are always made.
-SMALL_BYTES = 4 << 20
+SMALL_BYTES = 64 << 20
 
 
 class CentredRows:

@@ -92,6 +92,9 @@ class Interior:
         The duality gap: sum_i omega_i (xi_i tau_i + zeta_i alpha_i).
     defect : float
         What a rest of q + Rz + A' (omega alpha) takes from the dual's bound.
+    iterations : int
+    arrived : bool
+        False if there is no minimum near the start.
     """
 
     z: np.ndarray
@@ -102,9 +105,10 @@ class Interior:
     gap: float = np.inf
     defect: float = np.inf
     iterations: int = 0
+    arrived: bool = True
 
 
-def interior_point(problem, start, width, goal):
+def interior_point(problem, start, width, *, gone, goal):
     """Minimise by Mehrotra's predictor-corrector method.
 
     The dual has a box 0 <= alpha <= 1 for each hinge; the normal equations have the size of z (Ferris and Munson,
@@ -118,6 +122,8 @@ def interior_point(problem, start, width, goal):
     start : ndarray of shape (D,)
     width : float > 0
         How far a_i.z is from the solution's, about.
+    gone : float
+        Give up where a_i.z is so far from where it was, root mean square: there is no minimum near.
     goal : float
         The duality gap to reach.
 
@@ -128,6 +134,7 @@ def interior_point(problem, start, width, goal):
     """
     omega, share = problem.omega, problem.share
     point, rho = _central(problem, start, width)
+    m, first = len(problem.weights), rho
     for point.iterations in range(ITERATIONS):
         point.gap = omega @ (point.xi * point.tau + point.zeta * point.alpha)
         curvature = omega / (point.xi / point.tau + point.zeta / point.alpha)
@@ -155,6 +162,9 @@ def interior_point(problem, start, width, goal):
             primal = dual = min(primal, dual)
         point.alpha, point.tau, point.xi, point.zeta = _moved(point, step, (primal, dual))
         point.z, rho = point.z + primal * dz, rho + primal * moved
+        if np.mean((rho[:m] - first[:m]) ** 2) > gone * gone:
+            point.arrived = False
+            break
         if max(primal, dual) < 1e-10:
             break
     return point

@@ -14,32 +14,25 @@ import numpy as np
 from sklosses.solvers._centred import CentredRows
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._reading import Reading
+from sklosses.solvers._sides import Sides
 
-# A band reaches this many times as far as predictions are expected to move, and has so many kinks a coefficient.
-REACH, KINKS_A_COEFFICIENT = 3.0, 20
+# A band has at least so many kinks a coefficient.
+KINKS_A_COEFFICIENT = 20
 # Samples grow by a factor of 4, so that the next stage moves predictions half as far as the last one; and about
 # sqrt(d / m) times as far as they are from their kinks, times this (0.8 to 1.7 were seen).
 NEXT_MOVE, NEXT_ERROR = 0.5, 1.5
+# Moves are not taken to be less than these shares of a typical distance from a kink: of a stage's first round, of later.
+FIRST_MOVE, LEAST_MOVE = 1e-2, 1e-6
+# Where kinks that were left out would have held predictions back, the next band reaches so many times as far. A round
+# is given up where predictions are so many times as far away as was expected.
+WIDER, GONE = 3.0, 30.0
 # The interior point method starts as far from the kinks as predictions are expected to move, times this.
 START = 2.0
 # A stage on a sample ends at this share of the sample's own error, d / m F; a round at this share of its goal.
 STAGE_TOL, ROUND_TOL = 0.1, 0.1
 ROUNDS = 30
-# Rounding of sums of slopes, relative to their absolute values.
-FLAT = 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class Band:
-    """Kinks that are solved for: which kink of which row.
-
-    Attributes
-    ----------
-    kink, row : ndarray of shape (B,)
-    """
-
-    kink: np.ndarray
-    row: np.ndarray
+# What rounding makes of F itself, relative; and of predictions whose large parts cancel.
+ROUNDING = 1e-15
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +43,45 @@ class Place:
     intercept: float
     look: object
     objective: float
+
+    @property
+    def p(self):
+        """Predictions of the reading's rows."""
+        return self.look.p
+
+
+@dataclass(eq=False)
+class Stage:
+    """What is known on the rows of a reading.
+
+    Attributes
+    ----------
+    reading : Reading
+    sides : Sides
+    goal : float
+        The relative gap to reach.
+    typical : float
+        Median distance of predictions from their kinks.
+    reach : ndarray of shape (n_rows,)
+        How far predictions of each row may move, relative to a typical one.
+    best : Place
+        The lowest objective so far.
+    bound : float
+        Below which the objective cannot fall.
+    """
+
+    reading: Reading
+    sides: Sides
+    goal: float
+    typical: float
+    reach: np.ndarray
+    best: Place
+    bound: float
+
+    @property
+    def done(self):
+        """Whether the goal is reached."""
+        return self.best.objective - self.bound <= self.goal * abs(self.bound)
 
 
 class KinkedColumn:
@@ -82,12 +114,17 @@ class KinkedColumn:
         self.l1, self.l2 = map(float, penalty)
         self.cost = problem.intercept_cost
         self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
-        self.intercept = None if state is None and self.fit_intercept else (
-            0.0 if state is None else float(state.intercept[k]))
-        self.gap, self.gap_kind, self.objective = np.inf, "estimate", np.inf
+        self.intercept = 0.0 if state is None else float(state.intercept[k])
+        self.at_best = state is None and self.fit_intercept     # start at the best constant
+        self.gap, self.objective = np.inf, np.inf
+        # With a penalty the dual's constraints can be met; without, to rounding only.
+        self.gap_kind = "proof" if self.l1 > 0 or self.l2 > 0 else "estimate"
+        self.null = None        # the objective of the best constant
         self.centre = None
+        self.squares = None     # mean squares of the centred features, of the last stage's rows
         self.moved = None       # root mean square by which the last stage moved predictions, and the rows it had
-        self.null = 0.0
+
+    # The way down ---------------------------------------------------------------------------------------------------
 
     def on_sample(self, sample):
         """Minimise on a sample, to its statistical error."""
@@ -106,77 +143,124 @@ class KinkedColumn:
         sides = Sides(reading, self.k)
         self._prepare(reading, sides)
         look = yield self.coef, self.intercept
-        here = self._place(look, self.coef, self.intercept, sides)
-        best, began, bound = here, here, sides.lowest if self.cost == 0 else -np.inf
-        typical = sides.typical(look.p)
-        move = self._next_move(typical)
-        band = sides.band(look.p, move, self._fewest())
-        move = typical if move is None else move
+        here = began = self._place(look, self.coef, self.intercept, sides)
+        stage = Stage(reading, sides, goal, sides.typical(here.p), self._reach(reading), here,
+                      sides.lowest if self.cost == 0 else -np.inf)
+        move = self._next_move(stage.typical)
+        band = sides.band(here.p, move, stage.reach, self._fewest())
         for _ in range(ROUNDS):
-            if best.objective - bound <= goal * abs(bound) or reading.readings >= budget:
+            if stage.done or reading.readings >= budget:
                 break
-            found = self._solve(reading, sides, here, band, START * move, goal)
-            coef = found.z[:-1]
-            intercept = found.z[-1] - self.centre @ coef if self.fit_intercept else self.intercept
-            look = yield coef, intercept
-            there = self._place(look, coef, intercept, sides)
-            crossed, excess = sides.crossed(here.look.p, look.p, band)
-            bound = max(bound, there.objective - found.gap - excess)
-            change = _root_mean_square(look.p - here.look.p)
-            ahead = there.objective < best.objective
-            if not len(crossed.row) and not ahead:
+            found = self._solve(stage, here, band, move or stage.typical)
+            there = yield from self._go_to(*self._model(found.z), sides)
+            crossed, excess = sides.crossed(here.p, there.p, band)
+            stage.bound = max(stage.bound, there.objective - found.gap - found.defect - excess)
+            if found.arrived and there.objective < stage.best.objective:
+                # The move was worth the fall to the bound; what crossed kinks are worth says how far it is still.
+                rest = np.sqrt(excess / max(here.objective - stage.bound, excess, 1e-300))
+                move = max(_root_mean_square(there.p - here.p) * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
+                kept = None
+            elif found.arrived and not len(crossed.row):
+                break           # no better, with every kink in its place: the limit of precision
+            else:               # too far: kinks that were left out would have held it back
+                if there.objective >= here.objective:
+                    there = yield from self._part_way(stage, here, there)
+                    crossed, _ = sides.crossed(here.p, there.p, band)
+                move, kept = WIDER * (move or stage.typical), band
+            here = there
+            if here.objective < stage.best.objective:
+                stage.best = here
+            if kept is None and not len(crossed.row):
                 break
-            # The last move was worth the fall to the bound; what the crossed kinks are worth says how far it is still.
-            rest = min(NEXT_MOVE, np.sqrt(excess / max(here.objective - bound, excess, 1e-300)))
-            move = max(change * rest, 1e-9 * typical) if ahead else 2 * move
-            kept = None if ahead else band
-            if ahead:
-                best = here = there
-            if not len(crossed.row):
+            band = sides.band(here.p, move, stage.reach, self._fewest(), (kept, crossed))
+        self.moved = _root_mean_square(stage.best.p - began.p), reading.n_rows
+        self._keep(stage)
+
+    def _part_way(self, stage, here, there):
+        """The best place on the way between two, of which the second is no better."""
+        change, step, gradient = there.p - here.p, there.coef - here.coef, np.empty_like(here.p)
+        low, high, cost = 0.0, 1.0, self.cost * (there.intercept - here.intercept)
+        for _ in range(60):
+            t = 0.5 * (low + high)
+            with np.errstate(over="ignore", invalid="ignore"):
+                stage.reading.sweep(self.k, here.p + t * change, gradient=gradient)
+                coef = here.coef + t * step
+                slope = gradient @ change / stage.sides.total + (self.l2 * coef + self.l1 * np.sign(coef)) @ step + cost
+            low, high = (t, high) if slope < 0 else (low, t)
+            if low > 0.9 * high:
                 break
-            band = sides.band(here.look.p, move, self._fewest(), (kept, crossed))
-        self.moved = _root_mean_square(best.look.p - began.look.p), reading.n_rows
-        self._keep(reading, best, bound, sides)
+        if low == 0:
+            return here
+        intercept = here.intercept + low * (there.intercept - here.intercept)
+        return (yield from self._go_to(here.coef + low * step, intercept, stage.sides))
+
+    def _go_to(self, coef, intercept, sides):
+        look = yield coef, intercept
+        return self._place(look, coef, intercept, sides)
+
+    # What is known before a stage -----------------------------------------------------------------------------------
+
+    def _prepare(self, reading, sides):
+        """The centre, and where to start, from the first rows that are seen."""
+        if self.centre is not None:
+            return
+        weight = reading.weight(self.k)
+        ones = np.ones(reading.n_rows) if weight is None else weight
+        self.centre = reading.back(ones) / ones.sum() if self.fit_intercept else np.zeros(len(self.coef))
+        p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset
+        constant = sides.best_shift(p, self.cost) if self.fit_intercept else 0.0
+        self.null = abs(reading.sweep(self.k, p + constant) / sides.total + self.cost * constant)
+        if self.at_best:
+            self.intercept = constant
 
     def _next_move(self, typical):
         """How far predictions are from the solution's, about; None before anything is known."""
         if self.moved is None:
             return None
         change, rows = self.moved
-        return min(NEXT_MOVE * change, NEXT_ERROR * np.sqrt(len(self.coef) / rows) * typical)
+        return max(min(NEXT_MOVE * change, NEXT_ERROR * np.sqrt(len(self.coef) / rows) * typical), FIRST_MOVE * typical)
+
+    def _reach(self, reading):
+        """How far each row's prediction may move, relative to a typical one's.
+
+        By the squares of its features over what the rows of the last stage had of them: rows with what was hardly
+        seen may go anywhere.
+        """
+        weight, before = reading.weight(self.k), self.squares
+        ones = np.ones(reading.n_rows) if weight is None else weight
+        self.squares = np.maximum(reading.squares(ones, self.centre), 0.0) / ones.sum()
+        if before is None:
+            return np.ones(reading.n_rows)
+        factors = np.divide(1.0, before, out=np.full_like(before, 1e300), where=before > 0)
+        leverage = reading.leverage(np.where(self.squares > 0, factors, 0.0), self.centre)
+        return np.sqrt(np.maximum(leverage / max(np.median(leverage), 1e-300), 1.0))
 
     def _fewest(self):
         return KINKS_A_COEFFICIENT * (len(self.coef) + 1)
 
-    def _prepare(self, reading, sides):
-        """The centre, and where to start, from the first rows that are seen."""
-        weight = reading.weight(self.k)
-        ones = np.ones(reading.n_rows) if weight is None else weight
-        if self.centre is None:
-            self.centre = reading.back(ones) / ones.sum() if self.fit_intercept else np.zeros(len(self.coef))
-        p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset
-        if self.intercept is None:
-            self.intercept = sides.best_shift(p, self.cost)
-        constant = sides.best_shift(p, self.cost) if self.null == 0 and self.fit_intercept else 0.0
-        if self.null == 0:
-            self.null = abs(reading.sweep(self.k, p + constant) / sides.total + self.cost * constant)
+    # A round --------------------------------------------------------------------------------------------------------
 
     def _place(self, look, coef, intercept, sides):
         objective = (look.value / sides.total + 0.5 * self.l2 * coef @ coef + self.l1 * np.abs(coef).sum()
                      + self.cost * intercept)
         return Place(coef, intercept, look, objective)
 
-    def _solve(self, reading, sides, here, band, width, goal):
+    def _model(self, z):
+        """(coef, intercept) of centred coefficients and c."""
+        coef = z[:-1]
+        return coef, z[-1] - self.centre @ coef if self.fit_intercept else self.intercept
+
+    def _solve(self, stage, here, band, move):
         """Minimise with all kinks but the band's on the sides where they are."""
-        numbers = band.row if reading.chosen is None else reading.chosen[band.row]
-        with Reading(replace(self.problem, subset=numbers), reading.n_threads) as inner:
-            table = self.problem.rows
+        chosen, table = stage.reading.chosen, self.problem.rows
+        numbers = band.row if chosen is None else chosen[band.row]
+        with Reading(replace(self.problem, subset=numbers), stage.reading.n_threads) as inner:
             rows = CentredRows(inner, self.centre, self.fit_intercept, table.n_rows * table.row_bytes)
-            hinges = self._hinges(rows, sides, here, band)
+            hinges = self._hinges(rows, stage.sides, here, band)
             start = np.append(here.coef, here.intercept + self.centre @ here.coef if self.fit_intercept else 0.0)
-            found = interior_point(hinges, start, width, ROUND_TOL * goal * max(abs(here.objective), 1e-12 * self.null))
-            self.gap_kind = "proof" if self.l2 > 0 or self.l1 > 0 else "estimate"
-            return found
+            gone = GONE * move if len(band.row) < stage.sides.count else np.inf
+            least = max(abs(here.objective), 1e-12 * self.null)
+            return interior_point(hinges, start, START * move, gone=gone, goal=ROUND_TOL * stage.goal * least)
 
     def _hinges(self, rows, sides, here, band):
         """The objective with fixed sides, as a function of centred coefficients and then c."""
@@ -184,7 +268,7 @@ class KinkedColumn:
         # All rows' slopes with the kinks of the band left out: a correction of the look's own for the band's rows.
         unique, first = np.unique(band.row, return_index=True)
         change = np.zeros(len(band.row))
-        change[first] = sides.without(look.p, band, unique) - look.gradient[unique] / sides.total
+        change[first] = sides.without(here.p, band, unique) - look.gradient[unique] / sides.total
         slope = look.slope / sides.total
         linear = np.append(look.product / sides.total - self.centre * slope, slope) + rows.back(change)
         linear[:d] -= self.l1 + self.cost * self.centre
@@ -201,106 +285,23 @@ class KinkedColumn:
         quadratic = np.append(np.full(d, self.l2), 0.0)
         return Hinges(rows, positions, sides.jumps[band.kink, band.row], scales, strengths, linear, quadratic, fixed)
 
-    def _keep(self, reading, place, bound, sides):
-        """Make a place the model, with the best intercept for its coefficients."""
+    # The end --------------------------------------------------------------------------------------------------------
+
+    def _keep(self, stage):
+        """Make the best place the model, with the best intercept for its coefficients, and certify it."""
+        place, sides = stage.best, stage.sides
         self.coef, self.intercept, self.objective = place.coef, place.intercept, place.objective
         if self.fit_intercept:
-            shift = sides.best_shift(place.look.p, self.cost)
-            value = (reading.sweep(self.k, place.look.p + shift) - place.look.value) / sides.total + self.cost * shift
-            self.intercept, self.objective = self.intercept + shift, self.objective + value
-        self.gap = max(self.objective - bound, 0.0) / max(abs(bound), 1e-12 * self.null, 1e-300)
-
-
-class Sides:
-    """Where the kinks of a reading's rows are, and on which sides of them predictions lie.
-
-    Parameters
-    ----------
-    reading : Reading
-    k : int
-        Number of the column.
-
-    Attributes
-    ----------
-    positions, jumps : ndarray of shape (m, n_rows)
-        Of the kinks, in predictions; jumps of the slope, times the weights over their sum.
-    lowest : float
-        Below which the mean loss cannot fall: each row's at its lowest kink.
-    """
-
-    def __init__(self, reading, k):
-        self.total = reading.totals[k]
-        self.positions, jumps = reading.losses[k].kinks(reading.target(k))
-        weight = reading.weight(k)
-        self.jumps = jumps / self.total if weight is None else jumps * (weight / self.total)
-        left = np.empty(reading.n_rows)
-        reading.sweep(k, self.positions[0] - np.maximum(1.0, np.abs(self.positions[0])), gradient=left)
-        self.left = left / self.total
-        self.lowest = self._lowest(reading, k) / self.total
-
-    @staticmethod
-    def _lowest(reading, k):
-        positions = reading.losses[k].kinks(reading.target(k))[0]
-        return float(np.min([reading.values(k, position) for position in positions], axis=0).sum())
-
-    def _inside(self, *bands):
-        inside = np.zeros(self.positions.shape, dtype=bool)
-        for band in bands:
-            if band is not None:
-                inside[band.kink, band.row] = True
-        return inside
-
-    def _distances(self, p):
-        distances = np.abs(p - self.positions)
-        distances[self.jumps == 0] = np.inf
-        return distances
-
-    def typical(self, p):
-        """The median distance of predictions from their kinks; more than 0."""
-        distances = self._distances(p)
-        distances = distances[np.isfinite(distances)]
-        typical = np.median(distances) or distances.mean()
-        return typical or max(1e-3 * np.abs(p).max(initial=0.0), 1e-3)
-
-    def band(self, p, move, fewest, joining=()):
-        """Kinks that predictions may cross when they move so far, with those that join; all, if nothing is known."""
-        distances = self._distances(p)
-        near = np.isfinite(distances)
-        if move is not None and near.sum() > 2 * fewest:
-            reach = max(REACH * move, np.partition(distances.ravel(), fewest)[fewest])
-            near &= (distances <= reach) | self._inside(*joining)
-        return Band(*np.nonzero(near))
-
-    def without(self, p, band, rows):
-        """Slopes of some rows without their kinks in a band."""
-        out = ~self._inside(band)[:, rows]
-        right = p[rows] > self.positions[:, rows]
-        return self.left[rows] + (self.jumps[:, rows] * (right & out)).sum(axis=0)
-
-    def crossed(self, before, after, band):
-        """Kinks outside a band on other sides than before, and what they add to the objective with the old sides."""
-        changed = (before > self.positions) != (after > self.positions)
-        changed &= ~self._inside(band) & (self.jumps > 0)
-        kink, row = np.nonzero(changed)
-        return Band(kink, row), float(self.jumps[kink, row] @ np.abs(after[row] - self.positions[kink, row]))
-
-    def best_shift(self, p, cost):
-        """The number that, added to all predictions, minimises the loss: the middle, where there are many."""
-        places, jumps = (self.positions - p).ravel(), self.jumps.ravel()
-        slope, size = self.left.sum() + cost, 4000
-        if len(places) > 2 * size:      # a selection takes a tenth of the time of sorting
-            reach = np.partition(np.abs(places), size)[size]
-            below, near = places < -reach, np.abs(places) <= reach
-            start = slope + jumps[below].sum()
-            if start < 0 <= start + jumps[near].sum():
-                places, jumps, slope = places[near], jumps[near], start
-        order = np.argsort(places, kind="stable")
-        places, slopes = places[order], slope + np.cumsum(jumps[order])
-        zero = FLAT * (np.abs(self.left).sum() + jumps.sum())
-        first = min(np.searchsorted(slopes, -zero), len(places) - 1)
-        last = min(np.searchsorted(slopes, zero, side="right"), len(places) - 1)
-        return 0.5 * (places[first] + places[last])
+            shift = sides.best_shift(place.p, self.cost)
+            value = stage.reading.sweep(self.k, place.p + shift) - place.look.value
+            self.intercept += shift
+            self.objective += value / sides.total + self.cost * shift
+        parts = np.abs(self.coef * self.centre).sum() + abs(self.intercept)
+        noise = ROUNDING * (abs(self.objective) + parts * np.abs(place.look.gradient).sum() / sides.total)
+        away = max(self.objective - stage.bound, 0.0) + noise
+        self.gap = away / max(abs(stage.bound), 1e-12 * self.null, 1e-300)
 
 
 def _root_mean_square(vector):
-    return float(np.sqrt(np.mean(vector * vector)))
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(vector * vector)))

@@ -181,6 +181,20 @@ class Reading:
 
         return added(self.each(visit))
 
+    def leverage(self, factors, centre):
+        """sum_j factors_j (x_ij - m_j)^2 of each row, in one reading."""
+        self.readings += 1
+
+        def visit(chunk):
+            block = self.rows_of(chunk)
+            if self.sparse:
+                return np.asarray(block.power(2) @ factors - 2 * (block @ (centre * factors))) + centre**2 @ factors
+            away = block - centre
+            away *= away
+            return away @ factors
+
+        return np.concatenate(self.each(visit))
+
     def gram(self, weight, centre):
         """(X - 1 m')' diag(h) (X - 1 m'), bordered by the column of ones: h >= 0 over the rows, m the centre.
 
