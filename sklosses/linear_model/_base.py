@@ -75,7 +75,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
     def _solver(self):
         n_jobs = getattr(self, "n_jobs", None)
         if self.learning_rate == "auto":
-            return Newton(n_jobs=1 if n_jobs is None else n_jobs)
+            return Newton(n_jobs=1 if n_jobs is None else n_jobs, n_iter_no_change=self.n_iter_no_change)
         return SGD(
             learning_rate=self.learning_rate,
             eta0=self.eta0,
@@ -100,7 +100,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         problem = self._problem(sample, loss, subset)
         attributes = functools.partial(self._reconstruction, loss=loss, dtype=sample.X.dtype)
 
-        context = self._init_callback_context(max_subtasks=self.max_iter)
+        # Readings of samples are no epochs: their number is not known in advance.
+        context = self._init_callback_context(max_subtasks=None if self.learning_rate == "auto" else self.max_iter)
         passed = _for_callbacks(given, subset)
         context.call_on_fit_task_begin(estimator=self, **passed)
         hooks = None

@@ -4,6 +4,7 @@ import difflib
 import re
 from numbers import Integral, Real
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval, InvalidParameterError, StrOptions
 
@@ -127,7 +128,7 @@ def check_settings(estimator, loss, task, *, partial):
     if partial and estimator.early_stopping:
         raise ValueError("early_stopping should be False with partial_fit")
     if estimator.learning_rate == "auto":
-        _check_auto(estimator, loss)
+        _check_auto(loss)
     if estimator.learning_rate == "optimal" and estimator.alpha == 0:
         raise ValueError(
             "alpha must be > 0 since learning_rate is 'optimal'. alpha is used to compute the optimal learning rate."
@@ -141,15 +142,22 @@ def check_settings(estimator, loss, task, *, partial):
         raise ValueError("l1_ratio must be set when penalty is 'elasticnet', got None.")
 
 
-def _check_auto(estimator, loss):
-    if not (loss.traits.convex and loss.traits.smooth):
-        kind = "has kinks" if loss.traits.convex else "is not convex"
+def _check_auto(loss):
+    """Second derivatives, or kinks with straight lines between: one of them has to be known."""
+    if loss.traits.smooth:
+        missing = None if loss.has_hessian else "hessian"
+    else:
+        try:
+            loss.kinks(np.empty(0))
+            missing = None
+        except NotImplementedError:
+            missing = "kinks"
+    if missing:
+        kind = "is smooth" if loss.traits.smooth else "has kinks"
         raise ValueError(
-            f"learning_rate='auto' needs a loss that is smooth and convex; {loss!r} {kind}. Choose one of the "
-            f"schedules {', '.join(map(repr, SCHEDULES[:4]))}, or another loss."
+            f"learning_rate='auto' needs more of a loss that {kind}: {loss!r} has no method {missing}. Add it, or choose "
+            f"one of the schedules {', '.join(map(repr, SCHEDULES[:4]))}."
         )
-    if estimator.early_stopping:
-        raise ValueError("early_stopping should be False with learning_rate='auto', which ends at the minimum.")
 
 
 def has_steps(estimator):

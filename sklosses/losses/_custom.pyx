@@ -116,6 +116,10 @@ cdef class Custom(Loss):
     cdef bint _has_hessian(self) noexcept nogil:
         return False
 
+    @property
+    def has_hessian(self):
+        return self._has_hessian()
+
     cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil:
         """Without second derivatives: false position with Illinois' rule, on (p - v) / step + gradient."""
         if self._has_hessian():

@@ -189,6 +189,11 @@ cdef class Loss:
         """The analytic properties of this loss: a :class:`Traits`."""
         return Traits()
 
+    @property
+    def has_hessian(self):
+        """Whether :meth:`hessian` is known; always, but for losses of your own."""
+        return True
+
     def smoothed(self, mu):
         """A smooth loss within ``mu * lipschitz**2 / 2`` below this one.
 

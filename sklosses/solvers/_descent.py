@@ -25,6 +25,8 @@ SHORT, LEAST_DAMPING, MOST_DAMPING = 0.25, 1e-3, 1e6
 STRAIGHT = 1e-8
 # The relative error of a sum over rows, with room.
 ROUNDING = 1e-14
+# Gaps up to this are at the limit of precision: no tolerance below it is missed.
+LEAST_TOL = 1e-9
 
 
 class Column:
@@ -48,7 +50,9 @@ class Column:
     Attributes
     ----------
     coef, intercept, objective, gap, gap_kind
-        The model as it is now; objective and gap of the rows last used.
+        The model as it is now; objective and gap of the rows last used. The gap is nan if the loss is not convex.
+    reached : bool
+        Whether the tolerance is.
     """
 
     solver = "newton"
@@ -59,6 +63,9 @@ class Column:
         self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
         self.intercept = 0.0 if state is None else float(state.intercept[k])
         self.gap, self.gap_kind = np.inf, "estimate"
+        self.convex = reading.losses[k].traits.convex
+        self.provable = self.l2 > 0 and self.convex
+        self.reached = False
         self.total = reading.totals[k]
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
         best = _best_shift(reading, k, p) if self.fit_intercept else 0.0
@@ -74,6 +81,11 @@ class Column:
         self.damping = 0.0      # see `_damp`
         self.variances = None
 
+    def settle(self, reading, look):
+        """Take the model as it is, for want of time: a look at it on all rows is all there is."""
+        self.total, self.ridge, self.gap = reading.totals[self.k], 0.0, np.inf if self.convex else np.nan
+        self.objective = self._objective(look, self.coef)
+
     # What a look says -----------------------------------------------------------------------------------------------
 
     def _objective(self, look, coef):
@@ -86,6 +98,10 @@ class Column:
         out[:-1] = look.product / self.total - self.centre * slope + (self.l2 + self.ridge) * coef
         out[-1] = slope if self.fit_intercept else 0.0
         return out
+
+    def _second(self, look):
+        """Second derivatives of the loss, 0 where it is concave: what a step down can use of them."""
+        return look.hessian if self.convex else np.maximum(look.hessian, 0.0)
 
     def _matrix(self, reading, second):
         """The Hessian with respect to w and c, from the loss's second derivatives: one reading."""
@@ -102,7 +118,7 @@ class Column:
         Where all rows are on straight parts of their losses, as those of huber's far from the solution, nothing
         bounds a step. A little of the features' own Gram matrix does, and leaves its length to the line search.
         """
-        matrix = self._matrix(reading, look.hessian)
+        matrix = self._matrix(reading, self._second(look))
         curvature = Curvature(matrix)
         if self.l1 > 0 or curvature.explains(gradient):
             return curvature, True
@@ -133,11 +149,11 @@ class Column:
         the sample hardly saw stay where other samples might have them.
         """
         if not sample.totals[self.k] > 0:
-            return np.nan       # no row of it counts
+            return              # no row of it counts
         self.total, whole = sample.totals[self.k], self.total
         self._find_centre(sample)
         look = yield self.coef, self.intercept
-        self.ridge = np.maximum(sample.squares(look.hessian, self.centre), 0.0) / (self.total * sample.n_rows)
+        self.ridge = np.maximum(sample.squares(self._second(look), self.centre), 0.0) / (self.total * sample.n_rows)
         for _ in range(STAGE_STEPS):
             self.objective = self._objective(look, self.coef)
             gradient = self._gradient(look, self.coef)
@@ -151,10 +167,9 @@ class Column:
             if look is before:
                 break
         self.total, self.ridge = whole, 0.0
-        return np.nan
 
     def on_all_rows(self, reading, tol, goal, budget):
-        """Down to a relative gap of `goal` on all rows, in about `budget` readings; returns the gap.
+        """Down to a relative gap of `goal` on all rows, in about `budget` readings.
 
         Where the goal is out of reach and an estimate says no more than rounding is left, a proof of `tol` is tried.
         The curvature of a sample makes the first steps, kept up to date by BFGS. That of all rows takes its place
@@ -164,7 +179,7 @@ class Column:
             self._find_centre(reading)
         look = yield self.coef, self.intercept
         if self.curvature is not None:      # of a sample, which may hardly have seen some columns
-            diagonal = reading.squares(look.hessian, self.centre) / self.total
+            diagonal = reading.squares(self._second(look), self.centre) / self.total
             self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.l2, 0.0))
         before = np.inf
         while True:
@@ -179,7 +194,7 @@ class Column:
             look = yield from self._advance(reading, look, step, decrement)
             if exact and self.length == 1:
                 self._estimate(decrement, look.p - last.p)
-                if self.gap <= goal and self.l2 == 0:
+                if self.gap <= goal and not self.provable:
                     break
             if look is not last:
                 self.curvature.update(step, self._gradient(look, self.coef) - gradient)
@@ -190,7 +205,9 @@ class Column:
         self.objective = self._objective(look, self.coef)
         if self.gap > goal:
             self._proves(reading, look, self._gradient(look, self.coef), max(tol, goal))
-        return self.gap
+        self.reached = self.gap <= max(tol, LEAST_TOL)
+        if not self.convex:     # a stationary point, and no more is known
+            self.gap, self.gap_kind = np.nan, None
 
     def _model(self, reading, look, before, goal):
         """The quadratic model at a look: gradient, step, squared decrement.
@@ -240,8 +257,8 @@ class Column:
         return steps > STEPS_SAVED + len(self.coef) / FEATURES_A_READING
 
     def _needs_exact(self, decrement, tol):
-        """Whether a decrement looks like the end, where an estimate takes the exact Hessian. l2 proves without."""
-        return self.l2 == 0 and decrement / 2 <= tol * abs(self.objective - self.lowest)
+        """Whether a decrement looks like the end, where an estimate takes the exact Hessian. A proof does without."""
+        return not self.provable and decrement / 2 <= tol * abs(self.objective - self.lowest)
 
     def _noise(self, look):
         """Rounding of F: of its sum, and of predictions whose large parts cancel, as of features far from 0."""
@@ -313,7 +330,7 @@ class Column:
 
         With l2 > 0 strong convexity bounds F - F* by the least-norm subgradient g: ||g||^2 / (2 l2).
         """
-        if self.l2 <= 0:
+        if not self.provable:
             return False
         g = self._least_subgradient(gradient[:-1])
         if self._relative(g @ g / (2 * self.l2)) > tol:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sklosses.solvers._centred import CentredRows
+from sklosses.solvers._descent import LEAST_TOL
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._sides import Sides
@@ -81,7 +82,7 @@ class Stage:
     @property
     def done(self):
         """Whether the goal is reached."""
-        return self.best.objective - self.bound <= self.goal * abs(self.bound)
+        return np.isfinite(self.bound) and self.best.objective - self.bound <= self.goal * abs(self.bound)
 
 
 class KinkedColumn:
@@ -105,6 +106,8 @@ class KinkedColumn:
     ----------
     coef, intercept, objective, gap, gap_kind
         The model as it is now; objective and gap of the rows last used.
+    reached : bool
+        Whether the tolerance is.
     """
 
     solver = "interior point"
@@ -116,7 +119,7 @@ class KinkedColumn:
         self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
         self.intercept = 0.0 if state is None else float(state.intercept[k])
         self.at_best = state is None and self.fit_intercept     # start at the best constant
-        self.gap, self.objective = np.inf, np.inf
+        self.gap, self.objective, self.reached = np.inf, np.inf, False
         # With a penalty the dual's constraints can be met; without, to rounding only.
         self.gap_kind = "proof" if self.l1 > 0 or self.l2 > 0 else "estimate"
         self.null = None        # the objective of the best constant
@@ -124,28 +127,33 @@ class KinkedColumn:
         self.squares = None     # mean squares of the centred features, of the last stage's rows
         self.moved = None       # root mean square by which the last stage moved predictions, and the rows it had
 
+    def settle(self, reading, look):
+        """Take the model as it is, for want of time: a look at it on all rows is all there is."""
+        self.gap, self.gap_kind = np.inf, "estimate"
+        self.objective = self._place(look, self.coef, self.intercept, reading.totals[self.k]).objective
+
     # The way down ---------------------------------------------------------------------------------------------------
 
     def on_sample(self, sample):
         """Minimise on a sample, to its statistical error."""
         if not sample.totals[self.k] > 0:
-            return np.nan       # no row of it counts
+            return              # no row of it counts
         yield from self._descend(sample, STAGE_TOL * len(self.coef) / sample.n_rows, np.inf)
-        return np.nan
 
     def on_all_rows(self, reading, tol, goal, budget):
-        """Down to a relative gap of `goal` on all rows, in about `budget` readings; returns the gap."""
+        """Down to a relative gap of `goal` on all rows, in about `budget` readings."""
         yield from self._descend(reading, goal, budget)
-        return self.gap
+        self.reached = self.gap <= max(tol, LEAST_TOL)
 
     def _descend(self, reading, goal, budget):
         """Rounds of solving for a band, reading all rows and letting crossed kinks join."""
         sides = Sides(reading, self.k)
         self._prepare(reading, sides)
         look = yield self.coef, self.intercept
-        here = began = self._place(look, self.coef, self.intercept, sides)
+        here = began = self._place(look, self.coef, self.intercept, sides.total)
         stage = Stage(reading, sides, goal, sides.typical(here.p), self._reach(reading), here,
                       sides.lowest if self.cost == 0 else -np.inf)
+        self._show(stage)
         move = self._next_move(stage.typical)
         band = sides.band(here.p, move, stage.reach, self._fewest())
         for _ in range(ROUNDS):
@@ -170,6 +178,7 @@ class KinkedColumn:
             here = there
             if here.objective < stage.best.objective:
                 stage.best = here
+                self._show(stage)
             if kept is None and not len(crossed.row):
                 break
             band = sides.band(here.p, move, stage.reach, self._fewest(), (kept, crossed))
@@ -196,7 +205,7 @@ class KinkedColumn:
 
     def _go_to(self, coef, intercept, sides):
         look = yield coef, intercept
-        return self._place(look, coef, intercept, sides)
+        return self._place(look, coef, intercept, sides.total)
 
     # What is known before a stage -----------------------------------------------------------------------------------
 
@@ -240,8 +249,8 @@ class KinkedColumn:
 
     # A round --------------------------------------------------------------------------------------------------------
 
-    def _place(self, look, coef, intercept, sides):
-        objective = (look.value / sides.total + 0.5 * self.l2 * coef @ coef + self.l1 * np.abs(coef).sum()
+    def _place(self, look, coef, intercept, total):
+        objective = (look.value / total + 0.5 * self.l2 * coef @ coef + self.l1 * np.abs(coef).sum()
                      + self.cost * intercept)
         return Place(coef, intercept, look, objective)
 
@@ -285,21 +294,32 @@ class KinkedColumn:
         quadratic = np.append(np.full(d, self.l2), 0.0)
         return Hinges(rows, positions, sides.jumps[band.kink, band.row], scales, strengths, linear, quadratic, fixed)
 
+    def _show(self, stage):
+        """Make the best place the model."""
+        place = stage.best
+        self.coef, self.intercept, self.objective = place.coef, place.intercept, place.objective
+        self.gap = self._relative(self.objective - stage.bound, stage)
+
+    def _relative(self, away, stage):
+        """A distance from the bound as a share of it, and what rounding may hide."""
+        place = stage.best
+        parts = np.abs(place.coef * self.centre).sum() + abs(place.intercept)
+        noise = ROUNDING * (abs(place.objective) + parts * np.abs(place.look.gradient).sum() / stage.sides.total)
+        if not np.isfinite(stage.bound):
+            return np.inf
+        return (max(away, 0.0) + noise) / max(abs(stage.bound), 1e-12 * self.null, 1e-300)
+
     # The end --------------------------------------------------------------------------------------------------------
 
     def _keep(self, stage):
-        """Make the best place the model, with the best intercept for its coefficients, and certify it."""
-        place, sides = stage.best, stage.sides
-        self.coef, self.intercept, self.objective = place.coef, place.intercept, place.objective
+        """End at the best place, with the best intercept for its coefficients."""
+        self._show(stage)
         if self.fit_intercept:
-            shift = sides.best_shift(place.p, self.cost)
-            value = stage.reading.sweep(self.k, place.p + shift) - place.look.value
+            shift = stage.sides.best_shift(stage.best.p, self.cost)
+            value = stage.reading.sweep(self.k, stage.best.p + shift) - stage.best.look.value
             self.intercept += shift
-            self.objective += value / sides.total + self.cost * shift
-        parts = np.abs(self.coef * self.centre).sum() + abs(self.intercept)
-        noise = ROUNDING * (abs(self.objective) + parts * np.abs(place.look.gradient).sum() / sides.total)
-        away = max(self.objective - stage.bound, 0.0) + noise
-        self.gap = away / max(abs(stage.bound), 1e-12 * self.null, 1e-300)
+            self.objective += value / stage.sides.total + self.cost * shift
+            self.gap = self._relative(self.objective - stage.bound, stage)
 
 
 def _root_mean_square(vector):

@@ -54,7 +54,7 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
     >>> result.coef.round(7), result.intercept.round(4)
     (array([[3.e-05]]), array([1.]))
     """
-    loss = get_loss(loss) if isinstance(loss, str) else loss
+    loss = get_loss(loss)
     penalty = get_penalty(penalty) if isinstance(penalty, str) else penalty
     rows = as_rows(X)
     y = np.asarray(y, dtype=np.float64)

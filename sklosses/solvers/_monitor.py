@@ -31,12 +31,15 @@ class Epoch:
         The running objective: its mean over the rows of the epoch, each as the solver came to it.
     seconds : float
         Since the solver started.
+    gap : ndarray of shape (n_columns,) or None
+        Of solvers that certify: how far the objective is from its minimum, as far as is known by now.
     """
 
-    def __init__(self, number, objective, seconds, model):
+    def __init__(self, number, objective, seconds, model, gap=None):
         self.number = number
         self.objective = objective
         self.seconds = seconds
+        self.gap = gap
         self._model = model
         self._copies = None
 

@@ -26,25 +26,36 @@ LARGEST_D = 2000
 class Newton:
     """Newton's method on growing samples of the rows.
 
-    For convex losses that are smooth, any penalty, and up to 2000 features; dense or CSR rows of any scale. The
-    objective divides by the sum S of the weights::
+    For losses that are smooth or linear between kinks, any penalty, and up to 2000 features; dense or CSR rows of any
+    scale. The objective divides by the sum S of the weights::
 
-        F(w, b) = (1/S) sum_i s_i phi(y_i, x_i.w + b + o_i) + l1 ||w||_1 + (l2/2) ||w||^2
+        F(w, b) = (1/S) sum_i s_i phi(y_i, x_i.w + b + o_i) + l1 ||w||_1 + (l2/2) ||w||^2 + intercept_cost b
 
     A sample of 1/n of the rows determines the solution to about d/n, so the first steps are taken on few rows; each
     stage has four times the rows of the one before. On all rows the last sample's curvature, kept up to date by BFGS,
     makes the steps, one reading each; where it serves badly, that of all rows replaces it. With an l1 penalty a step
     minimises the quadratic model with the penalty, by coordinate descent and a Newton step on the support it finds.
 
+    Losses with kinks (hinge, quantile) take the same samples. On each, rows far from their kinks keep their side, and
+    an interior point method, Newton's on the conditions of optimality, solves for the others; a reading of all rows
+    tells which were on the wrong side, and they join.
+
+    Where a loss is not convex, the solver ends at a stationary point.
+
     Parameters
     ----------
     n_jobs : int or None, default=1
         Threads, as joblib counts them. Results are the same bit for bit whatever their number.
+    n_iter_no_change : int, default=5
+        Where a monitor scores the model: readings without a better score, by `tol`, after which to stop. The
+        coefficients that scored best are returned.
 
     Notes
     -----
     The certificate. With an l2 penalty F is strongly convex in w: with the best intercept for w,
-    ``F - F* <= ||g||^2 / (2 l2)``, g the subgradient of least norm, which is a proof. Without, half the squared Newton
+    ``F - F* <= ||g||^2 / (2 l2)``, g the subgradient of least norm, which is a proof. With kinks, rows that keep their
+    side make the objective a lower one, whose dual bounds F* from below: a proof with any penalty. Without a penalty
+    that bound holds to rounding only, and is called an estimate. For smooth losses without l2, half the squared Newton
     decrement, with the exact Hessian at the solution, times a factor for the change of curvature along the step
     (Bach, "Self-concordant analysis for logistic regression", EJS 4, 2010): an estimate.
 
@@ -63,6 +74,7 @@ class Newton:
     """
 
     n_jobs: int | None = 1
+    n_iter_no_change: int = 5
 
     def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
         """Minimise.
@@ -83,22 +95,24 @@ class Newton:
         Returns
         -------
         Result
-            With ``gap`` and ``gap_kind`` of each column. ``history`` has one entry a stage: ``rows``, ``objective``,
-            ``gap``, ``seconds``.
+            With ``gap`` and ``gap_kind`` of each column: nan and None where the loss is not convex, inf where a monitor
+            stopped the solver before anything was known. ``history`` has one entry a reading: the number of ``rows``
+            read, ``objective`` and ``gap`` as far as they are known then, ``seconds``.
 
         Raises
         ------
         ValueError
-            If a loss is not smooth and convex, there are more than 2000 features, or weights are negative.
+            If a loss has kinks and does not say where, there are more than 2000 features, or weights are negative.
         """
         _check(problem)
-        run = _Run(problem, tol, max_iter, Monitor() if monitor is None else monitor)
+        run = _Run(self, problem, tol, max_iter, Monitor() if monitor is None else monitor)
         with Reading(problem, effective_n_jobs(self.n_jobs)) as reading:
             run.start(reading, state)
             for rows in _samples(problem, random_state):
                 with Reading(replace(problem, subset=rows), reading.n_threads, gather=True) as sample:
-                    if run.stage(sample):
-                        break
+                    run.stage(sample)
+                if run.stopped:
+                    break
             run.finish(reading)
             return run.result()
 
@@ -106,14 +120,14 @@ class Newton:
 def _check(problem):
     """Refuse what this solver cannot do, before any work."""
     for loss, _ in problem.losses:
-        if not loss.traits.convex:
-            raise ValueError(f"Newton needs a convex loss, got {loss!r}.")
         if loss.traits.smooth and problem.intercept_cost:
             raise ValueError(f"Newton takes no intercept_cost with {loss!r}, got {problem.intercept_cost!r}.")
         try:
             loss.kinks(np.empty(0))
         except NotImplementedError:
             raise ValueError(f"Newton needs a loss that is smooth or has a method kinks, got {loss!r}.") from None
+        if loss.traits.smooth and not loss.has_hessian:
+            raise ValueError(f"Newton needs second derivatives of smooth losses; {loss!r} has no method hessian.")
     if problem.n_features > LARGEST_D:
         raise ValueError(f"Newton holds matrices of n_features squared: at most {LARGEST_D} features, got "
                          f"{problem.n_features}.")
@@ -137,14 +151,17 @@ def _samples(problem, seed):
 class _Run:
     """One call of `solve`: where each column is, and what has been seen."""
 
-    def __init__(self, problem, tol, max_iter, monitor):
-        self.problem, self.max_iter, self.monitor = problem, max_iter, monitor
+    def __init__(self, solver, problem, tol, max_iter, monitor):
+        self.problem, self.max_iter, self.monitor, self.patience = problem, max_iter, monitor, solver.n_iter_no_change
         self.tol = tol or 0.0
-        self.n_iter = 0
         self.began = perf_counter()
         self.before = 0.0       # readings of all rows, or parts of one, on samples
+        self.n_iter = 0
         self.columns = []
         self.history = {"rows": [], "objective": [], "gap": [], "seconds": []}
+        self.stopped = False    # by the monitor
+        self.scored = None      # the best score of a monitor, its number in the history, and the model
+        self.patient = 0        # readings since the score has risen by more than the tolerance
 
     def start(self, reading, state):
         """The columns, at the state or at the best constant."""
@@ -155,53 +172,71 @@ class _Run:
             self.columns.append(kind(self.problem, reading, k, (l1[k], l2[k]), state))
 
     def stage(self, sample):
-        """Minimise on a sample; True to stop."""
-        self.monitor.begin(len(self.history["rows"]))
-        gaps = self._lockstep(sample, [column.on_sample(sample) for column in self.columns])
+        """Minimise on a sample."""
+        self._lockstep(sample, [column.on_sample(sample) for column in self.columns])
         self.before += sample.readings * sample.n_rows / self.problem.n_rows
-        return self._note(sample.n_rows, gaps)
 
     def finish(self, reading):
         """Minimise on all rows, and certify."""
-        self.monitor.begin(len(self.history["rows"]))
-        budget = self.max_iter - self.before
         small = reading.n_rows * (reading.n_features + 1) <= SMALL
         goal = 1e-12 if small else max(self.tol, 1e-13)
-        gaps = self._lockstep(reading, [column.on_all_rows(reading, self.tol, goal, budget) for column in self.columns])
+        budget = self.max_iter - self.before
+        if not self.stopped:
+            self._lockstep(reading, [column.on_all_rows(reading, self.tol, goal, budget) for column in self.columns])
+        if self.stopped or self.scored:
+            self._settle(reading)
         self.n_iter = ceil(self.before + reading.readings)
-        self._note(reading.n_rows, gaps)
 
     def _lockstep(self, reading, steps):
         """Run the columns' generators: what they ask to look at is looked at together, in one reading for all."""
-        asked, ended = {}, {}
+        asked = {}
 
         def go_on(k, look):
             try:
                 asked[k] = steps[k].send(look)
-            except StopIteration as stop:
-                ended[k] = stop.value
+            except StopIteration:
+                pass
 
         for k in range(len(steps)):
             go_on(k, None)
-        while asked:
+        while asked and not self.stopped:
+            self.monitor.begin(len(self.history["rows"]))
             columns = sorted(asked)
             coef = np.array([asked[k][0] for k in columns])
             intercept = np.array([asked[k][1] for k in columns])
-            asked = {}
+            asked.clear()
             for k, look in zip(columns, reading.look(columns, coef, intercept), strict=True):
                 go_on(k, look)
-        return np.array([ended[k] for k in range(len(steps))])
+            self._note(reading.n_rows)
 
-    def _note(self, rows, gaps):
-        """An entry of the history; whether the monitor wants to stop."""
+    def _note(self, rows):
+        """An entry of the history; the monitor may want to stop."""
         objective = np.array([column.objective for column in self.columns])
-        seconds = perf_counter() - self.began
-        for name, value in (("rows", rows), ("objective", objective), ("gap", gaps), ("seconds", seconds)):
+        gap = np.array([column.gap for column in self.columns])
+        seconds, number = perf_counter() - self.began, len(self.history["rows"])
+        for name, value in (("rows", rows), ("objective", objective), ("gap", gap), ("seconds", seconds)):
             self.history[name].append(value)
-        epoch = Epoch(len(self.history["rows"]) - 1, objective, seconds, self._model)
+        epoch = Epoch(number, objective, seconds, self._model, gap)
         verdict = self.monitor.end(epoch)
         epoch.close()
-        return verdict.stop
+        if verdict.score is not None:
+            rise = np.inf if self.scored is None else verdict.score - self.scored[0]
+            self.patient = 0 if rise > self.tol else self.patient + 1
+            if rise >= 0:
+                self.scored = verdict.score, number, self._model()
+        self.stopped = verdict.stop or self.patient >= self.patience
+
+    def _settle(self, reading):
+        """Take the model that scored best, or the one at which a monitor stopped; on all rows its objective is found."""
+        last = len(self.history["rows"]) - 1
+        if self.scored is not None and self.scored[1] < last:
+            for column, coef, intercept in zip(self.columns, *self.scored[2], strict=True):
+                column.coef, column.intercept = coef, float(intercept)
+        elif self.history["rows"][last] == reading.n_rows:
+            return
+        coef, intercept = self._model()
+        for column, look in zip(self.columns, reading.look(range(len(coef)), coef, intercept), strict=True):
+            column.settle(reading, look)
 
     def _model(self):
         return (np.array([column.coef for column in self.columns]),
@@ -217,4 +252,5 @@ class _Run:
         solver = ", ".join(sorted({column.solver for column in self.columns}, reverse=True))
         return Result(coef, intercept, np.array([column.objective for column in self.columns]), self.n_iter,
                       np.full(len(gap), self.n_iter), history, solver, State(coef.copy(), intercept.copy()),
-                      bool(np.all(gap <= max(self.tol, 1e-9))), gap, tuple(column.gap_kind for column in self.columns))
+                      self.stopped or all(column.reached for column in self.columns), gap,
+                      tuple(column.gap_kind for column in self.columns))

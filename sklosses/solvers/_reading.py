@@ -149,7 +149,8 @@ class Reading:
             if self.offset is not None:
                 predicted += self.offset[chunk]
             p[:, chunk] = predicted
-            sums = [self.sweep(k, p[a, chunk], chunk, gradient=gradient[a, chunk], hessian=hessian[a, chunk])
+            sums = [self.sweep(k, p[a, chunk], chunk, gradient=gradient[a, chunk],
+                               hessian=hessian[a, chunk] if self.losses[k].traits.smooth else None)
                     for a, k in enumerate(columns)]
             return np.array(sums), (block.T @ gradient[:, chunk].T).T
 
@@ -235,7 +236,7 @@ class Look:
     Attributes
     ----------
     p, gradient, hessian : ndarray of shape (n_rows,)
-        Predictions, and derivatives of the loss times weights.
+        Predictions, and derivatives of the loss times weights; second ones only of smooth losses.
     value, slope : float
         Sums of weighted values and of `gradient`.
     product : ndarray of shape (n_features,)
