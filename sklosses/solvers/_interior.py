@@ -162,7 +162,7 @@ def interior_point(problem, start, width, *, gone, goal):
             primal = dual = min(primal, dual)
         point.alpha, point.tau, point.xi, point.zeta = _moved(point, step, (primal, dual))
         point.z, rho = point.z + primal * dz, rho + primal * moved
-        if np.mean((rho[:m] - first[:m]) ** 2) > gone * gone:
+        if np.sum((rho[:m] - first[:m]) ** 2) > gone * gone * m:
             point.arrived = False
             break
         if max(primal, dual) < 1e-10:

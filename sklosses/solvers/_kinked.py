@@ -125,7 +125,7 @@ class KinkedColumn:
         self.null = None        # the objective of the best constant
         self.centre = None
         self.squares = None     # mean squares of the centred features, of the last stage's rows
-        self.moved = None       # root mean square by which the last stage moved predictions, and the rows it had
+        self.moved = None       # by how much the last stage moved predictions, and the rows it had
 
     def settle(self, reading, look):
         """Take the model as it is, for want of time: a look at it on all rows is all there is."""
@@ -166,7 +166,8 @@ class KinkedColumn:
             if found.arrived and there.objective < stage.best.objective:
                 # The move was worth the fall to the bound; what crossed kinks are worth says how far it is still.
                 rest = np.sqrt(excess / max(here.objective - stage.bound, excess, 1e-300))
-                move = max(_root_mean_square(there.p - here.p) * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
+                change = _typical_change(there.p - here.p, stage.reach)
+                move = max(change * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
                 kept = None
             elif found.arrived and not len(crossed.row):
                 break           # no better, with every kink in its place: the limit of precision
@@ -182,7 +183,7 @@ class KinkedColumn:
             if kept is None and not len(crossed.row):
                 break
             band = sides.band(here.p, move, stage.reach, self._fewest(), (kept, crossed))
-        self.moved = _root_mean_square(stage.best.p - began.p), reading.n_rows
+        self.moved = _typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
         self._keep(stage)
 
     def _part_way(self, stage, here, there):
@@ -322,6 +323,6 @@ class KinkedColumn:
             self.gap = self._relative(self.objective - stage.bound, stage)
 
 
-def _root_mean_square(vector):
-    with np.errstate(over="ignore"):
-        return float(np.sqrt(np.mean(vector * vector)))
+def _typical_change(change, reach):
+    """The standard deviation that the median of changes says, each relative to how far it may reach."""
+    return 1.5 * float(np.median(np.abs(change) / reach))
