@@ -75,7 +75,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
     def _solver(self):
         n_jobs = getattr(self, "n_jobs", None)
         if self.learning_rate == "auto":
-            return Newton(n_jobs=1 if n_jobs is None else n_jobs, n_iter_no_change=self.n_iter_no_change)
+            return Newton(n_jobs=n_jobs, n_iter_no_change=self.n_iter_no_change)
         return SGD(
             learning_rate=self.learning_rate,
             eta0=self.eta0,

@@ -24,8 +24,8 @@ class Auto:
 
     Parameters
     ----------
-    n_jobs : int or None, default=1
-        Threads, as joblib counts them.
+    n_jobs : int or None, default=None
+        Threads, as :class:`Newton` takes them.
     n_iter_no_change : int, default=5
         Readings without a better validation score after which to stop.
 
@@ -42,7 +42,7 @@ class Auto:
     'interior point'
     """
 
-    n_jobs: int | None = 1
+    n_jobs: int | None = None
     n_iter_no_change: int = 5
 
     def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
@@ -86,7 +86,7 @@ def _perceptron(problem, given, auto):
     """The perceptron algorithm (Rosenblatt 1958)."""
     tol = 1e-3 if given["tol"] is None else given["tol"]
     state = given["state"]
-    result = SGD(learning_rate="constant", eta0=1.0, n_jobs=auto.n_jobs, n_iter_no_change=auto.n_iter_no_change).solve(
+    result = SGD(learning_rate="constant", eta0=1.0, n_jobs=auto.n_jobs or 1, n_iter_no_change=auto.n_iter_no_change).solve(
         problem, **given | {"tol": tol, "state": state})
     K = problem.n_columns
     return replace(result, solver="perceptron algorithm", gap=np.full(K, np.nan), gap_kind=(None,) * K)

@@ -66,7 +66,7 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
         raise ValueError("sample_weight must not be all 0: there is nothing to fit.")
     problem = Problem(rows, y, ((loss, 1),), penalty, weights=weights, offset=_vector(offset, "offset", rows.n_rows),
                       fit_intercept=fit_intercept)
-    return Newton(n_jobs=options.pop("n_jobs", 1)).solve(problem, **options)
+    return Newton(n_jobs=options.pop("n_jobs", None)).solve(problem, **options)
 
 
 def _vector(values, name, n):

@@ -12,7 +12,7 @@ from sklosses.solvers._kinked import KinkedColumn
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
-from sklosses.solvers._reading import Reading
+from sklosses.solvers._reading import Reading, allowed_threads
 
 # Multiply-adds of a reading up to which all rows are used from the start, and the solution is taken to rounding: it
 # costs nothing, and makes weights equal repetition.
@@ -20,6 +20,8 @@ SMALL = 1e6
 # A sample has at least so many rows, and so many a coefficient; it grows by this factor, up to this share of the rows.
 FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST_SHARE = 2000, 8, 4, 0.25
 LARGEST_D = 2000
+# Numbers in a table from which a second thread pays.
+LARGE = 2e6
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Newton:
 
     Parameters
     ----------
-    n_jobs : int or None, default=1
-        Threads, as joblib counts them. Results are the same bit for bit whatever their number.
+    n_jobs : int or None, default=None
+        Threads, as joblib counts them; None: as many as OpenMP may use (``OMP_NUM_THREADS``, threadpoolctl), for tables
+        of 2e6 numbers or more. Results are the same bit for bit whatever their number.
     n_iter_no_change : int, default=5
         Where a monitor scores the model: readings without a better score, by `tol`, after which to stop. The
         coefficients that scored best are returned.
@@ -73,7 +76,7 @@ class Newton:
     (True, ('proof',))
     """
 
-    n_jobs: int | None = 1
+    n_jobs: int | None = None
     n_iter_no_change: int = 5
 
     def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
@@ -106,7 +109,7 @@ class Newton:
         """
         _check(problem)
         run = _Run(self, problem, tol, max_iter, Monitor() if monitor is None else monitor)
-        with Reading(problem, effective_n_jobs(self.n_jobs)) as reading:
+        with Reading(problem, self._n_threads(problem)) as reading:
             run.start(reading, state)
             for rows in _samples(problem, random_state):
                 with Reading(replace(problem, subset=rows), reading.n_threads, gather=True) as sample:
@@ -115,6 +118,12 @@ class Newton:
                     break
             run.finish(reading)
             return run.result()
+
+
+    def _n_threads(self, problem):
+        if self.n_jobs is not None:
+            return effective_n_jobs(self.n_jobs)
+        return allowed_threads() if problem.n_rows * problem.n_features >= LARGE else 1
 
 
 def _check(problem):

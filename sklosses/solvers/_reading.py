@@ -230,6 +230,12 @@ def _libraries():
     return ThreadpoolController()
 
 
+def allowed_threads():
+    """Threads that OpenMP may use by its own account: environment, limits of threadpoolctl, workers of joblib."""
+    pools = [pool["num_threads"] for pool in _libraries().info() if pool["user_api"] in ("openmp", "blas")]
+    return max(1, min(pools, default=1))
+
+
 class Look:
     """What a reading finds of a column.
 
