@@ -249,6 +249,11 @@ cdef class PythonLoss(Custom):
             return Loss.smoothed(self, mu)
         return as_loss(self._given["loss"].smoothed(mu))
 
+    def kinks(self, y_true):
+        if not hasattr(self._given["loss"], "kinks"):
+            return Loss.kinks(self, y_true)
+        return self._given["loss"].kinks(np.asarray(y_true, dtype=np.float64))
+
     # What solvers call -----------------------------------------------------------------------------------------------
 
     cdef bint _has_hessian(self) noexcept nogil:

@@ -63,6 +63,12 @@ cdef class Builtin(Loss):
         return float(np.min(self._given[name]))
 
 
+def one_kink(positions, jump):
+    """What `Loss.kinks` returns of losses with one kink."""
+    positions = np.array(positions, dtype=np.float64, ndmin=2)
+    return positions, np.full_like(positions, jump)
+
+
 # Regression: residuals r = p - y ----------------------------------------------------------------------------------------
 
 
@@ -135,6 +141,9 @@ cdef class AbsoluteError(Builtin):
 
     def smoothed(self, mu):
         return SmoothedAbsoluteError(width=mu)
+
+    def kinks(self, y_true):
+        return one_kink(y_true, 2.0)
 
     cdef inline double _value(self, double r, double _, double __) noexcept nogil:
         return fabs(r)
@@ -368,6 +377,9 @@ cdef class Quantile(Builtin):
     def smoothed(self, mu):
         return SmoothedQuantile(quantile=self.quantile, width=mu)
 
+    def kinks(self, y_true):
+        return one_kink(y_true, 1.0)
+
     cdef inline double _value(self, double r, double quantile, double _) noexcept nogil:
         return (1.0 - quantile) * r if r > 0 else -quantile * r
 
@@ -513,6 +525,10 @@ cdef class EpsilonInsensitive(Builtin):
 
     def smoothed(self, mu):
         return SmoothedEpsilonInsensitive(epsilon=self.epsilon, width=mu)
+
+    def kinks(self, y_true):
+        positions = np.asarray(y_true, dtype=np.float64) + self.epsilon * np.array([[-1.0], [1.0]])
+        return positions, np.ones_like(positions)
 
     cdef inline double _value(self, double r, double epsilon, double _) noexcept nogil:
         return positive(fabs(r) - epsilon)
@@ -985,6 +1001,9 @@ cdef class Hinge(Builtin):
     def smoothed(self, mu):
         return SmoothedHinge(width=mu)
 
+    def kinks(self, y_true):
+        return one_kink(y_true, 1.0)        # z = y p = 1 where p = y
+
     cdef inline double _value(self, double z, double _, double __) noexcept nogil:
         return positive(1.0 - z)
 
@@ -1151,6 +1170,9 @@ cdef class Perceptron(Builtin):
 
     def smoothed(self, mu):
         return SmoothedPerceptron(width=mu)
+
+    def kinks(self, y_true):
+        return one_kink(np.zeros(len(y_true)), 1.0)
 
     cdef inline double _value(self, double z, double _, double __) noexcept nogil:
         return positive(-z)

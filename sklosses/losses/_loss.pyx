@@ -214,6 +214,31 @@ cdef class Loss:
             return self
         raise NotImplementedError(f"{type(self).__name__} has no smoothed form.")
 
+    def kinks(self, y_true):
+        """Where the gradient jumps, of losses that are linear in the raw prediction between their kinks.
+
+        With m kinks at c_1 <= ... <= c_m and jumps j_k > 0, the loss is a linear function of p plus
+        sum_k j_k max(p - c_k, 0).
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,)
+            Targets.
+
+        Returns
+        -------
+        positions, jumps : ndarray of shape (m, n)
+            float64; m = 0 if the loss is smooth.
+
+        Raises
+        ------
+        NotImplementedError
+            If the loss is not smooth and does not say where its kinks are.
+        """
+        if self.traits.smooth:
+            return np.empty((0, len(y_true))), np.empty((0, len(y_true)))
+        raise NotImplementedError(f"{type(self).__name__} does not say where its kinks are.")
+
     def link(self, mean):
         """The raw prediction that stands for a mean.
 
