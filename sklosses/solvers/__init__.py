@@ -7,6 +7,7 @@ from sklosses.solvers._objective import objective
 from sklosses.solvers._order import row_order
 from sklosses.solvers._problem import OneVsRest, Problem, Result, State
 from sklosses.solvers._sgd import SGD
+from sklosses.solvers._streaming import Streaming
 
-__all__ = ["SGD", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State", "Verdict", "minimize",
-           "objective", "row_order"]
+__all__ = ["SGD", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State", "Streaming", "Verdict",
+           "minimize", "objective", "row_order"]
