@@ -259,10 +259,11 @@ class _Run:
         offset = None if reading.offset is None else reading.offset[rows]
         columns = []
         for k, past in enumerate(self.stream.columns):
-            piece = Piece(design, np.ascontiguousarray(reading.target(k, rows)), reading.weight(k, rows), offset)
+            loss, targets = reading.losses[k], np.ascontiguousarray(reading.target(k, rows))
+            piece = Piece(loss, design, targets, reading.weight(k, rows), offset, _kinks(loss, targets))
             costs = Costs(self.l1[k], self.l2[k], problem.intercept_cost if problem.fit_intercept else 0.0)
             past, piece = _faded(past, piece, self.solver.forgetting)
-            columns.append(past if piece is None else _moved(past, piece, reading.losses[k], costs))
+            columns.append(past if piece is None else _moved(past, piece, costs))
         self.stream = Stream(self.stream.centre, tuple(columns))
 
     def _design(self, block):
@@ -315,12 +316,18 @@ class _Run:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Rows of one column: a design of centred features and a constant, targets, weights and offsets or None."""
+    """Rows of one column: a design of centred features and a constant, targets, weights and offsets or None.
 
+    `kinks` are positions and jumps, as :meth:`Loss.kinks` has them, and the slope before the first; None where the
+    loss is smooth.
+    """
+
+    loss: object
     design: object
     targets: np.ndarray
     weights: np.ndarray | None
     offset: np.ndarray | None
+    kinks: tuple | None
 
     @property
     def n_rows(self):
@@ -337,13 +344,37 @@ class Piece:
         p = self.design @ theta
         return p if self.offset is None else p + self.offset
 
-    def sweep(self, loss, p):
-        """Sum of weighted values, and weighted first and second derivatives, of a loss at predictions."""
-        value, gradient, hessian = np.empty((3, len(p), 1))
+    def sweep(self, p, band=0.0):
+        """The loss at predictions: sum of weighted values, and weighted first and second derivatives.
+
+        Kinks c of jump j are rounded by the mean over a band of width b round each prediction: it adds
+        ``j max(b/2 - |p - c|, 0)^2 / (2 b)``, which shifts no minimum of a symmetric pair of rows, as rounding on one
+        side does.
+        """
+        value, first, second = np.empty((3, len(p), 1))
         with np.errstate(over="ignore", invalid="ignore"):
-            kernel("sklosses.losses._arrays").sweep(loss, self.targets.reshape(-1, 1), p.reshape(-1, 1), self.weights,
-                                                    (value, gradient, hessian))
-            return float(value.sum()), gradient[:, 0], hessian[:, 0]
+            kernel("sklosses.losses._arrays").sweep(self.loss, self.targets.reshape(-1, 1), p.reshape(-1, 1),
+                                                    self.weights, (value, first, second))
+            total, first, second = float(value.sum()), first[:, 0], second[:, 0]
+        if self.kinks is None:
+            return total, first, second
+        positions, jumps, slope = self.kinks
+        away = p - positions
+        inside = np.maximum(0.5 * band - np.abs(away), 0.0)
+        weight = 1.0 if self.weights is None else self.weights
+        share = np.clip(away / band + 0.5, 0.0, 1.0)
+        first = weight * (slope + (jumps * share).sum(axis=0))
+        second = weight * (jumps * (inside > 0)).sum(axis=0) / band
+        return total + float((weight * (jumps * inside * inside).sum(axis=0)).sum()) / (2 * band), first, second
+
+
+def _kinks(loss, targets):
+    """Kinks of a loss and its slope before the first."""
+    if loss.traits.smooth:
+        return None
+    positions, jumps = loss.kinks(targets)
+    before = positions[0] - 1.0 - 1e-3 * np.abs(positions[0])
+    return positions, jumps, loss.gradient(targets, before)
 
 
 @dataclass(frozen=True)
@@ -382,32 +413,28 @@ def _faded(past, piece, forgetting):
     return past, piece
 
 
-def _moved(past, piece, loss, costs):
+def _moved(past, piece, costs):
     """The past of a column when a piece has been taken in."""
     D, first = len(past.here), past.rows == 0
     n_steps = FIRST_STEPS if past.rows < YOUNG * D else LATER_STEPS
-    total = past.total + piece.total
-    theta, distance = _tamed(past.here, piece, loss), past.distance
+    theta, distance = _tamed(past.here, piece), past.distance
     for _ in range(ROUNDS if first else 1):
-        smooth, here = loss, distance
-        if not loss.traits.smooth:
-            here = _distance(past, piece, loss, piece.predict(theta))
-            smooth = loss.smoothed(_width(here, past.rows, D))
-        cost = _Cost(past, piece, smooth, costs, total)
+        before = distance
+        if piece.kinks is not None:
+            distance = _distance(past, piece, piece.predict(theta))
+        cost = _Cost(past, piece, costs, _band(distance, past.rows, D))
         theta, look = cost.descend(theta, n_steps)
-        settled = distance > 0 and here > 0.5 * distance
-        distance = here
-        if loss.traits.smooth or settled:
+        if piece.kinks is None or distance > 0.5 * before > 0:
             break
     return cost.remembered(look, distance)
 
 
-def _tamed(theta, piece, loss):
+def _tamed(theta, piece):
     """Where to start: nearer to the constant where the loss of new rows is out of all proportion, or infinite."""
     def value(share):
         start = theta * share
         start[-1] = theta[-1]
-        return start, piece.sweep(loss, piece.predict(start))[0]
+        return start, piece.sweep(piece.predict(start), 1.0)[0]
 
     start, there = value(1.0)
     _, constant = value(0.0)
@@ -418,17 +445,17 @@ def _tamed(theta, piece, loss):
     return start
 
 
-def _distance(past, piece, loss, p):
-    """The median distance of predictions from the kinks of a loss, over this piece and the rows just before it."""
-    positions, _ = loss.kinks(piece.targets)
+def _distance(past, piece, p):
+    """The median distance of predictions from the kinks of the loss, over this piece and the rows just before it."""
+    positions = piece.kinks[0]
     now = float(np.median(np.abs(positions - p).min(axis=0)))
     before = min(past.rows, MEMORY) if past.distance > 0 else 0.0
     mean = (before * past.distance + len(p) * now) / (before + len(p))
     return mean if mean > 0 else float(np.abs(positions).mean()) or 1.0
 
 
-def _width(distance, rows, D):
-    """The band round the kinks, when so many rows have been seen before."""
+def _band(distance, rows, D):
+    """The width of the band round the kinks, when so many rows have been seen before."""
     return distance * max(BAND / np.sqrt(1 + rows / (SETTLING * D)), NARROWEST)
 
 
@@ -439,19 +466,19 @@ class _Cost:
     ----------
     past : Past
     piece : Piece
-    loss : Loss
-        Smooth, or taken as if it were.
     costs : Costs
-    total : float
-        Sum of all weights, the piece's included.
+    band : float
+        In which kinks are rounded.
     """
 
-    def __init__(self, past, piece, loss, costs, total):
-        self.past, self.piece, self.loss, self.costs, self.total = past, piece, loss, costs, total
+    def __init__(self, past, piece, costs, band):
+        self.past, self.piece, self.costs, self.band = past, piece, costs, band
+        self.traits = piece.loss.traits
+        self.total = past.total + piece.total
         self.hessian = past.hessian
         self.prior = None
         if past.anchor is not None:     # the model's rows, in the likeness of those seen since
-            _, _, second = piece.sweep(loss, piece.predict(past.anchor))
+            _, _, second = piece.sweep(piece.predict(past.anchor), band)
             likeness = past.hessian.plus(piece.design, self._convex(second)).kept()
             self.prior = likeness.scaled(past.anchored / (past.rows + piece.n_rows))
             self.hessian = past.hessian.added(self.prior)
@@ -459,7 +486,7 @@ class _Cost:
     def look(self, theta, p=None):
         """The cost at theta, and what steps are made of."""
         p = self.piece.predict(theta) if p is None else p
-        value, first, second = self.piece.sweep(self.loss, p)
+        value, first, second = self.piece.sweep(p, self.band)
         away = theta - self.past.here
         pull = self.past.hessian.times(away)
         model = self.past.gradient @ away + 0.5 * (away @ pull)
@@ -501,14 +528,14 @@ class _Cost:
 
     def _convex(self, second):
         """Second derivatives that are not negative."""
-        if self.loss.traits.convex:
+        if self.traits.convex:
             return second
         weight = 1.0 if self.piece.weights is None else self.piece.weights
-        return np.maximum(second, FLOOR * min(1.0, self.loss.traits.curvature) * weight)
+        return np.maximum(second, FLOOR * min(1.0, self.traits.curvature) * weight)
 
     def _lent(self, second):
         """Second derivatives that bound a step, of rows that nearly all are on straight parts of their losses."""
-        steepest = min(1.0, self.loss.traits.curvature)
+        steepest = min(1.0, self.traits.curvature)
         if second.sum() > STRAIGHT * steepest * self.piece.total:
             return second
         weight = 1.0 if self.piece.weights is None else self.piece.weights
