@@ -35,6 +35,8 @@ BAND, NARROWEST, SETTLING = 2.0, 0.02, 20
 MEMORY = 1000
 # Curvature that losses which are not convex have at least, as a share of their bound.
 FLOOR = 1e-3
+# Rows that are kept as they are.
+KEPT = 256
 # A starting point is drawn in while the loss there is so many times that of the intercept alone.
 WILD = 100.0
 
@@ -75,19 +77,38 @@ class Past:
     anchor: np.ndarray | None = None
     anchored: float = 0.0
 
+    def faded(self, factor):
+        """What is left of it when every weight is multiplied by a number."""
+        if factor == 1:
+            return self
+        return replace(self, gradient=self.gradient * factor, hessian=self.hessian.scaled(factor),
+                       total=self.total * factor, rows=self.rows * factor, anchored=self.anchored * factor)
+
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """What :class:`Streaming` needs to go on: the features' centre and every column's past.
+    """What :class:`Streaming` needs to go on: the features' centre, every column's past, and a few rows.
+
+    A quadratic function does badly by rows that are large beyond all others: they reach far along their losses as the
+    model moves. The rows with the largest shares in a column's sum of squares are kept as they are, and taken in again
+    with every chunk, until larger ones take their places.
 
     Attributes
     ----------
+    kind : tuple
+        Losses, whether there is an intercept, whether the table is wide: with others there is no going on.
     centre : ndarray of shape (d,)
     columns : tuple of Past
+    squares : ndarray of shape (d + 1,)
+        Sums of squares of the centred columns.
+    kept : Batch or None, default=None
     """
 
+    kind: tuple
     centre: np.ndarray
     columns: tuple
+    squares: np.ndarray
+    kept: object = None
 
     def model(self):
         """Coefficients of shape (n_columns, d) and intercepts, as predictions take them."""
@@ -226,7 +247,7 @@ class _Run:
         K, d = problem.n_columns, problem.n_features
         self.l1, self.l2 = np.broadcast_to(problem.penalty.l1, K), np.broadcast_to(problem.penalty.l2, K)
         self.state = State(np.zeros((K, d)), np.zeros(K)) if state is None else state
-        self.stream = None if state is None else state.stream
+        self.stream = None
         self.wide = d > LARGEST_FULL
         weights = reading.weights
         # A weight of 0 is the row left out.
@@ -245,67 +266,99 @@ class _Run:
             self._take(np.sort(piece))
 
     def _take(self, rows):
-        """Move every column by one piece."""
+        """Move every column by one piece, and choose the rows that are kept."""
         reading, problem = self.reading, self.problem
         block = reading._rows_of(rows)
         if block.shape[0] == 0:
             return
-        if self.stream is None:
-            self.stream = self._start(block)
-        elif self.state is not None:
-            self.stream = self._with_edits()
-        self.state = None
-        design = self._design(block)
-        offset = None if reading.offset is None else reading.offset[rows]
+        if self.state is not None:
+            self.stream = self._begin(block)
+            self.state = None
+        old, new = self.stream, self._batch(block, rows)
+        factors, counts, new = _faded(new, problem.n_columns, self.solver.forgetting)
+        together = new if old.kept is None else old.kept.faded(factors).with_rows(new)
+        squares, keep = self._choose(together, old.squares, new, factors)
         columns = []
-        for k, past in enumerate(self.stream.columns):
-            loss, targets = reading.losses[k], np.ascontiguousarray(reading.target(k, rows))
-            piece = Piece(loss, design, targets, reading.weight(k, rows), offset, _kinks(loss, targets))
+        for k, past in enumerate(old.columns):
+            past = past.faded(factors[k])
+            piece = Piece(reading.losses[k], together, k)
+            added = Added(new.n_rows, counts[k], new.total(k))
             costs = Costs(self.l1[k], self.l2[k], problem.intercept_cost if problem.fit_intercept else 0.0)
-            past, piece = _faded(past, piece, self.solver.forgetting)
-            columns.append(past if piece is None else _moved(past, piece, costs))
-        self.stream = Stream(self.stream.centre, tuple(columns))
+            columns.append(_moved(past, piece, added, costs, keep))
+        kept = None if keep is None else together.take(keep)
+        self.stream = replace(old, columns=tuple(columns), squares=squares, kept=kept)
 
-    def _design(self, block):
+    def _batch(self, block, rows):
+        """The rows of a piece."""
+        reading = self.reading
+        return Batch(self._design(block, self.stream.centre), np.ascontiguousarray(reading.targets[:, rows]),
+                     None if reading.weights is None else np.ascontiguousarray(reading.weights[:, rows]),
+                     None if reading.offset is None else reading.offset[rows])
+
+    def _choose(self, together, squares, new, factors):
+        """Sums of squares of the columns so far, and the rows with the largest shares in any of them."""
+        if self.wide:
+            return squares, None
+        weight = new.largest_weight()
+        square = new.design * new.design
+        squares = squares * factors.max() + (square.sum(axis=0) if weight is None else weight @ square)
+        if together.n_rows <= KEPT:
+            return squares, np.arange(together.n_rows)
+        square = together.design * together.design
+        square *= 1 / np.where(squares > 0, squares, 1.0)
+        share, weight = square.max(axis=1), together.largest_weight()
+        if weight is not None:
+            share *= weight
+        return squares, np.sort(np.argpartition(-share, KEPT)[:KEPT])
+
+    def _design(self, block, centre):
         """Centred features and a column of ones (of zeros without an intercept): in float64, CSR where wide and CSR."""
         m, d = block.shape
         constant = 1.0 if self.problem.fit_intercept else 0.0
         if self.wide and sparse.issparse(block):
             return sparse.csr_array(sparse.hstack([block, np.full((m, 1), constant)], format="csr"))
         design = np.empty((m, d + 1))
-        np.subtract(block.toarray() if sparse.issparse(block) else block, self.stream.centre, out=design[:, :d])
+        np.subtract(block.toarray() if sparse.issparse(block) else block, centre, out=design[:, :d])
         design[:, d] = constant
         return design
 
-    def _start(self, block):
-        """The stream before its first row: nothing is known, or a model whose rows are not."""
+    def _begin(self, block):
+        """The stream to go on with: what was remembered, or a model whose rows are not known, or nothing."""
+        stream, kind = self.state.stream, (tuple(self.reading.losses), bool(self.problem.fit_intercept), self.wide)
+        if stream is None or stream.kind != kind:
+            return self._start(block, kind)
+        coef, intercept = stream.model()
+        edited = np.any(coef != self.state.coef, axis=1) | (intercept != self.state.intercept)
+        if not edited.any():
+            return stream
+        columns = []
+        for k, past in enumerate(stream.columns):
+            if stream.kept is not None:
+                past = _moved(past, Piece(self.reading.losses[k], stream.kept, k), Added(0, 0, 0.0), None, None)
+            if edited[k]:
+                here = self._here(k, stream.centre)
+                past = replace(past, here=here, gradient=self._at_rest(k, here, past.total),
+                               anchor=None if past.anchor is None else here)
+            columns.append(past)
+        return replace(stream, columns=tuple(columns), kept=None)
+
+    def _start(self, block, kind):
+        """The stream before its first row."""
         centre = np.zeros(block.shape[1])
         if self.problem.fit_intercept and not (self.wide and sparse.issparse(block)):
             centre = np.asarray(block.mean(axis=0)).reshape(-1)
-        self.stream = Stream(centre, ())
-        nothing = (Wide if self.wide else Full).empty(self._design(block))
-        columns = []
-        for k, known in enumerate(np.maximum(np.full(self.problem.n_columns, self.state.t - 1), 0.0)):
-            here = self._here(k)
-            gradient = self._at_rest(k, here, known)
-            anchor = here if known > 0 else None
-            columns.append(Past(here, gradient, nothing, known, 0.0, anchor=anchor, anchored=known))
-        return Stream(centre, tuple(columns))
+        nothing = (Wide if self.wide else Full).empty(self._design(block, centre))
+        known, columns = max(self.state.t - 1.0, 0.0), []
+        for k in range(self.problem.n_columns):
+            here = self._here(k, centre)
+            columns.append(Past(here, self._at_rest(k, here, known), nothing, known, 0.0,
+                                anchor=here if known > 0 else None, anchored=known))
+        return Stream(kind, centre, tuple(columns), np.zeros(block.shape[1] + 1))
 
-    def _with_edits(self):
-        """The stream, where coefficients were changed since: a model that is at rest where it was put."""
-        columns, model = list(self.stream.columns), self.stream.model()
-        for k, past in enumerate(columns):
-            if not (np.array_equal(model[0][k], self.state.coef[k]) and model[1][k] == self.state.intercept[k]):
-                here = self._here(k)
-                columns[k] = replace(past, here=here, gradient=self._at_rest(k, here, past.total),
-                                     anchor=None if past.anchor is None else here)
-        return Stream(self.stream.centre, tuple(columns))
-
-    def _here(self, k):
+    def _here(self, k, centre):
         """Coefficients of a column of the state, as those of centred features."""
         coef = np.asarray(self.state.coef[k], dtype=np.float64)
-        return np.append(coef, self.state.intercept[k] + coef @ self.stream.centre)
+        return np.append(coef, self.state.intercept[k] + coef @ centre)
 
     def _at_rest(self, k, here, total):
         """The gradient of the losses of rows for which these coefficients are the best."""
@@ -315,29 +368,108 @@ class _Run:
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """Rows of one column: a design of centred features and a constant, targets, weights and offsets or None.
+class Batch:
+    """Rows: a design of centred features and a constant, and what belongs to them.
 
-    `kinks` are positions and jumps, as :meth:`Loss.kinks` has them, and the slope before the first; None where the
-    loss is smooth.
+    Attributes
+    ----------
+    design : ndarray or CSR array of shape (m, d + 1)
+    targets : ndarray of shape (n_columns, m) or (1, m)
+    weights : ndarray of shape (n_columns, m) or (1, m), or None
+    offset : ndarray of shape (m,) or None
     """
 
-    loss: object
     design: object
     targets: np.ndarray
     weights: np.ndarray | None
     offset: np.ndarray | None
-    kinks: tuple | None
 
     @property
     def n_rows(self):
         """Number of rows."""
-        return len(self.targets)
+        return self.design.shape[0]
 
-    @property
-    def total(self):
-        """Sum of the weights."""
-        return float(self.n_rows) if self.weights is None else float(self.weights.sum())
+    def weight(self, k):
+        """Weights of a column, None if all are 1."""
+        return None if self.weights is None else self.weights[k if len(self.weights) > 1 else 0]
+
+    def total(self, k):
+        """Sum of the weights of a column."""
+        return float(self.n_rows) if self.weights is None else float(self.weight(k).sum())
+
+    def largest_weight(self):
+        """The largest weight that each row has in any column, None if all are 1."""
+        return None if self.weights is None else self.weights.max(axis=0)
+
+    def take(self, rows):
+        """Some of the rows, copied."""
+        return Batch(self.design[rows], self.targets[:, rows], None if self.weights is None else self.weights[:, rows],
+                     None if self.offset is None else self.offset[rows])
+
+    def faded(self, factors):
+        """The rows, with the weights of each column times a number."""
+        if np.all(factors == 1):
+            return self
+        weights = np.ones((len(factors), self.n_rows)) if self.weights is None else self.weights
+        return replace(self, weights=weights * factors[:, np.newaxis])
+
+    def with_rows(self, other):
+        """These rows and then the other ones."""
+        weights, offset = None, None
+        if self.weights is not None or other.weights is not None:
+            parts = [np.ones((1, batch.n_rows)) if batch.weights is None else batch.weights for batch in (self, other)]
+            K = max(map(len, parts))
+            weights = np.concatenate([np.broadcast_to(part, (K, part.shape[1])) for part in parts], axis=1)
+        if self.offset is not None or other.offset is not None:
+            offset = np.concatenate([np.zeros(batch.n_rows) if batch.offset is None else batch.offset
+                                     for batch in (self, other)])
+        return Batch(np.concatenate([self.design, other.design]),
+                     np.concatenate([self.targets, other.targets], axis=1), weights, offset)
+
+
+def _faded(batch, n_columns, forgetting):
+    """By how much the past of each column fades when a batch has come, how many of its rows count, and it itself.
+
+    Rows of weight 0 do not count; within the batch, too, a row fades with those that come after it.
+    """
+    counted = np.ones((1, batch.n_rows), dtype=bool) if batch.weights is None else batch.weights > 0
+    counts = np.broadcast_to(counted.sum(axis=1), n_columns)
+    if forgetting == 1:
+        return np.ones(n_columns), counts, batch
+    later = counted.sum(axis=1, keepdims=True) - np.cumsum(counted, axis=1)
+    fading = forgetting ** later.astype(np.float64)
+    return forgetting ** counts.astype(np.float64), counts, replace(
+        batch, weights=fading if batch.weights is None else batch.weights * fading)
+
+
+@dataclass(frozen=True)
+class Added:
+    """The new rows at the end of a piece: how many, how many of them count, and the sum of their weights."""
+
+    n_rows: int
+    counted: int
+    total: float
+
+
+class Piece:
+    """Rows as a column sees them.
+
+    Parameters
+    ----------
+    loss : Loss
+    batch : Batch
+    k : int
+        Number of the column.
+    """
+
+    def __init__(self, loss, batch, k):
+        self.loss, self.design, self.offset = loss, batch.design, batch.offset
+        self.targets = np.ascontiguousarray(batch.targets[k if len(batch.targets) > 1 else 0])
+        self.weights, self.n_rows, self.total = batch.weight(k), batch.n_rows, batch.total(k)
+        self.kinks = None
+        if not loss.traits.smooth:
+            self.kinks = _kinks(loss, self.targets)
+        self._sweep = kernel("sklosses.losses._arrays").sweep
 
     def predict(self, theta):
         """Raw predictions."""
@@ -348,13 +480,11 @@ class Piece:
         """The loss at predictions: sum of weighted values, and weighted first and second derivatives.
 
         Kinks c of jump j are rounded by the mean over a band of width b round each prediction: it adds
-        ``j max(b/2 - |p - c|, 0)^2 / (2 b)``, which shifts no minimum of a symmetric pair of rows, as rounding on one
-        side does.
+        ``j max(b/2 - |p - c|, 0)^2 / (2 b)``. Unlike rounding on one side it moves minima by no more than b^2.
         """
         value, first, second = np.empty((3, len(p), 1))
         with np.errstate(over="ignore", invalid="ignore"):
-            kernel("sklosses.losses._arrays").sweep(self.loss, self.targets.reshape(-1, 1), p.reshape(-1, 1),
-                                                    self.weights, (value, first, second))
+            self._sweep(self.loss, self.targets.reshape(-1, 1), p.reshape(-1, 1), self.weights, (value, first, second))
             total, first, second = float(value.sum()), first[:, 0], second[:, 0]
         if self.kinks is None:
             return total, first, second
@@ -369,9 +499,7 @@ class Piece:
 
 
 def _kinks(loss, targets):
-    """Kinks of a loss and its slope before the first."""
-    if loss.traits.smooth:
-        return None
+    """Kinks of a loss, their jumps, and the slope before the first."""
     positions, jumps = loss.kinks(targets)
     before = positions[0] - 1.0 - 1e-3 * np.abs(positions[0])
     return positions, jumps, loss.gradient(targets, before)
@@ -397,36 +525,25 @@ class Costs:
         return out
 
 
-def _faded(past, piece, forgetting):
-    """The past as it counts when a piece has come, and the piece with its rows faded; None if none of them counts."""
-    counted = np.ones(piece.n_rows, dtype=bool) if piece.weights is None else piece.weights > 0
-    n = int(counted.sum())
-    if n == 0:
-        return past, None
-    if forgetting < 1:
-        later = n - np.cumsum(counted)
-        fading = forgetting**later.astype(np.float64)
-        piece = replace(piece, weights=fading if piece.weights is None else piece.weights * fading)
-        factor = forgetting**n
-        past = replace(past, gradient=past.gradient * factor, hessian=past.hessian.scaled(factor),
-                       total=past.total * factor, rows=past.rows * factor, anchored=past.anchored * factor)
-    return past, piece
+def _moved(past, piece, added, costs, keep):
+    """The past of a column when a piece has been taken in, but for the rows that are kept apart.
 
-
-def _moved(past, piece, costs):
-    """The past of a column when a piece has been taken in."""
-    D, first = len(past.here), past.rows == 0
-    n_steps = FIRST_STEPS if past.rows < YOUNG * D else LATER_STEPS
-    theta, distance = _tamed(past.here, piece), past.distance
-    for _ in range(ROUNDS if first else 1):
+    Without new rows it stays where it is.
+    """
+    D = len(past.here)
+    n_steps = (FIRST_STEPS if past.rows < YOUNG * D else LATER_STEPS) if added.counted else 0
+    theta, distance = past.here, past.distance
+    if n_steps:
+        theta = _tamed(theta, piece)
+    for _ in range(ROUNDS if past.rows == 0 else 1):
         before = distance
-        if piece.kinks is not None:
-            distance = _distance(past, piece, piece.predict(theta))
-        cost = _Cost(past, piece, costs, _band(distance, past.rows, D))
+        if piece.kinks is not None and n_steps:
+            distance = _distance(past, piece, piece.predict(theta), added.n_rows)
+        cost = _Cost(past, piece, added, costs, _band(distance, past.rows, D))
         theta, look = cost.descend(theta, n_steps)
         if piece.kinks is None or distance > 0.5 * before > 0:
             break
-    return cost.remembered(look, distance)
+    return cost.remembered(look, distance, keep)
 
 
 def _tamed(theta, piece):
@@ -445,9 +562,9 @@ def _tamed(theta, piece):
     return start
 
 
-def _distance(past, piece, p):
-    """The median distance of predictions from the kinks of the loss, over this piece and the rows just before it."""
-    positions = piece.kinks[0]
+def _distance(past, piece, p, n_rows):
+    """The median distance of predictions from the kinks of the loss, over the new rows and those just before them."""
+    positions, p = piece.kinks[0][:, -n_rows:], p[-n_rows:]
     now = float(np.median(np.abs(positions - p).min(axis=0)))
     before = min(past.rows, MEMORY) if past.distance > 0 else 0.0
     mean = (before * past.distance + len(p) * now) / (before + len(p))
@@ -466,21 +583,23 @@ class _Cost:
     ----------
     past : Past
     piece : Piece
+        The rows that are kept, and the new ones.
+    added : Added
     costs : Costs
     band : float
         In which kinks are rounded.
     """
 
-    def __init__(self, past, piece, costs, band):
-        self.past, self.piece, self.costs, self.band = past, piece, costs, band
+    def __init__(self, past, piece, added, costs, band):
+        self.past, self.piece, self.added, self.costs, self.band = past, piece, added, costs, band
         self.traits = piece.loss.traits
-        self.total = past.total + piece.total
+        self.total = past.total + added.total
         self.hessian = past.hessian
         self.prior = None
         if past.anchor is not None:     # the model's rows, in the likeness of those seen since
             _, _, second = piece.sweep(piece.predict(past.anchor), band)
             likeness = past.hessian.plus(piece.design, self._convex(second)).kept()
-            self.prior = likeness.scaled(past.anchored / (past.rows + piece.n_rows))
+            self.prior = likeness.scaled(past.anchored / (past.rows + added.counted))
             self.hessian = past.hessian.added(self.prior)
 
     def look(self, theta, p=None):
@@ -541,13 +660,17 @@ class _Cost:
         weight = 1.0 if self.piece.weights is None else self.piece.weights
         return second + LENT * steepest * weight
 
-    def remembered(self, look, distance):
-        """The past with the piece in it."""
-        past, piece = self.past, self.piece
-        gradient = piece.design.T @ look.first + look.pull
-        hessian = past.hessian.plus(piece.design, self._convex(look.second)).kept()
-        rows = past.rows + (piece.n_rows if piece.weights is None else np.count_nonzero(piece.weights))
-        anchor, anchored = past.anchor, past.anchored
+    def remembered(self, look, distance, keep):
+        """The past with the piece in it, all but the rows that are kept."""
+        past, design = self.past, self.piece.design
+        first, second = look.first, self._convex(look.second)
+        if keep is not None:
+            left = np.ones(len(first), dtype=bool)
+            left[keep] = False
+            design, first, second = design[left], first[left], second[left]
+        gradient = design.T @ first + look.pull
+        hessian = past.hessian.plus(design, second).kept()
+        rows, anchor, anchored = past.rows + self.added.counted, past.anchor, past.anchored
         if anchor is not None:
             if rows < YOUNG * len(look.theta):      # the likeness is still too faint: the model stays apart
                 gradient = gradient - self.prior.times(look.theta - anchor)
