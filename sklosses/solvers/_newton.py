@@ -208,5 +208,6 @@ class _Run:
             history["objective"], history["gap"] = history["objective"][:, 0], history["gap"][:, 0]
         gap = np.array([column.gap for column in self.columns])
         return Result(coef, intercept, np.array([column.objective for column in self.columns]), self.n_iter,
-                      np.full(len(gap), self.n_iter), history, "newton", State(coef.copy(), intercept.copy()),
+                      np.full(len(gap), self.n_iter), history, "newton",
+                      State(coef.copy(), intercept.copy(), t=1.0 + self.problem.n_rows),
                       bool(np.all(gap <= max(self.tol, 1e-9))), gap, tuple(column.gap_kind for column in self.columns))

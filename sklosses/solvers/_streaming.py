@@ -257,7 +257,7 @@ class _Run:
         """Take in all rows, piece by piece."""
         n_pieces = max(1, round(len(self.used) / PIECE))
         if n_pieces == 1:
-            self._take(slice(None) if len(self.used) == self.reading.n_rows else self.used)
+            self._take(slice(0, self.reading.n_rows) if len(self.used) == self.reading.n_rows else self.used)
             return
         order = self.used
         if self.solver.shuffle and self.solver.forgetting == 1:
@@ -283,7 +283,7 @@ class _Run:
             past = past.faded(factors[k])
             piece = Piece(reading.losses[k], together, k)
             added = Added(new.n_rows, counts[k], new.total(k))
-            costs = Costs(self.l1[k], self.l2[k], problem.intercept_cost if problem.fit_intercept else 0.0)
+            costs = Costs(self.l1[k], self.l2[k], self._slope(old.centre))
             columns.append(_moved(past, piece, added, costs, keep))
         kept = None if keep is None else together.take(keep)
         self.stream = replace(old, columns=tuple(columns), squares=squares, kept=kept)
@@ -337,7 +337,7 @@ class _Run:
                 past = _moved(past, Piece(self.reading.losses[k], stream.kept, k), Added(0, 0, 0.0), None, None)
             if edited[k]:
                 here = self._here(k, stream.centre)
-                past = replace(past, here=here, gradient=self._at_rest(k, here, past.total),
+                past = replace(past, here=here, gradient=self._at_rest(k, here, past.total, stream.centre),
                                anchor=None if past.anchor is None else here)
             columns.append(past)
         return replace(stream, columns=tuple(columns), kept=None)
@@ -346,12 +346,14 @@ class _Run:
         """The stream before its first row."""
         centre = np.zeros(block.shape[1])
         if self.problem.fit_intercept and not (self.wide and sparse.issparse(block)):
-            centre = np.asarray(block.mean(axis=0)).reshape(-1)
+            dense = block.toarray() if sparse.issparse(block) else block
+            # A column of equal numbers is to vanish, not to leave what rounding makes of its mean.
+            centre = np.where(dense.max(axis=0) == dense.min(axis=0), dense[0], dense.mean(axis=0))
         nothing = (Wide if self.wide else Full).empty(self._design(block, centre))
         known, columns = max(self.state.t - 1.0, 0.0), []
         for k in range(self.problem.n_columns):
             here = self._here(k, centre)
-            columns.append(Past(here, self._at_rest(k, here, known), nothing, known, 0.0,
+            columns.append(Past(here, self._at_rest(k, here, known, centre), nothing, known, 0.0,
                                 anchor=here if known > 0 else None, anchored=known))
         return Stream(kind, centre, tuple(columns), np.zeros(block.shape[1] + 1))
 
@@ -360,11 +362,15 @@ class _Run:
         coef = np.asarray(self.state.coef[k], dtype=np.float64)
         return np.append(coef, self.state.intercept[k] + coef @ centre)
 
-    def _at_rest(self, k, here, total):
+    def _at_rest(self, k, here, total, centre):
         """The gradient of the losses of rows for which these coefficients are the best."""
-        nu = self.problem.intercept_cost if self.problem.fit_intercept else 0.0
         w = here[:-1]
-        return -total * np.append(self.l2[k] * w + self.l1[k] * np.sign(w), nu)
+        return -total * (np.append(self.l2[k] * w + self.l1[k] * np.sign(w), 0.0) + self._slope(centre))
+
+    def _slope(self, centre):
+        """The gradient of the intercept's cost: the intercept is the constant less centre.w."""
+        nu = self.problem.intercept_cost if self.problem.fit_intercept else 0.0
+        return nu * np.append(-centre, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -505,24 +511,24 @@ def _kinks(loss, targets):
     return positions, jumps, loss.gradient(targets, before)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Costs:
-    """What coefficients cost a unit of weight: factors of ||w||_1, of ||w||^2 / 2, and of the constant."""
+    """What coefficients cost a unit of weight: factors of ||w||_1 and of ||w||^2 / 2, and a linear function."""
 
     l1: float
     l2: float
-    nu: float
+    slope: np.ndarray
 
     def value(self, theta):
         """The cost of coefficients, the constant last."""
         w = theta[:-1]
-        return self.l1 * np.abs(w).sum() + 0.5 * self.l2 * (w @ w) + self.nu * theta[-1]
+        return self.l1 * np.abs(w).sum() + 0.5 * self.l2 * (w @ w) + self.slope @ theta
 
     def gradient(self, theta):
         """Its gradient, without that of the l1 norm."""
         out = self.l2 * theta
-        out[-1] = self.nu
-        return out
+        out[-1] = 0.0
+        return out + self.slope
 
 
 def _moved(past, piece, added, costs, keep):
