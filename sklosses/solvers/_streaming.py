@@ -1,6 +1,7 @@
 """Streaming: every chunk of rows is one implicit step of second order, with no step size."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
@@ -37,6 +38,8 @@ MEMORY = 1000
 FLOOR = 1e-3
 # Rows that are kept as they are.
 KEPT = 256
+# Half the width of a difference of gradients, as a share of the median residual.
+SECANT = 0.1
 # A starting point is drawn in while the loss there is so many times that of the intercept alone.
 WILD = 100.0
 
@@ -472,9 +475,7 @@ class Piece:
         self.loss, self.design, self.offset = loss, batch.design, batch.offset
         self.targets = np.ascontiguousarray(batch.targets[k if len(batch.targets) > 1 else 0])
         self.weights, self.n_rows, self.total = batch.weight(k), batch.n_rows, batch.total(k)
-        self.kinks = None
-        if not loss.traits.smooth:
-            self.kinks = _kinks(loss, self.targets)
+        self.kinks, self._has_second = _declared(loss, self.targets)
         self._sweep = kernel("sklosses.losses._arrays").sweep
 
     def predict(self, theta):
@@ -488,12 +489,12 @@ class Piece:
         Kinks c of jump j are rounded by the mean over a band of width b round each prediction: it adds
         ``j max(b/2 - |p - c|, 0)^2 / (2 b)``. Unlike rounding on one side it moves minima by no more than b^2.
         """
-        value, first, second = np.empty((3, len(p), 1))
+        value, first, second = np.empty((3, len(p)))
         with np.errstate(over="ignore", invalid="ignore"):
-            self._sweep(self.loss, self.targets.reshape(-1, 1), p.reshape(-1, 1), self.weights, (value, first, second))
-            total, first, second = float(value.sum()), first[:, 0], second[:, 0]
+            self._evaluate(p, value, first, second if self._has_second else None)
+            total = float(value.sum())
         if self.kinks is None:
-            return total, first, second
+            return total, first, second if self._has_second else self._secants(p)
         positions, jumps, slope = self.kinks
         away = p - positions
         inside = np.maximum(0.5 * band - np.abs(away), 0.0)
@@ -504,11 +505,39 @@ class Piece:
         return total + float((weight * (jumps * inside * inside).sum(axis=0)).sum()) / (2 * band), first, second
 
 
-def _kinks(loss, targets):
-    """Kinks of a loss, their jumps, and the slope before the first."""
-    positions, jumps = loss.kinks(targets)
+    def _evaluate(self, p, *results):
+        arrays = tuple(None if result is None else result.reshape(-1, 1) for result in results)
+        self._sweep(self.loss, self.targets.reshape(-1, 1), p.reshape(-1, 1), self.weights, arrays)
+
+    def _secants(self, p):
+        """Second derivatives of losses that have none, or have kinks that they do not declare: from the gradient."""
+        width = SECANT * (float(np.median(np.abs(p - self.targets))) or 1.0)
+        left, right = np.empty((2, len(p)))
+        self._evaluate(p - width, None, left, None)
+        self._evaluate(p + width, None, right, None)
+        return (right - left) / (2 * width)
+
+
+def _declared(loss, targets):
+    """Kinks of a loss, their jumps and the slope before the first, or None; whether second derivatives can be had."""
+    if loss.traits.smooth:
+        return None, _has_hessian(loss)
+    try:
+        positions, jumps = loss.kinks(targets)
+    except NotImplementedError:
+        return None, False
     before = positions[0] - 1.0 - 1e-3 * np.abs(positions[0])
-    return positions, jumps, loss.gradient(targets, before)
+    return (positions, jumps, loss.gradient(targets, before)), False
+
+
+@lru_cache(maxsize=64)
+def _has_hessian(loss):
+    """Whether a loss knows its second derivatives; those of the user's own need not."""
+    try:
+        loss.hessian(loss.target.codes[:1] if loss.target.codes else [1.0], [0.0])
+    except NotImplementedError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -569,12 +598,15 @@ def _tamed(theta, piece):
 
 
 def _distance(past, piece, p, n_rows):
-    """The median distance of predictions from the kinks of the loss, over the new rows and those just before them."""
+    """The median distance of predictions from the kinks of the loss, over the new rows and those just before them.
+
+    No more than the kinks' own distance from 0: where margins can be had at will, as of classes that a line parts,
+    predictions would grow with the band, and the band with them.
+    """
     positions, p = piece.kinks[0][:, -n_rows:], p[-n_rows:]
-    now = float(np.median(np.abs(positions - p).min(axis=0)))
+    now = min(float(np.median(np.abs(positions - p).min(axis=0))), float(np.abs(positions).mean()))
     before = min(past.rows, MEMORY) if past.distance > 0 else 0.0
-    mean = (before * past.distance + len(p) * now) / (before + len(p))
-    return mean if mean > 0 else float(np.abs(positions).mean()) or 1.0
+    return (before * past.distance + len(p) * now) / (before + len(p)) or 1.0
 
 
 def _band(distance, rows, D):
