@@ -8,7 +8,7 @@ from sklosses.solvers._curvature import FLAT, Curvature
 # Columns of a wide table whose Hessian is kept whole: those with the most entries.
 BLOCK = 256
 # Accelerated proximal steps on a quadratic model, and the relative step that ends them.
-INNER, SMALL = 100, 1e-4
+INNER, SMALL = 50, 1e-2
 # Power iterations for its largest eigenvalue, and room for what they miss.
 POWER, ROOM = 8, 1.1
 

@@ -18,8 +18,8 @@ from sklosses.solvers._running import Full, Wide
 PIECE = 1000
 # Features up to which the whole Hessian is kept.
 LARGEST_FULL = 1000
-# Newton steps on a piece: until this many rows a coefficient have been seen, and later.
-YOUNG, FIRST_STEPS, LATER_STEPS = 20, 12, 2
+# Newton steps on a piece: until this many rows a coefficient have been seen (of so many at most), and later.
+YOUNG, MANY, FIRST_STEPS, LATER_STEPS = 20, 250, 12, 2
 # Rounds of narrowing the band round the kinks on the first piece.
 ROUNDS = 6
 # A piece is done when a step promises less than this share of the objective over all rows seen.
@@ -212,11 +212,11 @@ class Streaming:
             for number in range(max_iter):
                 monitor.begin(number)
                 run.epoch(random_state, number)
-                coef, intercept = run.stream.model()
+                coef, intercept = run.model()
                 values = _objective(problem, reading, coef, intercept)
                 history["objective"].append(values)
                 history["seconds"].append(perf_counter() - began)
-                epoch = Epoch(number, values, history["seconds"][-1], lambda at=run.stream: at.model())
+                epoch = Epoch(number, values, history["seconds"][-1], lambda at=(coef, intercept): at)
                 verdict = monitor.end(epoch)
                 epoch.close()
                 if verdict.stop:
@@ -250,11 +250,17 @@ class _Run:
         K, d = problem.n_columns, problem.n_features
         self.l1, self.l2 = np.broadcast_to(problem.penalty.l1, K), np.broadcast_to(problem.penalty.l2, K)
         self.state = State(np.zeros((K, d)), np.zeros(K)) if state is None else state
-        self.stream = None
+        self.stream = self.state.stream
         self.wide = d > LARGEST_FULL
         weights = reading.weights
         # A weight of 0 is the row left out.
         self.used = np.arange(reading.n_rows) if weights is None else np.flatnonzero(weights.any(axis=0))
+
+    def model(self):
+        """Coefficients and intercepts; those of the state before any row counts."""
+        if self.state is None:
+            return self.stream.model()
+        return np.array(self.state.coef, dtype=np.float64), np.array(self.state.intercept, dtype=np.float64)
 
     def epoch(self, seed, number):
         """Take in all rows, piece by piece."""
@@ -286,8 +292,7 @@ class _Run:
             past = past.faded(factors[k])
             piece = Piece(reading.losses[k], together, k)
             added = Added(new.n_rows, counts[k], new.total(k))
-            costs = Costs(self.l1[k], self.l2[k], self._slope(old.centre))
-            columns.append(_moved(past, piece, added, costs, keep))
+            columns.append(_moved(past, piece, added, self._costs(k, old.centre), keep))
         kept = None if keep is None else together.take(keep)
         self.stream = replace(old, columns=tuple(columns), squares=squares, kept=kept)
 
@@ -337,7 +342,8 @@ class _Run:
         columns = []
         for k, past in enumerate(stream.columns):
             if stream.kept is not None:
-                past = _moved(past, Piece(self.reading.losses[k], stream.kept, k), Added(0, 0, 0.0), None, None)
+                piece = Piece(self.reading.losses[k], stream.kept, k)
+                past = _moved(past, piece, Added(0, 0, 0.0), self._costs(k, stream.centre), None)
             if edited[k]:
                 here = self._here(k, stream.centre)
                 past = replace(past, here=here, gradient=self._at_rest(k, here, past.total, stream.centre),
@@ -369,6 +375,9 @@ class _Run:
         """The gradient of the losses of rows for which these coefficients are the best."""
         w = here[:-1]
         return -total * (np.append(self.l2[k] * w + self.l1[k] * np.sign(w), 0.0) + self._slope(centre))
+
+    def _costs(self, k, centre):
+        return Costs(self.l1[k], self.l2[k], self._slope(centre))
 
     def _slope(self, centre):
         """The gradient of the intercept's cost: the intercept is the constant less centre.w."""
@@ -566,7 +575,7 @@ def _moved(past, piece, added, costs, keep):
     Without new rows it stays where it is.
     """
     D = len(past.here)
-    n_steps = (FIRST_STEPS if past.rows < YOUNG * D else LATER_STEPS) if added.counted else 0
+    n_steps = (FIRST_STEPS if past.rows < YOUNG * min(D, MANY) else LATER_STEPS) if added.counted else 0
     theta, distance = past.here, past.distance
     if n_steps:
         theta = _tamed(theta, piece)
@@ -611,7 +620,7 @@ def _distance(past, piece, p, n_rows):
 
 def _band(distance, rows, D):
     """The width of the band round the kinks, when so many rows have been seen before."""
-    return distance * max(BAND / np.sqrt(1 + rows / (SETTLING * D)), NARROWEST)
+    return (distance or 1.0) * max(BAND / np.sqrt(1 + rows / (SETTLING * D)), NARROWEST)
 
 
 class _Cost:

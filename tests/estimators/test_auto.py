@@ -150,10 +150,6 @@ def test_losses_that_it_does_not_take(loss):
 
 def test_what_goes_with_steps_only():
     model = auto(SGDClassifier, loss="log_loss")
-    assert not hasattr(model, "partial_fit")
-    with pytest.raises(AttributeError, match="partial_fit"):
-        model.partial_fit(X, y, classes=[0, 1])
-    assert hasattr(clone(model).set_params(learning_rate="optimal"), "partial_fit")
     with pytest.raises(ValueError, match="early_stopping"):
         model.set_params(early_stopping=True).fit(X, y)
 
