@@ -9,6 +9,8 @@ from sklosses.solvers._curvature import FLAT, Curvature
 BLOCK = 256
 # Accelerated proximal steps on a quadratic model, and the relative step that ends them.
 INNER, SMALL = 50, 1e-2
+# Diagonals below are 0: their inverses would overflow.
+LEAST = 1e-250
 # Power iterations for its largest eigenvalue, and room for what they miss.
 POWER, ROOM = 8, 1.1
 
@@ -139,7 +141,7 @@ class Wide:
         metric[self.places] += np.einsum("ii->i", self.block)
         if self.rows is not None:
             metric += _squares(*self.rows)
-        used = metric > 0
+        used = metric > LEAST
         inverse = np.where(used, 1 / np.where(used, metric, 1.0), 0.0)
 
         def product(vector):
