@@ -498,9 +498,10 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
     def _check_classes(self, classes):
         """`classes` of partial_fit: all labels, in the first call, and the same in later ones."""
-        classes = np.asarray(classes)
+        classes, known = np.asarray(classes), getattr(self, "classes_", None)
+        if known is not None and classes.dtype == known.dtype and np.array_equal(classes, known):
+            return      # the usual case, at once: checks cost as much as a chunk of some hundred rows
         found = find_classes(check_labels(classes, len(np.atleast_1d(classes)), name="classes"), name="classes")
-        known = getattr(self, "classes_", None)
         if known is not None and not np.array_equal(known, found):
             raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
         self.classes_ = found

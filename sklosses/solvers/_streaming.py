@@ -19,19 +19,21 @@ PIECE = 1000
 # Features up to which the whole Hessian is kept.
 LARGEST_FULL = 1000
 # Newton steps on a piece: until this many rows a coefficient have been seen (of so many at most), and later.
-YOUNG, MANY, FIRST_STEPS, LATER_STEPS = 20, 250, 12, 2
+YOUNG, MANY, FIRST_STEPS, LATER_STEPS = 20, 250, 12, 12
 # Rounds of narrowing the band round the kinks on the first piece.
 ROUNDS = 6
 # A piece is done when a step promises less than this share of the objective over all rows seen.
-DONE = 1e-9
+DONE = 1e-7
 # A step is taken if it brings this part of what its slope promises; it is halved so often at most.
 ARMIJO, HALVINGS = 1e-4, 50
 # Second derivatives of the piece are computed anew where they have changed by more than this share.
 STALE = 0.02
 # Curvature lent to losses that are straight nearly everywhere, and where they are so.
 LENT, STRAIGHT = 1e-6, 1e-3
-# The band round the kinks: 2 distances at first, narrowing as the rows' error does, to 2 % of the distance.
-BAND, NARROWEST, SETTLING = 2.0, 0.02, 20
+# The band round the kinks: one distance at first, narrowing as the rows' error does, to 2 % of the distance.
+BAND, NARROWEST, SETTLING = 1.0, 0.02, 20
+# At least this share of the mean distance (of all but the farthest 3 %), where most rows sit on a kink.
+TIED = 0.5
 # Rows over which the distance to the kinks is averaged.
 MEMORY = 1000
 # Curvature that losses which are not convex have at least, as a share of their bound.
@@ -40,6 +42,8 @@ FLOOR = 1e-3
 KEPT = 256
 # Half the width of a difference of gradients, as a share of the median residual.
 SECANT = 0.1
+# Sums of squares below are those of columns of zeros.
+LEAST = 1e-250
 # A starting point is drawn in while the loss there is so many times that of the intercept alone.
 WILD = 100.0
 
@@ -307,16 +311,13 @@ class _Run:
         """Sums of squares of the columns so far, and the rows with the largest shares in any of them."""
         if self.wide:
             return squares, None
-        weight = new.largest_weight()
-        square = new.design * new.design
-        squares = squares * factors.max() + (square.sum(axis=0) if weight is None else weight @ square)
+        square, weight = together.design * together.design, together.largest_weight()
+        added = square[-new.n_rows :]
+        squares = squares * factors.max() + (added.sum(axis=0) if weight is None else weight[-new.n_rows :] @ added)
         if together.n_rows <= KEPT:
             return squares, np.arange(together.n_rows)
-        square = together.design * together.design
-        square *= 1 / np.where(squares > 0, squares, 1.0)
-        share, weight = square.max(axis=1), together.largest_weight()
-        if weight is not None:
-            share *= weight
+        square *= 1 / np.where(squares > LEAST, squares, 1.0)
+        share = square.max(axis=1) if weight is None else square.max(axis=1) * weight
         return squares, np.sort(np.argpartition(-share, KEPT)[:KEPT])
 
     def _design(self, block, centre):
@@ -613,7 +614,9 @@ def _distance(past, piece, p, n_rows):
     predictions would grow with the band, and the band with them.
     """
     positions, p = piece.kinks[0][:, -n_rows:], p[-n_rows:]
-    now = min(float(np.median(np.abs(positions - p).min(axis=0))), float(np.abs(positions).mean()))
+    away = np.sort(np.abs(positions - p).min(axis=0))
+    now = max(float(np.median(away)), TIED * float(away[: -(-len(away) * 97 // 100)].mean()))
+    now = min(now, float(np.abs(positions).mean()))
     before = min(past.rows, MEMORY) if past.distance > 0 else 0.0
     return (before * past.distance + len(p) * now) / (before + len(p)) or 1.0
 
