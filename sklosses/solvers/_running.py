@@ -134,7 +134,10 @@ class Wide:
         return Wide(self.diagonal + square, self.places, self.block + rows.T @ rows)
 
     def step(self, gradient, coef, l1, l2):
-        """As :meth:`Full.step`, by accelerated proximal gradients (Beck and Teboulle 2009) in the diagonal's metric."""
+        """As :meth:`Full.step`, roughly: by conjugate gradients, or by accelerated proximal ones where there is l1.
+
+        Both in the metric of the diagonal.
+        """
         ridge = np.full(len(gradient), l2)
         ridge[-1] = 0.0
         metric = self.diagonal + ridge
@@ -147,25 +150,52 @@ class Wide:
         def product(vector):
             return self.times(vector) + ridge * vector
 
-        rate = inverse / (ROOM * _largest(product, inverse))
-        start, strength = np.append(coef, 0.0), np.append(np.full(len(coef), l1), 0.0) * rate
-        here, ahead, momentum = np.zeros_like(gradient), np.zeros_like(gradient), 1.0
-        for _ in range(INNER):
-            slope = gradient + product(ahead)
-            moved = ahead - rate * slope
-            if l1:
-                at = start + moved
-                moved = np.sign(at) * np.maximum(np.abs(at) - strength, 0.0) - start
-                moved[~used] = 0.0
-            change = moved - here
-            if slope @ change > 0:      # the momentum leads upwards
-                momentum = 1.0
-            faster = 0.5 * (1 + np.sqrt(1 + 4 * momentum * momentum))
-            ahead = moved + (momentum - 1) / faster * change
-            here, momentum = moved, faster
-            if metric @ (change * change) <= SMALL**2 * (metric @ (here * here)):
-                break
-        return here
+        if l1 == 0:
+            return _conjugate(product, gradient, inverse)
+        return _proximal(product, gradient, np.append(coef, 0.0), np.append(np.full(len(coef), l1), 0.0),
+                         np.where(used, metric, 0.0))
+
+
+def _conjugate(product, gradient, inverse):
+    """Conjugate gradients on g.s + s'Ms / 2, preconditioned by the diagonal."""
+    step, rest = np.zeros_like(gradient), -gradient
+    direction = inverse * rest
+    size = first = rest @ direction
+    for _ in range(INNER):
+        moved = product(direction)
+        bend = direction @ moved
+        if not bend > 0:
+            break
+        step += size / bend * direction
+        rest -= size / bend * moved
+        scaled = inverse * rest
+        before, size = size, rest @ scaled
+        if size <= SMALL**2 * first:
+            break
+        direction = scaled + size / before * direction
+    return step
+
+
+def _proximal(product, gradient, start, strengths, metric):
+    """Accelerated proximal gradients (Beck and Teboulle 2009) on g.s + s'Ms / 2 + sum_j strengths_j |start + s|_j.
+
+    The metric is the diagonal of M; the momentum is given up where it leads upwards (O'Donoghue and Candes 2015).
+    """
+    inverse = np.divide(1.0, metric, out=np.zeros_like(metric), where=metric > 0)
+    rate = inverse / (ROOM * _largest(product, inverse))
+    here, ahead, momentum = np.zeros_like(gradient), np.zeros_like(gradient), 1.0
+    for _ in range(INNER):
+        at = start + ahead - rate * (gradient + product(ahead))
+        moved = np.sign(at) * np.maximum(np.abs(at) - rate * strengths, 0.0) - start
+        change = moved - here
+        if metric @ ((ahead - moved) * change) > 0:
+            momentum = 1.0
+        faster = 0.5 * (1 + np.sqrt(1 + 4 * momentum * momentum))
+        ahead = moved + (momentum - 1) / faster * change
+        here, momentum = moved, faster
+        if metric @ (change * change) <= SMALL**2 * (metric @ (here * here)):
+            break
+    return here
 
 
 def _squares(design, weight):

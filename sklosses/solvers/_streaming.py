@@ -16,10 +16,10 @@ from sklosses.solvers._running import Full, Wide
 
 # Rows of a step: more are cut into pieces, fewer are taken as they come.
 PIECE = 1000
-# Features up to which the whole Hessian is kept.
-LARGEST_FULL = 1000
-# Newton steps on a piece: until this many rows a coefficient have been seen (of so many at most), and later.
-YOUNG, MANY, FIRST_STEPS, LATER_STEPS = 20, 250, 12, 12
+# Features up to which the whole Hessian is kept, and numbers in those of all columns.
+LARGEST_FULL, MOST_NUMBERS = 1000, 5e7
+# Newton steps on a piece, at most.
+STEPS = 12
 # Rounds of narrowing the band round the kinks on the first piece.
 ROUNDS = 6
 # A piece is done when a step promises less than this share of the objective over all rows seen.
@@ -34,6 +34,8 @@ LENT, STRAIGHT = 1e-6, 1e-3
 BAND, NARROWEST, SETTLING = 1.0, 0.02, 20
 # At least this share of the mean distance (of all but the farthest 3 %), where most rows sit on a kink.
 TIED = 0.5
+# Rows a coefficient until which a model without a Hessian is kept apart.
+YOUNG = 20
 # Rows over which the distance to the kinks is averaged.
 MEMORY = 1000
 # Curvature that losses which are not convex have at least, as a share of their bound.
@@ -149,7 +151,8 @@ class Streaming:
 
     Notes
     -----
-    Up to 1000 features the whole Hessian is kept; beyond, its diagonal and the block of the 256 densest columns. A
+    Up to 1000 features the whole Hessian is kept; beyond (and where those of all columns of coefficients would take
+    more than 400 MB) its diagonal and the block of the 256 densest columns. A
     model that comes with no memory, from `fit` or with coefficients set by hand, stands for as many rows as it counts,
     with the Hessian of the rows that come next. Losses that are not convex are given their curvature where it is
     positive.
@@ -255,7 +258,7 @@ class _Run:
         self.l1, self.l2 = np.broadcast_to(problem.penalty.l1, K), np.broadcast_to(problem.penalty.l2, K)
         self.state = State(np.zeros((K, d)), np.zeros(K)) if state is None else state
         self.stream = self.state.stream
-        self.wide = d > LARGEST_FULL
+        self.wide = d > LARGEST_FULL or K * (d + 1.0) ** 2 > MOST_NUMBERS
         weights = reading.weights
         # A weight of 0 is the row left out.
         self.used = np.arange(reading.n_rows) if weights is None else np.flatnonzero(weights.any(axis=0))
@@ -576,7 +579,7 @@ def _moved(past, piece, added, costs, keep):
     Without new rows it stays where it is.
     """
     D = len(past.here)
-    n_steps = (FIRST_STEPS if past.rows < YOUNG * min(D, MANY) else LATER_STEPS) if added.counted else 0
+    n_steps = STEPS if added.counted else 0
     theta, distance = past.here, past.distance
     if n_steps:
         theta = _tamed(theta, piece)
