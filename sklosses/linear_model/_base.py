@@ -14,11 +14,12 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
+from sklosses import solvers
 from sklosses.exceptions import DivergenceError
 from sklosses.linear_model._monitor import EpochHooks, FitMonitor, ValidationScore
 from sklosses.linear_model._parameters import check_settings, resolve_loss, with_suggestion
 from sklosses.linear_model._validation import Sample, check_matrix, check_offset, check_start, check_weights
-from sklosses.solvers import SGD, Newton, State, Streaming, objective
+from sklosses.solvers import SGD, Newton, State, objective
 
 #: Times the objective of the model without coefficients from which `fit` warns.
 USELESS = 1e6
@@ -122,7 +123,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         attributes = functools.partial(self._reconstruction, loss=loss, dtype=sample.X.dtype)
         streaming = None
         if self.learning_rate == "auto":
-            streaming = Streaming(forgetting=self.forgetting, shuffle=bool(self.shuffle))
+            streaming = solvers.Streaming(forgetting=self.forgetting, shuffle=bool(self.shuffle))
         problem = self._problem(sample, loss, None)
         result = self._solve(problem, start, attributes, max_iter=1, solver=streaming)
         self._keep(result, attributes(result.coef, result.intercept, result.n_iter))
