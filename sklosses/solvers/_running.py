@@ -57,6 +57,8 @@ class Full:
         matrix = self.matrix.copy()
         diagonal = np.einsum("ii->i", matrix)
         diagonal[:-1] += l2
+        if diagonal[-1] == 0:       # no intercept is fitted: its gradient is 0 as well
+            diagonal[-1] = 1.0
         if l1 == 0 and diagonal.min() > 0:
             scale = 1 / np.sqrt(diagonal)
             scaled = matrix * scale

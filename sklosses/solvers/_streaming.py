@@ -1,15 +1,15 @@
 """Streaming: every chunk of rows is one implicit step of second order, with no step size."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
 from scipy import sparse
 
-from sklosses._isa import kernel
+from sklosses.exceptions import DivergenceError
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
+from sklosses.solvers._pieces import Added, Batch, Piece, faded
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._running import Full, Wide
@@ -42,8 +42,6 @@ MEMORY = 1000
 FLOOR = 1e-3
 # Rows that are kept as they are.
 KEPT = 256
-# Half the width of a difference of gradients, as a share of the median residual.
-SECANT = 0.1
 # Sums of squares below are those of columns of zeros.
 LEAST = 1e-250
 # A starting point is drawn in while the loss there is so many times that of the intercept alone.
@@ -151,11 +149,10 @@ class Streaming:
 
     Notes
     -----
-    Up to 1000 features the whole Hessian is kept; beyond (and where those of all columns of coefficients would take
-    more than 400 MB) its diagonal and the block of the 256 densest columns. A
-    model that comes with no memory, from `fit` or with coefficients set by hand, stands for as many rows as it counts,
-    with the Hessian of the rows that come next. Losses that are not convex are given their curvature where it is
-    positive.
+    Up to 1000 features the whole Hessian is kept; beyond, and where those of all columns of coefficients would take
+    more than 400 MB, its diagonal and the block of the 256 densest columns. A model that comes with no memory, from
+    `fit`, stands for as many rows as it counts, with the Hessian of the rows that come next. Losses that are not convex
+    are given their curvature where it is positive.
 
     References
     ----------
@@ -205,6 +202,8 @@ class Streaming:
 
         Raises
         ------
+        DivergenceError
+            If numbers overflow.
         ValueError
             If there are no rows, or weights are negative.
         """
@@ -214,7 +213,7 @@ class Streaming:
             raise ValueError("Streaming needs weights >= 0: with negative ones the objective is not convex.")
         monitor, began = Monitor() if monitor is None else monitor, perf_counter()
         history = {"objective": [], "seconds": []}
-        with Reading(problem) as reading:
+        with Reading(problem) as reading, np.errstate(over="ignore", invalid="ignore"):
             run = _Run(self, problem, reading, state)
             for number in range(max_iter):
                 monitor.begin(number)
@@ -291,15 +290,15 @@ class _Run:
             self.stream = self._begin(block)
             self.state = None
         old, new = self.stream, self._batch(block, rows)
-        factors, counts, new = _faded(new, problem.n_columns, self.solver.forgetting)
+        factors, counts, new = faded(new, problem.n_columns, self.solver.forgetting)
         together = new if old.kept is None else old.kept.faded(factors).with_rows(new)
         squares, keep = self._choose(together, old.squares, new, factors)
         columns = []
         for k, past in enumerate(old.columns):
             past = past.faded(factors[k])
-            piece = Piece(reading.losses[k], together, k)
+            piece = Piece(reading.losses[k], together, k, self._fixed(past))
             added = Added(new.n_rows, counts[k], new.total(k))
-            columns.append(_moved(past, piece, added, self._costs(k, old.centre), keep))
+            columns.append(_finite(_moved(past, piece, added, self._costs(k, old.centre), keep)))
         kept = None if keep is None else together.take(keep)
         self.stream = replace(old, columns=tuple(columns), squares=squares, kept=kept)
 
@@ -346,7 +345,7 @@ class _Run:
         columns = []
         for k, past in enumerate(stream.columns):
             if stream.kept is not None:
-                piece = Piece(self.reading.losses[k], stream.kept, k)
+                piece = Piece(self.reading.losses[k], stream.kept, k, self._fixed(past))
                 past = _moved(past, piece, Added(0, 0, 0.0), self._costs(k, stream.centre), None)
             if edited[k]:
                 here = self._here(k, stream.centre)
@@ -380,6 +379,10 @@ class _Run:
         w = here[:-1]
         return -total * (np.append(self.l2[k] * w + self.l1[k] * np.sign(w), 0.0) + self._slope(centre))
 
+    def _fixed(self, past):
+        """The intercept, where it is not fitted."""
+        return 0.0 if self.problem.fit_intercept else past.here[-1]
+
     def _costs(self, k, centre):
         return Costs(self.l1[k], self.l2[k], self._slope(centre))
 
@@ -387,170 +390,6 @@ class _Run:
         """The gradient of the intercept's cost: the intercept is the constant less centre.w."""
         nu = self.problem.intercept_cost if self.problem.fit_intercept else 0.0
         return nu * np.append(-centre, 1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Rows: a design of centred features and a constant, and what belongs to them.
-
-    Attributes
-    ----------
-    design : ndarray or CSR array of shape (m, d + 1)
-    targets : ndarray of shape (n_columns, m) or (1, m)
-    weights : ndarray of shape (n_columns, m) or (1, m), or None
-    offset : ndarray of shape (m,) or None
-    """
-
-    design: object
-    targets: np.ndarray
-    weights: np.ndarray | None
-    offset: np.ndarray | None
-
-    @property
-    def n_rows(self):
-        """Number of rows."""
-        return self.design.shape[0]
-
-    def weight(self, k):
-        """Weights of a column, None if all are 1."""
-        return None if self.weights is None else self.weights[k if len(self.weights) > 1 else 0]
-
-    def total(self, k):
-        """Sum of the weights of a column."""
-        return float(self.n_rows) if self.weights is None else float(self.weight(k).sum())
-
-    def largest_weight(self):
-        """The largest weight that each row has in any column, None if all are 1."""
-        return None if self.weights is None else self.weights.max(axis=0)
-
-    def take(self, rows):
-        """Some of the rows, copied."""
-        return Batch(self.design[rows], self.targets[:, rows], None if self.weights is None else self.weights[:, rows],
-                     None if self.offset is None else self.offset[rows])
-
-    def faded(self, factors):
-        """The rows, with the weights of each column times a number."""
-        if np.all(factors == 1):
-            return self
-        weights = np.ones((len(factors), self.n_rows)) if self.weights is None else self.weights
-        return replace(self, weights=weights * factors[:, np.newaxis])
-
-    def with_rows(self, other):
-        """These rows and then the other ones."""
-        weights, offset = None, None
-        if self.weights is not None or other.weights is not None:
-            parts = [np.ones((1, batch.n_rows)) if batch.weights is None else batch.weights for batch in (self, other)]
-            K = max(map(len, parts))
-            weights = np.concatenate([np.broadcast_to(part, (K, part.shape[1])) for part in parts], axis=1)
-        if self.offset is not None or other.offset is not None:
-            offset = np.concatenate([np.zeros(batch.n_rows) if batch.offset is None else batch.offset
-                                     for batch in (self, other)])
-        return Batch(np.concatenate([self.design, other.design]),
-                     np.concatenate([self.targets, other.targets], axis=1), weights, offset)
-
-
-def _faded(batch, n_columns, forgetting):
-    """By how much the past of each column fades when a batch has come, how many of its rows count, and it itself.
-
-    Rows of weight 0 do not count; within the batch, too, a row fades with those that come after it.
-    """
-    counted = np.ones((1, batch.n_rows), dtype=bool) if batch.weights is None else batch.weights > 0
-    counts = np.broadcast_to(counted.sum(axis=1), n_columns)
-    if forgetting == 1:
-        return np.ones(n_columns), counts, batch
-    later = counted.sum(axis=1, keepdims=True) - np.cumsum(counted, axis=1)
-    fading = forgetting ** later.astype(np.float64)
-    return forgetting ** counts.astype(np.float64), counts, replace(
-        batch, weights=fading if batch.weights is None else batch.weights * fading)
-
-
-@dataclass(frozen=True)
-class Added:
-    """The new rows at the end of a piece: how many, how many of them count, and the sum of their weights."""
-
-    n_rows: int
-    counted: int
-    total: float
-
-
-class Piece:
-    """Rows as a column sees them.
-
-    Parameters
-    ----------
-    loss : Loss
-    batch : Batch
-    k : int
-        Number of the column.
-    """
-
-    def __init__(self, loss, batch, k):
-        self.loss, self.design, self.offset = loss, batch.design, batch.offset
-        self.targets = np.ascontiguousarray(batch.targets[k if len(batch.targets) > 1 else 0])
-        self.weights, self.n_rows, self.total = batch.weight(k), batch.n_rows, batch.total(k)
-        self.kinks, self._has_second = _declared(loss, self.targets)
-        self._sweep = kernel("sklosses.losses._arrays").sweep
-
-    def predict(self, theta):
-        """Raw predictions."""
-        p = self.design @ theta
-        return p if self.offset is None else p + self.offset
-
-    def sweep(self, p, band=0.0):
-        """The loss at predictions: sum of weighted values, and weighted first and second derivatives.
-
-        Kinks c of jump j are rounded by the mean over a band of width b round each prediction: it adds
-        ``j max(b/2 - |p - c|, 0)^2 / (2 b)``. Unlike rounding on one side it moves minima by no more than b^2.
-        """
-        value, first, second = np.empty((3, len(p)))
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._evaluate(p, value, first, second if self._has_second else None)
-            total = float(value.sum())
-        if self.kinks is None:
-            return total, first, second if self._has_second else self._secants(p)
-        positions, jumps, slope = self.kinks
-        away = p - positions
-        inside = np.maximum(0.5 * band - np.abs(away), 0.0)
-        weight = 1.0 if self.weights is None else self.weights
-        share = np.clip(away / band + 0.5, 0.0, 1.0)
-        first = weight * (slope + (jumps * share).sum(axis=0))
-        second = weight * (jumps * (inside > 0)).sum(axis=0) / band
-        return total + float((weight * (jumps * inside * inside).sum(axis=0)).sum()) / (2 * band), first, second
-
-
-    def _evaluate(self, p, *results):
-        arrays = tuple(None if result is None else result.reshape(-1, 1) for result in results)
-        self._sweep(self.loss, self.targets.reshape(-1, 1), p.reshape(-1, 1), self.weights, arrays)
-
-    def _secants(self, p):
-        """Second derivatives of losses that have none, or have kinks that they do not declare: from the gradient."""
-        width = SECANT * (float(np.median(np.abs(p - self.targets))) or 1.0)
-        left, right = np.empty((2, len(p)))
-        self._evaluate(p - width, None, left, None)
-        self._evaluate(p + width, None, right, None)
-        return (right - left) / (2 * width)
-
-
-def _declared(loss, targets):
-    """Kinks of a loss, their jumps and the slope before the first, or None; whether second derivatives can be had."""
-    if loss.traits.smooth:
-        return None, _has_hessian(loss)
-    try:
-        positions, jumps = loss.kinks(targets)
-    except NotImplementedError:
-        return None, False
-    before = positions[0] - 1.0 - 1e-3 * np.abs(positions[0])
-    return (positions, jumps, loss.gradient(targets, before)), False
-
-
-@lru_cache(maxsize=64)
-def _has_hessian(loss):
-    """Whether a loss knows its second derivatives; those of the user's own need not."""
-    try:
-        loss.hessian(loss.target.codes[:1] if loss.target.codes else [1.0], [0.0])
-    except NotImplementedError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -592,6 +431,14 @@ def _moved(past, piece, added, costs, keep):
         if piece.kinks is None or distance > 0.5 * before > 0:
             break
     return cost.remembered(look, distance, keep)
+
+
+def _finite(past):
+    """The past, if its numbers are."""
+    if not (np.all(np.isfinite(past.here)) and np.all(np.isfinite(past.gradient))):
+        raise DivergenceError("Floating-point under-/overflow occurred at epoch #1. Scaling input data with "
+                              "StandardScaler or MinMaxScaler might help: squares of X or y are beyond float64.")
+    return past
 
 
 def _tamed(theta, piece):

@@ -127,6 +127,18 @@ def test_the_one_class_svm():
     assert 0.07 < np.mean(model.predict(Z) == -1) < 0.13
 
 
+def test_the_one_class_svm_without_an_offset_to_fit():
+    """`offset_` stays 0, and counts: F = mean (-x.w)+ + ... has its minimum where rows are on the positive side."""
+    Z = np.random.default_rng(0).standard_normal((1000, 3)) + 3
+    model = auto(SGDOneClassSVM, nu=0.1, fit_intercept=False)
+    for rows in np.split(np.arange(1000), 4):
+        model.partial_fit(Z[rows])
+    assert model.offset_ == 0
+    assert np.mean(model.predict(Z) == -1) < 0.01
+    cost = np.maximum(-Z @ model.coef_, 0).mean() + 0.05 * model.coef_ @ model.coef_
+    assert cost < 1e-3
+
+
 @pytest.mark.parametrize("cls", [SGDClassifier, SGDRegressor, SGDOneClassSVM])
 def test_saved_loaded_and_gone_on_with(cls):
     """The same bits as never having stopped."""
@@ -211,9 +223,16 @@ def test_a_failure_leaves_the_estimator_as_it_was(broken):
         labels[0] = 7
     else:
         labels = labels * 1e60      # the coefficients do not fit into float32
-    with pytest.raises(DivergenceError if broken == "overflow" else ValueError), np.errstate(over="ignore"):
+    with np.errstate(over="ignore"), pytest.raises(DivergenceError if broken == "overflow" else ValueError):
         model.partial_fit(bad, labels)
     assert pickle.dumps(vars(model)) == before
+
+
+def test_squares_beyond_float64():
+    model = streamed(auto(SGDRegressor), A, t)
+    with pytest.raises(DivergenceError, match="StandardScaler"):
+        model.partial_fit(A * 1e200, t)
+    streamed(auto(SGDRegressor, loss="huber"), A * 1e140, t)
 
 
 def test_interrupted(monkeypatch):
