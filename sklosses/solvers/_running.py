@@ -52,11 +52,15 @@ class Full:
         """What is remembered of it."""
         return self
 
-    def step(self, gradient, coef, l1, l2):
-        """The s that minimises g.s + s'(H + l2 I)s / 2 + l1 ||coef + s||_1; neither penalty on the last coordinate."""
+    def diagonal_of(self):
+        """The diagonal."""
+        return np.diag(self.matrix)
+
+    def step(self, gradient, coef, l1, ridge):
+        """The s that minimises g.s + s'(H + diag(ridge))s / 2 + l1 ||coef + s||_1; coef lacks the last coordinate."""
         matrix = self.matrix.copy()
         diagonal = np.einsum("ii->i", matrix)
-        diagonal[:-1] += l2
+        diagonal += ridge
         if diagonal[-1] == 0:       # no intercept is fitted: its gradient is 0 as well
             diagonal[-1] = 1.0
         if l1 == 0 and diagonal.min() > 0:
@@ -128,24 +132,25 @@ class Wide:
         if self.rows is None:
             return self
         design, weight = self.rows
-        square = _squares(design, weight)
+        square = squares(design, weight)
         square[self.places] = 0
         inside = design[:, self.places]
         inside = inside.toarray() if hasattr(inside, "toarray") else inside
         rows = inside * np.sqrt(weight)[:, np.newaxis]
         return Wide(self.diagonal + square, self.places, self.block + rows.T @ rows)
 
-    def step(self, gradient, coef, l1, l2):
+    def diagonal_of(self):
+        """The diagonal."""
+        out = self.diagonal.copy()
+        out[self.places] += np.einsum("ii->i", self.block)
+        return out if self.rows is None else out + squares(*self.rows)
+
+    def step(self, gradient, coef, l1, ridge):
         """As :meth:`Full.step`, roughly: by conjugate gradients, or by accelerated proximal ones where there is l1.
 
         Both in the metric of the diagonal.
         """
-        ridge = np.full(len(gradient), l2)
-        ridge[-1] = 0.0
-        metric = self.diagonal + ridge
-        metric[self.places] += np.einsum("ii->i", self.block)
-        if self.rows is not None:
-            metric += _squares(*self.rows)
+        metric = self.diagonal_of() + ridge
         used = metric > LEAST
         inverse = np.where(used, 1 / np.where(used, metric, 1.0), 0.0)
 
@@ -200,7 +205,7 @@ def _proximal(product, gradient, start, strengths, metric):
     return here
 
 
-def _squares(design, weight):
+def squares(design, weight):
     """The diagonal of A' diag(weight) A."""
     return (design.power(2) if hasattr(design, "power") else design * design).T @ weight
 

@@ -12,14 +12,14 @@ from sklosses.solvers._order import RowOrder
 from sklosses.solvers._pieces import Added, Batch, Piece, faded
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import Reading
-from sklosses.solvers._running import Full, Wide
+from sklosses.solvers._running import Full, Wide, squares
 
 # Rows of a step: more are cut into pieces, fewer are taken as they come.
 PIECE = 1000
 # Features up to which the whole Hessian is kept, and numbers in those of all columns.
 LARGEST_FULL, MOST_NUMBERS = 1000, 5e7
 # Newton steps on a piece, at most.
-STEPS = 12
+STEPS = 20
 # Rounds of narrowing the band round the kinks on the first piece.
 ROUNDS = 6
 # A piece is done when a step promises less than this share of the objective over all rows seen.
@@ -28,8 +28,10 @@ DONE = 1e-7
 ARMIJO, HALVINGS = 1e-4, 50
 # Second derivatives of the piece are computed anew where they have changed by more than this share.
 STALE = 0.02
-# Curvature lent to losses that are straight nearly everywhere, and where they are so.
-LENT, STRAIGHT = 1e-6, 1e-3
+# Curvature lent to losses that are straight nearly everywhere, and where they are so; and to such columns.
+LENT, STRAIGHT, SHARE = 1e-6, 1e-3, 1e-2
+# A step of less than this share of what was proposed asks for damping; at first this much of the mean curvature.
+SHORT, LEAST_DAMPING = 0.25, 3e-2
 # The band round the kinks: one distance at first, narrowing as the rows' error does, to 2 % of the distance.
 BAND, NARROWEST, SETTLING = 1.0, 0.02, 20
 # At least this share of the mean distance (of all but the farthest 3 %), where most rows sit on a kink.
@@ -292,15 +294,16 @@ class _Run:
         old, new = self.stream, self._batch(block, rows)
         factors, counts, new = faded(new, problem.n_columns, self.solver.forgetting)
         together = new if old.kept is None else old.kept.faded(factors).with_rows(new)
-        squares, keep = self._choose(together, old.squares, new, factors)
+        sums, keep = self._choose(together, old.squares, new, factors)
+        spread = squares(new.design, np.ones(new.n_rows)) if self.wide else sums
         columns = []
         for k, past in enumerate(old.columns):
             past = past.faded(factors[k])
             piece = Piece(reading.losses[k], together, k, self._fixed(past))
             added = Added(new.n_rows, counts[k], new.total(k))
-            columns.append(_finite(_moved(past, piece, added, self._costs(k, old.centre), keep)))
+            columns.append(_finite(_moved(past, piece, added, self._costs(k, old.centre), keep, spread)))
         kept = None if keep is None else together.take(keep)
-        self.stream = replace(old, columns=tuple(columns), squares=squares, kept=kept)
+        self.stream = replace(old, columns=tuple(columns), squares=sums, kept=kept)
 
     def _batch(self, block, rows):
         """The rows of a piece."""
@@ -309,18 +312,18 @@ class _Run:
                      None if reading.weights is None else np.ascontiguousarray(reading.weights[:, rows]),
                      None if reading.offset is None else reading.offset[rows])
 
-    def _choose(self, together, squares, new, factors):
+    def _choose(self, together, sums, new, factors):
         """Sums of squares of the columns so far, and the rows with the largest shares in any of them."""
         if self.wide:
-            return squares, None
+            return sums, None
         square, weight = together.design * together.design, together.largest_weight()
         added = square[-new.n_rows :]
-        squares = squares * factors.max() + (added.sum(axis=0) if weight is None else weight[-new.n_rows :] @ added)
+        sums = sums * factors.max() + (added.sum(axis=0) if weight is None else weight[-new.n_rows :] @ added)
         if together.n_rows <= KEPT:
-            return squares, np.arange(together.n_rows)
-        square *= 1 / np.where(squares > LEAST, squares, 1.0)
+            return sums, np.arange(together.n_rows)
+        square *= 1 / np.where(sums > LEAST, sums, 1.0)
         share = square.max(axis=1) if weight is None else square.max(axis=1) * weight
-        return squares, np.sort(np.argpartition(-share, KEPT)[:KEPT])
+        return sums, np.sort(np.argpartition(-share, KEPT)[:KEPT])
 
     def _design(self, block, centre):
         """Centred features and a column of ones (of zeros without an intercept): in float64, CSR where wide and CSR."""
@@ -346,7 +349,7 @@ class _Run:
         for k, past in enumerate(stream.columns):
             if stream.kept is not None:
                 piece = Piece(self.reading.losses[k], stream.kept, k, self._fixed(past))
-                past = _moved(past, piece, Added(0, 0, 0.0), self._costs(k, stream.centre), None)
+                past = _moved(past, piece, Added(0, 0, 0.0), self._costs(k, stream.centre), None, None)
             if edited[k]:
                 here = self._here(k, stream.centre)
                 past = replace(past, here=here, gradient=self._at_rest(k, here, past.total, stream.centre),
@@ -412,7 +415,7 @@ class Costs:
         return out + self.slope
 
 
-def _moved(past, piece, added, costs, keep):
+def _moved(past, piece, added, costs, keep, spread):
     """The past of a column when a piece has been taken in, but for the rows that are kept apart.
 
     Without new rows it stays where it is.
@@ -426,7 +429,7 @@ def _moved(past, piece, added, costs, keep):
         before = distance
         if piece.kinks is not None and n_steps:
             distance = _distance(past, piece, piece.predict(theta), added.n_rows)
-        cost = _Cost(past, piece, added, costs, _band(distance, past.rows, D))
+        cost = _Cost(past, piece, added, costs, _band(distance, past.rows, D), spread)
         theta, look = cost.descend(theta, n_steps)
         if piece.kinks is None or distance > 0.5 * before > 0:
             break
@@ -488,11 +491,13 @@ class _Cost:
     costs : Costs
     band : float
         In which kinks are rounded.
+    spread : ndarray of shape (d + 1,)
+        Sums of squares of the columns so far.
     """
 
-    def __init__(self, past, piece, added, costs, band):
+    def __init__(self, past, piece, added, costs, band, spread):
         self.past, self.piece, self.added, self.costs, self.band = past, piece, added, costs, band
-        self.traits = piece.loss.traits
+        self.traits, self.spread = piece.loss.traits, spread
         self.total = past.total + added.total
         self.hessian = past.hessian
         self.prior = None
@@ -518,32 +523,46 @@ class _Cost:
 
     def descend(self, theta, n_steps):
         """At most so many damped Newton steps; where they lead, and the look there."""
-        look, together, used = self.look(theta), None, None
+        look, together, used, length, damping = self.look(theta), None, None, 1.0, 0.0
         for _ in range(n_steps):
             second = self._convex(look.second)
             if together is None or np.abs(second - used).sum() > STALE * used.sum():
-                together, used = self.hessian.plus(self.piece.design, self._lent(second)), second
+                lent = self._lent(second)
+                together, used = self.hessian.plus(self.piece.design, lent), second
+                steepness = self.spread * (lent.sum() / self.piece.total)
             theta = look.theta
             gradient = self.piece.design.T @ look.first + look.pull + self.total * self.costs.gradient(theta)
-            strengths = self.total * self.costs.l1, self.total * self.costs.l2
-            step = together.step(gradient, theta[:-1], *strengths)
-            fall = -(gradient @ step) + strengths[0] * (np.abs(theta[:-1]) - np.abs(theta[:-1] + step[:-1])).sum()
+            damping = _damped(damping, length)
+            step = together.step(gradient, theta[:-1], self.total * self.costs.l1,
+                                 self._ridge(together, steepness, damping))
+            fall = -(gradient @ step) + self.total * self.costs.l1 * (
+                np.abs(theta[:-1]) - np.abs(theta[:-1] + step[:-1])).sum()
             if not fall > 0:
                 break
-            before, look = look, self._advance(look, step, fall)
-            if look is before or 0.5 * fall <= DONE * self.total * abs(look.value) / self.piece.total:
+            before, (look, length) = look, self._advance(look, step, fall)
+            if look is before or (length == 1 and 0.5 * fall <= DONE * self.total * abs(look.value) / self.piece.total):
                 break
         return look.theta, look
 
+    def _ridge(self, together, steepness, damping):
+        """What is added to the diagonal of a step's matrix: the penalty's curvature, and damping.
+
+        Columns whose rows all are on straight parts of their losses are lent a little of the mean curvature.
+        """
+        out = np.full(len(steepness), self.total * self.costs.l2)
+        out[-1] = 0.0
+        straight = together.diagonal_of() + out < STRAIGHT * steepness
+        return out + np.where(straight, SHARE, 0.0) * steepness + damping * steepness
+
     def _advance(self, look, step, fall):
-        """The longest of ever shorter steps that brings what it should; the look itself if none does."""
+        """The longest of ever shorter steps that brings what it should, and its length; the look itself if none."""
         change, length = self.piece.design @ step, 1.0
         for _ in range(HALVINGS):
             trial = self.look(look.theta + length * step, look.p + length * change)
             if trial.cost <= look.cost - ARMIJO * length * fall + 1e-13 * abs(look.cost):
-                return trial
+                return trial, length
             length *= 0.5
-        return look
+        return look, 0.0
 
     def _convex(self, second):
         """Second derivatives that are not negative."""
@@ -577,6 +596,13 @@ class _Cost:
             else:
                 hessian, anchor, anchored = hessian.added(self.prior), None, 0.0
         return Past(look.theta, gradient, hessian, self.total, float(rows), distance, anchor, anchored)
+
+
+def _damped(damping, length):
+    """Levenberg's damping for the next step, as a share of the mean curvature, when the last had to be so short."""
+    if length < SHORT:
+        return max(10 * damping, LEAST_DAMPING)
+    return damping * 0.3 if damping > LEAST_DAMPING else 0.0
 
 
 @dataclass(frozen=True, eq=False)
