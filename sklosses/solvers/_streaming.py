@@ -529,7 +529,7 @@ class _Cost:
             if together is None or np.abs(second - used).sum() > STALE * used.sum():
                 lent = self._lent(second)
                 together, used = self.hessian.plus(self.piece.design, lent), second
-                steepness = self.spread * (lent.sum() / self.piece.total)
+                steepness = self.spread * self._typical(lent)
             theta = look.theta
             gradient = self.piece.design.T @ look.first + look.pull + self.total * self.costs.gradient(theta)
             damping = _damped(damping, length)
@@ -543,6 +543,12 @@ class _Cost:
             if look is before or (length == 1 and 0.5 * fall <= DONE * self.total * abs(look.value) / self.piece.total):
                 break
         return look.theta, look
+
+    def _typical(self, second):
+        """The mean curvature of a row; 0, so no damping, where it has no bound: a far row's exponential is no scale."""
+        if self.piece.kinks is None and self.traits.curvature == np.inf:
+            return 0.0
+        return float(second.sum() / self.piece.total)
 
     def _ridge(self, together, steepness, damping):
         """What is added to the diagonal of a step's matrix: the penalty's curvature, and damping.
