@@ -14,6 +14,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted
 
+from sklosses import solvers
 from sklosses.exceptions import DivergenceError
 from sklosses.linear_model._monitor import EpochHooks, FitMonitor, ValidationScore
 from sklosses.linear_model._parameters import check_settings, resolve_loss, with_suggestion
@@ -121,7 +122,11 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         n_columns, n_features = self._n_columns(), sample.X.shape[1]
         start = self._zero(n_columns, n_features) if first else self._state(n_columns, n_features)
         attributes = functools.partial(self._reconstruction, loss=loss, dtype=sample.X.dtype)
-        result = self._solve(self._problem(sample, loss, None), start, attributes, max_iter=1)
+        streaming = None
+        if self.learning_rate == "auto":
+            streaming = solvers.Streaming(forgetting=self.forgetting, shuffle=bool(self.shuffle))
+        problem = self._problem(sample, loss, None)
+        result = self._solve(problem, start, attributes, max_iter=1, solver=streaming)
         self._keep(result, attributes(result.coef, result.intercept, result.n_iter))
         return self
 
@@ -168,7 +173,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         """Where the model stands: its weights, or what they were before averaging."""
         if np.shape(self.coef_)[-1] != n_features:
             raise ValueError(f"X has {n_features} features, coef_ has {np.shape(self.coef_)[-1]}.")
-        standard = self.average and hasattr(self, "_standard_coef")
+        auto = self.learning_rate == "auto"
+        standard = self.average and hasattr(self, "_standard_coef") and not auto
         coef = self._standard_coef if standard else _dense(self.coef_)
         intercept = self._standard_intercept if standard else self._flip(getattr(self, self._intercept_name))
         state = self._zero(n_columns, n_features)
@@ -179,20 +185,35 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
             state.average_coef[...] = np.reshape(self._average_coef, state.coef.shape)
             state.average_intercept[...] = self._average_intercept
             state.averaged = self._averaged
+        stream = getattr(self, "_stream", None)
+        if auto and stream is not None:
+            state.stream = stream
+            self._undo_rounding(state)
         return state
+
+    def _undo_rounding(self, state):
+        """Give the coefficients of a stream all their digits, where the attributes are what it left."""
+        model = state.stream.model()
+        if model[0].shape != state.coef.shape:
+            return
+        as_left = self._reconstruction(*model, 0, loss=None, dtype=self.coef_.dtype)
+        if np.array_equal(as_left["coef_"], _dense(self.coef_)):
+            state.coef[...] = model[0]
+        if np.array_equal(as_left[self._intercept_name], getattr(self, self._intercept_name)):
+            state.intercept[...] = model[1]
 
     def _seed(self):
         """The seed of the row order: the number that scikit-learn's estimator would draw from `random_state` for it."""
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _solve(self, problem, start, attributes, *, max_iter, validation=None, hooks=None):
-        """Run the solver; return its result with the validation scores in its history."""
+    def _solve(self, problem, start, attributes, *, max_iter, validation=None, hooks=None, solver=None):
+        """Run the solver, by default that of `fit`; return its result with the validation scores in its history."""
         monitor = None
         if validation is not None or hooks is not None or self.verbose:
             monitor = FitMonitor(attributes, validation=validation, hooks=hooks, verbose=bool(self.verbose))
-        if self.learning_rate == "auto" and not (start.coef.any() or start.intercept.any()):
+        if solver is None and self.learning_rate == "auto" and not (start.coef.any() or start.intercept.any()):
             start = None  # the solver knows a better one than zero
-        result = self._solver().solve(
+        result = (self._solver() if solver is None else solver).solve(
             problem,
             tol=self.tol,
             max_iter=max_iter,
@@ -284,11 +305,14 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
                     f"Floating-point under-/overflow occurred at epoch #{result.n_iter}. Scaling input data with "
                     f"StandardScaler or MinMaxScaler might help. {name} does not fit into {value.dtype}."
                 )
-        for name in ("_standard_coef", "_standard_intercept", "_average_coef", "_average_intercept", "_averaged"):
+        averaging = ("_standard_coef", "_standard_intercept", "_average_coef", "_average_intercept", "_averaged")
+        for name in (*averaging, "_stream"):
             vars(self).pop(name, None)
         vars(self).update(attributes)
         self.t_ = float(state.t)
         self._steps = state.steps
+        if state.stream is not None:
+            self._stream = state.stream
         self.objective_ = float(result.objective[0]) if len(result.objective) == 1 else result.objective
         self.history_ = dict(result.history)
         self.solver_ = result.solver

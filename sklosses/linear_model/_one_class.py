@@ -47,13 +47,14 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         Whether to print every epoch.
     random_state : int, RandomState instance or None, default=None
         Seed of the order of rows.
-    learning_rate : {"optimal", "constant", "invscaling", "adaptive"}, default="optimal"
+    learning_rate : {"optimal", "constant", "invscaling", "adaptive", "auto"}, default="optimal"
         Step sizes, as scikit-learn's; t counts the steps taken.
 
         - "optimal": 1 / (nu (t0 + t)), t0 by Bottou's heuristic.
         - "constant": eta0.
         - "invscaling": eta0 / t^power_t.
         - "adaptive": eta0, divided by 5 whenever training would stop, until it is at most 1e-6.
+        - "auto": no step size, for :meth:`partial_fit`, which streams. `fit` is not to be had with it.
     eta0 : float, default=0.01
         Initial step size, above 0. Not used by "optimal".
     power_t : float, default=0.5
@@ -66,6 +67,10 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     batch_size : int, default=1
         Rows of a step. 1 is scikit-learn's algorithm; more take the mean gradient of a mini-batch, by matrix
         products: faster epochs, fewer steps.
+    forgetting : float, default=1.0
+        For :meth:`partial_fit` with ``learning_rate="auto"``, in (0, 1]: the weight that a row has left when the next
+        one has come, and so on row by row, whatever the size of the chunks. ``1 - 1 / h`` remembers about the last h
+        rows: 0.9999 the last ten thousand. 1 remembers all rows alike. Not used elsewhere.
 
     Attributes
     ----------
@@ -131,7 +136,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
 
     _parameter_constraints: dict = COMMON | {
         "nu": [Interval(Real, 0, 1, closed="right")],
-        "learning_rate": [str_options(name for name in SCHEDULES if not name.startswith("pa"))],
+        "learning_rate": [str_options([*(name for name in SCHEDULES if not name.startswith("pa")), "auto"])],
     }
 
     def __init__(
@@ -150,6 +155,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         average=False,
         *,
         batch_size=1,
+        forgetting=1.0,
     ):
         self.nu = nu
         self.fit_intercept = fit_intercept
@@ -164,6 +170,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         self.warm_start = warm_start
         self.average = average
         self.batch_size = batch_size
+        self.forgetting = forgetting
 
     @property
     def alpha(self):
@@ -206,6 +213,9 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None):
         """Train one epoch on these rows, from where the model stands.
+
+        With ``learning_rate="auto"`` this streams: the rows are taken in by an implicit step of second order, along
+        with a quadratic model of all rows before them. No step size, any scale of the features.
 
         Parameters
         ----------

@@ -47,6 +47,7 @@ COMMON = {
     "warm_start": ["boolean"],
     "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "forgetting": [Interval(Real, 0, 1, closed="right")],
 }
 
 #: Constraints of the parameters that the supervised estimators share.
@@ -127,7 +128,7 @@ def check_settings(estimator, loss, task, *, partial):
     """Raise for parameters that are fine alone and not together."""
     if partial and estimator.early_stopping:
         raise ValueError("early_stopping should be False with partial_fit")
-    if estimator.learning_rate == "auto":
+    if estimator.learning_rate == "auto" and not partial:
         _check_auto(loss)
     if estimator.learning_rate == "optimal" and estimator.alpha == 0:
         raise ValueError(
@@ -158,14 +159,6 @@ def _check_auto(loss):
             f"learning_rate='auto' needs more of a loss that {kind}: {loss!r} has no method {missing}. Add it, or choose "
             f"one of the schedules {', '.join(map(repr, SCHEDULES[:4]))}."
         )
-
-
-def has_steps(estimator):
-    """Whether an estimator can train one epoch more."""
-    if estimator.learning_rate == "auto":
-        name = type(estimator).__name__
-        raise AttributeError(f"{name} has no partial_fit with learning_rate='auto', which trains on all rows at once.")
-    return True
 
 
 def with_suggestion(error, estimator):

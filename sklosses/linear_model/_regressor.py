@@ -5,7 +5,6 @@ from contextlib import suppress
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
-from sklearn.utils.metaestimators import available_if
 
 from sklosses.data import as_rows
 from sklosses.linear_model._base import BaseSGD, unchanged_on_failure
@@ -13,7 +12,6 @@ from sklosses.linear_model._parameters import (
     DEFAULT_EPSILON,
     OF_LOSSES,
     SUPERVISED,
-    has_steps,
     loss_constraint,
     loss_functions,
     resolve_loss,
@@ -85,7 +83,8 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         - "adaptive": eta0, divided by 5 whenever training would stop, until it is at most 1e-6.
         - "auto": no steps, but the minimum, in any scale of the features: Newton's method on growing samples of the
           rows, with a certificate (`gap_`). For smooth convex losses and up to 2000 features; the objective divides by
-          the sum of the weights. There is no `partial_fit` and no `early_stopping` with it.
+          the sum of the weights. There is no `early_stopping` with it. :meth:`partial_fit` streams: each chunk of rows
+          is an implicit step of second order, for every loss and any number of features.
         - "pa1", "pa2": the passive-aggressive algorithms [1]_, for ``loss="epsilon_insensitive"``; `eta0` is their C.
     eta0 : float, default=0.01
         Initial step size, above 0.
@@ -116,6 +115,10 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     batch_size : int, default=1
         Rows of a step. 1 is scikit-learn's algorithm; more take the mean gradient of a mini-batch, by matrix
         products: faster epochs, fewer steps.
+    forgetting : float, default=1.0
+        For :meth:`partial_fit` with ``learning_rate="auto"``, in (0, 1]: the weight that a row has left when the next
+        one has come, and so on row by row, whatever the size of the chunks. ``1 - 1 / h`` remembers about the last h
+        rows: 0.9999 the last ten thousand. 1 remembers all rows alike. Not used elsewhere.
 
     Attributes
     ----------
@@ -202,6 +205,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         scale=1.0,
         width=1.0,
         batch_size=1,
+        forgetting=1.0,
     ):
         self.loss = loss
         self.penalty = penalty
@@ -228,6 +232,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         self.scale = scale
         self.width = width
         self.batch_size = batch_size
+        self.forgetting = forgetting
 
     @unchanged_on_failure
     @_fit_context(prefer_skip_nested_validation=True)
@@ -288,11 +293,16 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         )
         return self._fit(given)
 
-    @available_if(has_steps)
     @unchanged_on_failure
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, *, offset=None):
         """Train one epoch on these rows, from where the model stands.
+
+        With ``learning_rate="auto"`` this streams: the rows are taken in by an implicit step of second order, along
+        with a quadratic model of all rows before them. No step size, any scale of the features, any loss; chunks of any
+        size, one row included. One reading of a large table in shuffled chunks comes within about 1e-4 of the minimum.
+        A model that was fitted before stands for the rows that `t_` counts. `objective_` is that of these rows, `gap_`
+        is nan.
 
         Parameters
         ----------

@@ -8,5 +8,14 @@ from sklosses.solvers._order import row_order
 from sklosses.solvers._problem import OneVsRest, Problem, Result, State
 from sklosses.solvers._sgd import SGD
 
-__all__ = ["SGD", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State", "Verdict", "minimize",
-           "objective", "row_order"]
+__all__ = ["SGD", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State", "Streaming", "Verdict",
+           "minimize", "objective", "row_order"]
+
+
+def __getattr__(name):
+    """Import what few programs use when it is asked for: `import sklosses` stays quick."""
+    if name == "Streaming":
+        from sklosses.solvers._streaming import Streaming
+
+        return Streaming
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -260,6 +260,7 @@ class _Run:
         gap = np.array([column.gap for column in self.columns])
         solver = ", ".join(sorted({column.solver for column in self.columns}, reverse=True))
         return Result(coef, intercept, np.array([column.objective for column in self.columns]), self.n_iter,
-                      np.full(len(gap), self.n_iter), history, solver, State(coef.copy(), intercept.copy()),
+                      np.full(len(gap), self.n_iter), history, solver,
+                      State(coef.copy(), intercept.copy(), t=1.0 + self.problem.n_rows),
                       self.stopped or all(column.reached for column in self.columns), gap,
                       tuple(column.gap_kind for column in self.columns))

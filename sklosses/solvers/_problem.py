@@ -101,6 +101,8 @@ class State:
         Steps of the schedule taken; None: one a row.
     averaged : ndarray of shape (n_columns,) or None, default=None
         Iterates in the mean of each column; None: what `t` says of solvers that step once a row.
+    stream : Stream or None, default=None
+        What :class:`Streaming` remembers of the rows.
     """
 
     coef: np.ndarray
@@ -110,6 +112,7 @@ class State:
     t: float = 1.0
     steps: int | None = None
     averaged: np.ndarray | None = None
+    stream: object = None
 
 
 @dataclass(frozen=True, eq=False)

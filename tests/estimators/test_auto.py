@@ -157,14 +157,6 @@ def test_early_stopping_restores_the_best_weights():
     assert model.score(features[1::2], noisy[1::2]) == model.history_["validation_score"].max()
 
 
-def test_what_goes_with_steps_only():
-    model = auto(SGDClassifier, loss="log_loss")
-    assert not hasattr(model, "partial_fit")
-    with pytest.raises(AttributeError, match="partial_fit"):
-        model.partial_fit(X, y, classes=[0, 1])
-    assert hasattr(clone(model).set_params(learning_rate="optimal"), "partial_fit")
-
-
 def test_scale_of_features_does_not_matter():
     """Without a penalty the model is the same in any unit."""
     model = auto(SGDClassifier, loss="log_loss", penalty=None, alpha=0)

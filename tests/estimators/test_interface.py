@@ -16,7 +16,7 @@ from sklosses.losses import LOSSES, Focal, Huber, LogLoss, Poisson, Quantile, lo
 
 CLASSES = [SGDClassifier, SGDRegressor, SGDOneClassSVM]
 OURS = {
-    "SGDClassifier": {"width": 1.0, "gamma": 2.0, "pos_weight": 1.0, "batch_size": 1},
+    "SGDClassifier": {"width": 1.0, "gamma": 2.0, "pos_weight": 1.0, "batch_size": 1, "forgetting": 1.0},
     "SGDRegressor": {
         "quantile": 0.5,
         "expectile": 0.5,
@@ -24,8 +24,9 @@ OURS = {
         "scale": 1.0,
         "width": 1.0,
         "batch_size": 1,
+        "forgetting": 1.0,
     },
-    "SGDOneClassSVM": {"batch_size": 1},
+    "SGDOneClassSVM": {"batch_size": 1, "forgetting": 1.0},
 }
 
 
