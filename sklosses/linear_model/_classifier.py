@@ -218,7 +218,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         epsilon=DEFAULT_EPSILON,
         n_jobs=None,
         random_state=None,
-        learning_rate="optimal",
+        learning_rate="auto",
         eta0=0.01,
         power_t=0.5,
         early_stopping=False,

@@ -148,7 +148,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         shuffle=True,
         verbose=0,
         random_state=None,
-        learning_rate="optimal",
+        learning_rate="auto",
         eta0=0.01,
         power_t=0.5,
         warm_start=False,

@@ -191,7 +191,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         verbose=0,
         epsilon=DEFAULT_EPSILON,
         random_state=None,
-        learning_rate="invscaling",
+        learning_rate="auto",
         eta0=0.01,
         power_t=0.25,
         early_stopping=False,
