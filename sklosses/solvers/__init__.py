@@ -1,5 +1,6 @@
 """Solvers: a problem goes in, a result comes out. They know no loss and no estimator by name."""
 
+from sklosses.solvers._dual_descent import DualDescent
 from sklosses.solvers._minimize import minimize
 from sklosses.solvers._monitor import Epoch, Monitor, Verdict
 from sklosses.solvers._newton import Newton
@@ -8,5 +9,5 @@ from sklosses.solvers._order import row_order
 from sklosses.solvers._problem import OneVsRest, Problem, Result, State
 from sklosses.solvers._sgd import SGD
 
-__all__ = ["SGD", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State", "Verdict", "minimize",
+__all__ = ["SGD", "DualDescent", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State", "Verdict", "minimize",
            "objective", "row_order"]
