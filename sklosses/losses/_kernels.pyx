@@ -1568,7 +1568,7 @@ cdef void newton_step(Registered loss, double y, double p, double step, Dual* du
     else:               # phi'(q) = u: the solution lies between q and p
         rest = q - p
         low, high = fmin(q, p), fmax(q, p)
-        dual.gap = rest * rest * curvature      # to second order
+        dual.gap = 0.5 * rest * rest * curvature        # to second order
     goal = fabs(rest) / PART + 4e-16 * (fabs(v) + fabs(step * slope))
     for iteration in range(NEWTON_STEPS):
         if fabs(rest) <= goal:

@@ -6,7 +6,7 @@ from sklosses.solvers._shift import best_shift, lowest_value
 
 # The second dual point costs a reading: it is tried where the first is within this factor of what is asked.
 NEAR = 30
-# Without l2: how many times its own size, and that of a Newton step, a coefficient is allowed to grow.
+# Without l2: how many times its own size, and that of a step of the proximal point method, a coefficient may grow.
 ROOM, STEPS = 2.0, 4.0
 # What rounding makes of F itself.
 ROUNDING = 1e-15
@@ -37,6 +37,8 @@ class Bound:
         The best model seen.
     lower : float
         The largest lower bound seen.
+    bound : float
+        On F - F*.
     gap, kind
         The bound on (F - F*) / F* that follows, and whether it is a proof or an estimate.
     null, null_slope : float
@@ -45,6 +47,8 @@ class Bound:
         Below which no model's objective is.
     readings : int
         Of the table.
+    reach : float
+        The inverse of the strength of the proximal term, 0 without.
     """
 
     def __init__(self, reading, table, k, penalty, fit_intercept, state):
@@ -66,9 +70,9 @@ class Bound:
         self.lowest = lowest_value(reading, k) / self.total
         self.null = reading.sweep(k, self.offset + best, gradient=slopes) / self.total - self.lowest
         self.null_slope = float(np.abs(slopes).sum()) / self.total
-        self.objective, self.lower, self.gap = np.inf, -np.inf, np.inf
+        self.objective, self.lower, self.bound, self.gap = np.inf, -np.inf, np.inf, np.inf
         self.kind = "proof" if self.l2 > 0 and self.loss.traits.has_conjugate else "estimate"
-        self.readings = 0
+        self.readings, self.reach = 0, 0.0
 
     # The bounds -----------------------------------------------------------------------------------------------------
 
@@ -78,7 +82,6 @@ class Bound:
         p, back = self.table.look(coef, self._weighted(u) / self.total)
         self.readings += 1
         p += self.offset
-        share = 0.0
         if self.fit_intercept:
             room = SLACK * tol * abs(self.objective if np.isfinite(self.objective) else self.null)
             intercept = best_shift(self.reading, self.k, p, intercept, room * self.total)
@@ -86,7 +89,7 @@ class Bound:
         value = self.reading.sweep(self.k, p + intercept, gradient=slopes) / self.total
         objective = value + self._penalty(coef)
         if objective < self.objective:
-            self.objective, self.coef, self.intercept = objective, coef.copy(), intercept
+            self.objective, self.coef, self.intercept = objective, coef, intercept
         self._raise(self._lower(u, dual["at"], back), back)
         if self.loss.traits.smooth and tol < self.gap <= NEAR * tol:
             if self.weight is not None:
@@ -99,7 +102,7 @@ class Bound:
     def _raise(self, lower, back):
         if lower > self.lower:
             self.lower = lower
-        bound = self.objective - self.lower + ROUNDING * abs(self.objective)
+        self.bound = bound = self.objective - self.lower + ROUNDING * abs(self.objective)
         floor = max(abs(self.objective - bound - self.lowest), 1e-12 * abs(self.null), 1e-300)
         self.gap = bound / floor
 
@@ -128,6 +131,11 @@ class Bound:
             return lower - float(beyond @ beyond) / (2 * self.l2)
         return lower - float(beyond @ self._largest(beyond))
 
+    def dual_value(self, u, coef):
+        """The dual's value where `coef` belongs to `u`, nearly: the constraint is not looked at, nor is the table."""
+        value = float(np.sum(self._weighted(u * self.offset - self._conjugate(u, self.offset)))) / self.total
+        return value - 0.5 * self.l2 * float(coef @ coef)
+
     def _conjugate(self, u, at):
         if self.loss.traits.has_conjugate:
             return self.loss.conjugate(self.target, np.ascontiguousarray(u))
@@ -135,7 +143,7 @@ class Bound:
 
     def _largest(self, beyond):
         """How large the solution's coefficients might be."""
-        return ROOM * np.abs(self.coef)
+        return ROOM * np.abs(self.coef) + STEPS * self.reach * beyond
 
     # A start --------------------------------------------------------------------------------------------------------
 

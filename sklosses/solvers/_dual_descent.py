@@ -22,9 +22,10 @@ INTERCEPT_WEIGHT = 0.01
 # A row whose part of the gap is below this share of the mean may rest, from the third epoch on.
 NEXT_TO_NONE, FIRST_REST = 0.1, 2
 # Epochs between two looks at the certificate, at most.
-EPOCHS = 10
-# A look is worth its two readings where the epoch's own account of the gap promises this part of what is asked.
-PROMISE = 1.0
+EPOCHS = 15
+# Where the gap falls by less than this factor an epoch, the mean of the iterates, each half the weight of the next, is
+# the better model by a quarter of the gap: coefficients of losses with kinks swing.
+SLOW, FIRST_MEAN = 0.6, 6
 # A gap this small, which so many looks have not brought down by a tenth, is the limit of precision.
 LIMIT, PATIENCE = 1e-8, 4
 # Strength of the proximal term where there is no l2: at first this share of what l1 is worth per unit of coefficient,
@@ -113,7 +114,7 @@ class DualDescent:
         random_state : int, default=0
             Seed of the order in which rows are visited.
         monitor : Monitor or None, default=None
-            Sees each look at the certificate, every 10 epochs at the latest.
+            Sees each look at the certificate, every 15 epochs at the latest.
         state : State or None, default=None
             Where to start; None: zero coefficients, the best intercept for them.
 
@@ -165,9 +166,9 @@ class _Run:
         K = self.problem.n_columns
         l1, l2 = np.broadcast_to(self.problem.penalty.l1, K), np.broadcast_to(self.problem.penalty.l2, K)
         table = _kernel.Table(self.problem.rows, self.problem.subset)
-        norms = table.square_norms()
+        norm = table.mean_square_norm()
         fit_intercept = self.problem.fit_intercept
-        self.columns = [_Column(Bound(reading, table, k, (l1[k], l2[k]), fit_intercept, state), norms, seed, state)
+        self.columns = [_Column(Bound(reading, table, k, (l1[k], l2[k]), fit_intercept, state), norm, seed, state)
                         for k in range(K)]
 
     def round(self):
@@ -211,18 +212,17 @@ class _Column:
     ----------
     bound : Bound
         Its certificate, which keeps the best coefficients.
-    norms : ndarray of shape (n_rows,)
-        ||x_i||^2
+    mean_norm : float
+        The mean of ||x_i||^2, nearly.
     seed : int
     state : State or None
     """
 
-    def __init__(self, bound, norms, seed, state):
+    def __init__(self, bound, mean_norm, seed, state):
         self.bound, self.seed = bound, seed
-        n = len(norms)
+        n = bound.n_rows
         weight = np.ones(n) if bound.weight is None else bound.weight
         self.n_active = int(np.count_nonzero(weight))
-        mean_norm = float(weight @ norms) / bound.total
         rho = INTERCEPT_WEIGHT * mean_norm if bound.fit_intercept else 0.0
         self.mu, self.least_mu = self._proximal(mean_norm)
         self.kappa = bound.l2 + self.mu
@@ -231,8 +231,7 @@ class _Column:
         self.dual["at"] = np.nan
         self.v = _kernel.vector(len(bound.coef))
         self.scale = weight / (bound.total * self.kappa)
-        # Rows without entries have steps of length 0, in which formulas would divide 0 by 0.
-        self.step = np.maximum(self.scale * (norms + rho), 1e-200)
+        self.step = np.full(n, -1.0)
         self.kernel = _kernel.Column(bound.loss, (bound.target, bound.offset, self.scale), self.step, self.v, self.dual)
         self.kernel.rho, self.kernel.shrink = rho, bound.l1 / self.kappa
         self.kernel.intercept = bound.intercept
@@ -241,15 +240,16 @@ class _Column:
         elif state is not None:
             self._start_from_slopes()
         self.order = RowOrder(bound.table.n_blocks, FAR_APART)
-        self.epochs, self.wait = 0, 1
-        self.other_readings = 1 + bound.readings
+        self.epochs, self.wait = 0, STEADY_EPOCHS if self.mu else EPOCHS
+        self.account, self.fall, self.trust = 0.0, 1.0, 1.0     # see `_expected`
+        self.mean = None
         self.seen = []
         self.done = False
 
     @property
     def readings(self):
         """Of all rows that count."""
-        return self.kernel.visits / self.n_active + self.bound.readings + 1
+        return self.kernel.visits / self.n_active + self.bound.readings
 
     def _proximal(self, mean_norm):
         """The first and the least strength of the proximal term; 0 with an l2 penalty, which does without."""
@@ -279,47 +279,63 @@ class _Column:
 
     def descend(self, tol, budget):
         """Epochs until the certificate is worth a look, and the look."""
-        bound, most = self.bound, self.wait if self.mu else EPOCHS
-        for _ in range(most):
+        bound = self.bound
+        for _ in range(self.wait):
             self._epoch()
             if self.readings >= budget or (not self.mu and self._promises(tol)):
                 break
-        coef = self._coef()
+        coef = self.mean if self.mean is not None else self._coef()
+        bound.reach = 1 / self.mu if self.mu else 0.0
         bound.look(coef, self.kernel.intercept, self.dual, tol)
+        if not self.mu and self.account > 0:
+            self.trust = max(1.0, bound.bound / self._expected())
         self._plan(tol)
         self.seen.append(bound.gap)
         stuck = len(self.seen) > PATIENCE and bound.gap <= LIMIT and bound.gap > 0.9 * self.seen[-1 - PATIENCE]
         self.done = bound.gap <= tol or stuck or self.readings >= budget
 
     def _coef(self):
+        """The coefficients: a copy."""
         shrink = self.kernel.shrink
-        return self.v - np.clip(self.v, -shrink, shrink) if shrink else self.v
+        return self.v - np.clip(self.v, -shrink, shrink) if shrink else self.v.copy()
 
     def _epoch(self):
         column = self.kernel
         if self.mu and self.epochs >= STEADY_EPOCHS:
             self._set_mu(max(self.least_mu, DECAY * self.mu))
-        if self.epochs >= FIRST_REST:
-            column.next_to_none = NEXT_TO_NONE * self._account() / self.n_active
+        column.next_to_none = NEXT_TO_NONE * self.account / self.n_active if self.epochs >= FIRST_REST else 0.0
         self.bound.table.descend(column, self.order.draw(self.seed, self.epochs).positions)
         self.epochs += 1
+        before, self.account = self.account, float(self.scale @ self.dual["gap"])
+        self.fall = min(self.account / before, 1.0) if before > 0 else 1.0
         if self.mu:
-            coef = self._coef().copy()
+            coef = self._coef()
             self.v += self.mu / self.kappa * (coef - self.centre)
             self.centre = coef
+        elif self.epochs >= FIRST_MEAN and self.fall > SLOW:
+            self.mean = self._coef() if self.mean is None else 0.5 * (self.mean + self._coef())
+        else:
+            self.mean = None
 
-    def _account(self):
-        """The rows' parts of the gap, times S kappa, each as it was when the row was last visited."""
-        return float(self.scale @ self.dual["gap"])
+    def _expected(self):
+        """What the gap will turn out to be, by the account: parts of rows visited early in the epoch are of before."""
+        return self.kappa * self.account * self.fall ** 0.5
 
     def _promises(self, tol):
         """Whether the gap, by the epoch's account, is small enough to be looked at."""
-        value = self.bound.objective if np.isfinite(self.bound.objective) else self.bound.null + self.bound.lowest
-        return self.epochs > 1 and self.kappa * self._account() <= PROMISE * tol * abs(value - self.bound.lowest)
+        expected = self.trust * self._expected()
+        if self.epochs == 1 or expected > tol * self.bound.null:
+            return False
+        value = self.bound.objective
+        if not np.isfinite(value):      # the first look: no model has been evaluated, but the dual's value costs little
+            value = self.bound.dual_value(self.dual["u"], self._coef())
+        return expected <= tol * abs(value - self.bound.lowest)
 
     def _plan(self, tol):
         """How many epochs to wait before the next look, from how the gap has fallen so far."""
         gap = self.bound.gap
+        if not self.mu:
+            return
         if not self.seen or not 0 < gap < self.seen[-1] or gap == np.inf:
             self.wait = 4
             return

@@ -33,6 +33,8 @@ cdef enum:
     BLOCK = 32              # rows, at most
     BLOCKS = 64             # fewer rows in a block where there are not so many blocks
     CACHE_LINE = 64
+    FIRST_BYTES = 512       # of a block, asked for ahead of time
+    SAMPLE = 32             # blocks, to estimate the mean norm from
     DEEPEST = 5             # a row rests for 2^5 - 1 epochs at most
 
 cdef enum Task:
@@ -96,6 +98,24 @@ cdef inline double product(const floating* x, const index_t* j, Py_ssize_t n, co
     return (a + b) + (c + d)
 
 
+cdef inline double squares(const floating* x, const index_t* j, Py_ssize_t n) noexcept nogil:
+    """||x||^2, in four sums likewise."""
+    cdef Py_ssize_t i = 0
+    cdef double a = 0, b = 0, c = 0, d = 0
+    if index_t is dense_t:
+        return square_norm(x, n)
+    while i + 4 <= n:
+        a += <double>x[i] * x[i]
+        b += <double>x[i + 1] * x[i + 1]
+        c += <double>x[i + 2] * x[i + 2]
+        d += <double>x[i + 3] * x[i + 3]
+        i += 4
+    while i < n:
+        a += <double>x[i] * x[i]
+        i += 1
+    return (a + b) + (c + d)
+
+
 cdef inline bint rests(unsigned char* level, unsigned char* rest, bint still, double share) noexcept nogil:
     """How many epochs a row will rest: twice as many each time that it has next to no share in the gap.
 
@@ -124,20 +144,16 @@ cdef Py_ssize_t take(Table t, Py_ssize_t block, const floating* x) noexcept nogi
 
 
 cdef int norms(Table t, double* out, const floating* x, const index_t* j) except -1 nogil:
-    """out[i] = ||x_i||^2"""
-    cdef Py_ssize_t block, i, r, n, m
-    cdef double sum
-    for block in range(t.n_blocks):
-        m = take(t, block, x)
+    """out[0] = the mean of ||x_i||^2, over SAMPLE blocks from all over the table."""
+    cdef Py_ssize_t b, r, n, m, rows = 0, blocks = min(<Py_ssize_t>SAMPLE, t.n_blocks)
+    cdef double sum = 0
+    for b in range(blocks):
+        m = take(t, b * t.n_blocks // blocks, x)
+        rows += m
         for r in range(m):
             locate(&t.window, t.at[r], &x, &j, &n)
-            sum = 0
-            if index_t is dense_t:
-                sum = square_norm(x, n)
-            else:
-                for i in range(n):
-                    sum += <double>x[i] * <double>x[i]
-            out[block * t.block + r] = sum
+            sum += squares(x, j, n)
+    out[0] = sum / rows if rows > 0 else 0
     return 0
 
 
@@ -164,17 +180,20 @@ cdef int look(Table t, const double* w, double* p, const double* multiple, doubl
 
 
 cdef inline void ask_for(Table t, Py_ssize_t position, const floating* x, const index_t* j) noexcept nogil:
-    """Ask memory for a row."""
+    """Ask memory for the beginning of a block. What follows comes by itself, for it is read in sequence."""
     cdef Py_ssize_t n
     locate(&t.view, position if t.subset == NULL else t.subset[position], &x, &j, &n)
-    prefetch(<const char*>x, n * sizeof(floating))
+    prefetch(<const char*>x, min(<Py_ssize_t>FIRST_BYTES, n * <Py_ssize_t>sizeof(floating)))
     if index_t is not dense_t:
-        prefetch(<const char*>j, n * sizeof(index_t))
+        prefetch(<const char*>j, min(<Py_ssize_t>FIRST_BYTES, n * <Py_ssize_t>sizeof(index_t)))
 
 
 cdef inline double step(Column c, Py_ssize_t i, const floating* x, const index_t* j, Py_ssize_t n) noexcept nogil:
     """The step of row i; returns by how much its dual variable has moved."""
     cdef Dual* dual = &c.dual[i]
+    if c.step[i] < 0:
+        # The first visit. Rows without entries have steps of no length, in which formulas would divide 0 by 0.
+        c.step[i] = max(c.scale[i] * (squares(x, j, n) + c.rho), 1e-200)
     cdef double before = dual.u, moved
     (<Loss>c.loss).dual_step(c.y[i], product(x, j, n, c.v, c.shrink) + c.offset[i] + c.intercept, c.step[i], dual,
                              c.place)
@@ -188,16 +207,14 @@ cdef inline double step(Column c, Py_ssize_t i, const floating* x, const index_t
 
 cdef int descend(Table t, Column c, const Py_ssize_t* order, const floating* x, const index_t* j) except -1 nogil:
     """An epoch."""
-    cdef Py_ssize_t b, i, r, n, m, ahead
+    cdef Py_ssize_t b, i, r, n, m
     cdef double work = 0, moved
     for b in range(t.n_blocks):
         m = take(t, order[b], x)
-        ahead = order[b + 1] * t.block if b + 1 < t.n_blocks and t.buffer == NULL else -1
+        if b + 1 < t.n_blocks and t.buffer == NULL:
+            ask_for(t, order[b + 1] * t.block, x, j)
         for r in range(m):
             i = order[b] * t.block + r
-            if ahead >= 0 and ahead + r < t.n_rows:
-                if c.rest[ahead + r] == 0:
-                    ask_for(t, ahead + r, x, j)
             if c.rest[i] > 0:
                 c.rest[i] -= 1
                 continue
@@ -299,13 +316,11 @@ cdef class Table:
                 return do(self, task, w, multiple, out, back, <const double*>NULL, <const int64_t*>NULL)
             return do(self, task, w, multiple, out, back, <const double*>NULL, <const int32_t*>NULL)
 
-    def square_norms(self):
-        """||x_i||^2 of each row: one reading."""
-        out = np.empty(self.n_rows)
-        cdef double[::1] view = out
-        cdef double* to = &view[0] if self.n_rows else NULL
-        self._do(NORMS, NULL, NULL, to, NULL)
-        return out
+    def mean_square_norm(self):
+        """The mean of ||x_i||^2, from a sample of up to a thousand rows."""
+        cdef double mean = 0
+        self._do(NORMS, NULL, NULL, &mean, NULL)
+        return mean
 
     def look(self, coef, multiple):
         """Products with the table and with its transpose, in one reading.
@@ -359,7 +374,7 @@ cdef class Column:
     rows : tuple of three ndarrays of shape (n_rows,)
         Targets, offsets, and the scales c_i.
     steps : ndarray of shape (n_rows,)
-        c_i (||x_i||^2 + rho).
+        c_i (||x_i||^2 + rho) of rows that have been visited, -1 of others.
     v : ndarray from :func:`vector`
         To which rows are added.
     dual : ndarray of shape (n_rows,), dtype DUAL
