@@ -1516,6 +1516,7 @@ cdef double one_gradient(Registered loss, double y, double p, Py_ssize_t column)
 cdef enum:
     # A step may leave one part in so many of the slope that it began with: to leave less costs time and saves no epochs.
     PART = 10
+    FAR = 64                # a first step that might be longer is bracketed by doubling
     NEWTON_STEPS = 100      # at most; 1 or 2 are typical
 
 
@@ -1557,19 +1558,31 @@ cdef void newton_step(Registered loss, double y, double p, double step, Dual* du
     """Newton for q + step phi'(q) = p + step u, from the q of the step before: one evaluation in the steady state."""
     cdef double a = parameter_of(loss, 0, column), b = parameter_of(loss, 1, column)
     cdef double q = dual.at, slope = dual.u, curvature = dual.curvature, v = p + step * slope
-    cdef double rest, goal, low, high, newton
+    cdef double first, rest, goal, low, high, newton, reach = 1.0
     cdef int iteration
     if isnan(q):        # the first step: between v and v - step phi'(v)
         q = v
         slope, curvature = gradient_of(loss, y, q, a, b), hessian_of(loss, y, q, a, b)
-        rest = step * slope
+        first = rest = step * slope
         low, high = fmin(v, v - rest), fmax(v, v - rest)
         dual.gap = 0
+        # That may be far too much of an exponential, or beyond all numbers: then from v on, twice as far each time.
+        while fabs(first) > FAR and (rest > 0) == (first > 0):
+            newton = v - copysign(reach, first)
+            if not low < newton < high:
+                break
+            q, reach = newton, 2.0 * reach
+            slope, curvature = gradient_of(loss, y, q, a, b), hessian_of(loss, y, q, a, b)
+            rest = (q - v) + step * slope
+            if rest > 0:
+                high = q
+            else:
+                low = q
     else:               # phi'(q) = u: the solution lies between q and p
-        rest = q - p
+        first = rest = q - p
         low, high = fmin(q, p), fmax(q, p)
         dual.gap = 0.5 * rest * rest * curvature        # to second order
-    goal = fabs(rest) / PART + 4e-16 * (fabs(v) + fabs(step * slope))
+    goal = fmin(fabs(first), fabs(rest)) / PART + 4e-16 * (fabs(v) + fabs(q))
     for iteration in range(NEWTON_STEPS):
         if fabs(rest) <= goal:
             break

@@ -1,7 +1,7 @@
 """The base of all losses: defaults for solvers, and the face that Python sees."""
 
 from cpython.exc cimport PyErr_Occurred
-from libc.math cimport INFINITY, NAN, fabs, fmax, fmin, isnan, nextafter
+from libc.math cimport INFINITY, NAN, fabs, fmax, fmin, isinf, isnan, nextafter
 from libc.stdlib cimport calloc, free
 
 import numpy as np
@@ -100,7 +100,7 @@ cdef class Loss:
 
     cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil:
         # The gradient is monotone: the solution p = v - step * gradient(p) lies between v and v - step * gradient(v).
-        cdef double gradient = NAN, hessian = 0.0, p = v, low = v, high = v, rest, newton
+        cdef double gradient = NAN, hessian = 0.0, p = v, low = v, high = v, reach = 1.0, rest, newton
         cdef Block block = Block(1, 1, 1, column, &y, &p, NULL, &gradient, &hessian)
         cdef int iteration
         _evaluate_or_nan(self, &block)
@@ -110,6 +110,16 @@ cdef class Loss:
             low = v - step * gradient
         else:
             high = v - step * gradient
+        while isinf(high - low):        # of slopes beyond all numbers: from v on, twice as far each time
+            p = v - reach if isinf(low) else v + reach
+            _evaluate_or_nan(self, &block)
+            if isnan(gradient):
+                return NAN
+            if (p - v) + step * gradient > 0:
+                high = p
+            else:
+                low = p
+            reach *= 2.0
         for iteration in range(200):
             rest = (p - v) + step * gradient
             if rest == 0:

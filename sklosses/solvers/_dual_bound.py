@@ -60,12 +60,10 @@ class Bound:
         self.offset = np.zeros(self.n_rows) if reading.offset is None else reading.offset.copy()
         d = reading.n_features
         self.coef = np.zeros(d) if state is None else np.array(state.coef[k], dtype=np.float64)
-        self.fixed = 0.0
-        if not fit_intercept and state is not None:
-            self.fixed = float(state.intercept[k])
-            self.offset += self.fixed
-        best = best_shift(reading, k, self.offset) if fit_intercept else 0.0
-        self.intercept = float(state.intercept[k]) if fit_intercept and state is not None else best
+        given = 0.0 if state is None else float(state.intercept[k])
+        best = best_shift(reading, k, self.offset) if fit_intercept else given
+        self.intercept = best if state is None else given
+        self.known = self.offset if fit_intercept else self.offset + given     # what no coefficient changes
         slopes = np.empty(self.n_rows)
         self.lowest = lowest_value(reading, k) / self.total
         self.null = reading.sweep(k, self.offset + best, gradient=slopes) / self.total - self.lowest
@@ -124,8 +122,7 @@ class Bound:
 
     def _lower(self, u, at, back):
         """A lower bound on the minimum from feasible dual variables and X'u / S."""
-        conjugate = self._conjugate(u, at)
-        lower = float(np.sum(self._weighted(u * self.offset - conjugate))) / self.total
+        lower = self._value(u, at)
         beyond = np.maximum(np.abs(back) - self.l1, 0.0)
         if self.l2 > 0:
             return lower - float(beyond @ beyond) / (2 * self.l2)
@@ -133,13 +130,15 @@ class Bound:
 
     def dual_value(self, u, coef):
         """The dual's value where `coef` belongs to `u`, nearly: the constraint is not looked at, nor is the table."""
-        value = float(np.sum(self._weighted(u * self.offset - self._conjugate(u, self.offset)))) / self.total
-        return value - 0.5 * self.l2 * float(coef @ coef)
+        return self._value(u, self.offset) - 0.5 * self.l2 * float(coef @ coef)
 
-    def _conjugate(self, u, at):
+    def _value(self, u, at):
+        """The rows' part of the dual: (1/S) sum_i s_i (u_i o_i - phi*(u_i))"""
         if self.loss.traits.has_conjugate:
-            return self.loss.conjugate(self.target, np.ascontiguousarray(u))
-        return _conjugate(self.loss, self.target, u, at)
+            conjugate = self.loss.conjugate(self.target, np.ascontiguousarray(u))
+        else:
+            conjugate = _conjugate(self.loss, self.target, u, at)
+        return float(np.sum(self._weighted(u * self.known - conjugate))) / self.total
 
     def _largest(self, beyond):
         """How large the solution's coefficients might be."""
@@ -147,11 +146,19 @@ class Bound:
 
     # A start --------------------------------------------------------------------------------------------------------
 
-    def slopes(self, kappa):
-        """Slopes at the model as dual variables, with what the kernel needs beside them, and how much of them to take.
+    def slopes(self, mu):
+        """Slopes at the model as dual variables, for a problem with (mu / 2) ||w - coef||^2 added.
 
-        Where the penalty is weak, -sum_i c_i u_i x_i can be far from the coefficients that the slopes come from. The
-        dual tells what share of the slopes is better than all.
+        Where the penalty is weak, the coefficients that belong to slopes can be far from those that the slopes were
+        taken at. The dual tells what share of them is better than all.
+
+        Returns
+        -------
+        u, at, curvature : ndarray of shape (n_rows,)
+        back : ndarray of shape (n_features,)
+            X'u / S
+        share : float
+            How much of u and back to take.
         """
         p, _ = self.table.look(self.coef, None)
         p += self.offset + self.intercept
@@ -165,11 +172,19 @@ class Bound:
         self.readings += 2
         best, share = -np.inf, 0.0
         for trial in (1.0, 0.7, 0.4, 0.2, 0.1, 0.03):
-            value = self._lower(trial * u, p, trial * back)
+            value = self._value(trial * u, p) + self._least(trial * back, mu)
             if not value > best:
                 break
             best, share = value, trial
-        return u, p, curvature, -back / kappa, share
+        return u, p, curvature, back, share
+
+    def _least(self, back, mu):
+        """The least of l1 ||w||_1 + (l2 / 2) ||w||^2 + (mu / 2) ||w - coef||^2 + back.w"""
+        kappa = self.l2 + mu
+        w = (mu * self.coef - back) / kappa
+        w -= np.clip(w, -self.l1 / kappa, self.l1 / kappa)
+        away = w - self.coef
+        return self._penalty(w) + 0.5 * mu * float(away @ away) + float(back @ w)
 
 
 def _conjugate(loss, y, u, at):

@@ -237,7 +237,7 @@ class _Column:
         self.kernel.intercept = bound.intercept
         if self.mu:
             self.v += self.mu / self.kappa * self.centre
-        elif state is not None:
+        if state is not None:
             self._start_from_slopes()
         self.order = RowOrder(bound.table.n_blocks, FAR_APART)
         self.epochs, self.wait = 0, STEADY_EPOCHS if self.mu else EPOCHS
@@ -257,9 +257,9 @@ class _Column:
         if bound.l2 > 0:
             return 0.0, 0.0
         # Units: of predictions, the null objective over the mean slope; of coefficients, that over the size of a row.
-        slope = max(bound.null_slope, 1e-300)
+        slope = bound.null_slope or 1.0
         unit = max(bound.null, 1e-12 * slope) / slope
-        norm = max(mean_norm, 1e-300)
+        norm = mean_norm or 1.0
         natural = slope / unit * norm / bound.n_rows
         worth = bound.l1 * norm ** 0.5 / unit
         if worth == 0:
@@ -268,11 +268,11 @@ class _Column:
 
     def _start_from_slopes(self):
         """Dual variables from the slopes at the state, as much of them as serves the dual."""
-        u, at, curvature, v, share = self.bound.slopes(self.kappa)
+        u, at, curvature, back, share = self.bound.slopes(self.mu)
         self.dual["u"] = share * u
         if share == 1:
             self.dual["at"], self.dual["curvature"] = at, curvature
-        self.v += share * v
+        self.v -= share / self.kappa * back
         self.kernel.sum = float(self.scale @ self.dual["u"])
 
     # Epochs ---------------------------------------------------------------------------------------------------------
@@ -306,7 +306,7 @@ class _Column:
         column.next_to_none = NEXT_TO_NONE * self.account / self.n_active if self.epochs >= FIRST_REST else 0.0
         self.bound.table.descend(column, self.order.draw(self.seed, self.epochs).positions)
         self.epochs += 1
-        before, self.account = self.account, float(self.scale @ self.dual["gap"])
+        before, self.account = self.account, max(float(self.scale @ self.dual["gap"]), 0.0)
         self.fall = min(self.account / before, 1.0) if before > 0 else 1.0
         if self.mu:
             coef = self._coef()
@@ -337,7 +337,7 @@ class _Column:
         if not self.mu:
             return
         if not self.seen or not 0 < gap < self.seen[-1] or gap == np.inf:
-            self.wait = 4
+            self.wait = min(2 * self.wait, EPOCHS)
             return
         rate = np.log(self.seen[-1] / gap) / self.wait
         self.wait = int(np.clip(np.log(gap / tol) / rate if tol > 0 else EPOCHS, 1, EPOCHS))
