@@ -1511,10 +1511,10 @@ cdef double one_gradient(Registered loss, double y, double p, Py_ssize_t column)
     return gradient_of(loss, y, p, parameter_of(loss, 0, column), parameter_of(loss, 1, column))
 
 
-# Steps of dual coordinate descent --------------------------------------------------------------------------------------
+# Steps of dual coordinate descent ---------------------------------------------------------------------------------
 
 cdef enum:
-    # A step may leave one part in so many of the slope that it began with: to leave less costs time and saves no epochs.
+    # A step may leave one part in so many of the slope it began with: to leave less costs time and saves no epochs.
     PART = 10
     FAR = 64                # a first step that might be longer is bracketed by doubling
     NEWTON_STEPS = 100      # at most; 1 or 2 are typical
@@ -1559,7 +1559,7 @@ cdef void newton_step(Registered loss, double y, double p, double step, Dual* du
     cdef double a = parameter_of(loss, 0, column), b = parameter_of(loss, 1, column)
     cdef double q = dual.at, slope = dual.u, curvature = dual.curvature, v = p + step * slope
     cdef double first, rest, goal, low, high, newton, reach = 1.0
-    cdef int iteration
+    cdef int _
     if isnan(q):        # the first step: between v and v - step phi'(v)
         q = v
         slope, curvature = gradient_of(loss, y, q, a, b), hessian_of(loss, y, q, a, b)
@@ -1583,7 +1583,7 @@ cdef void newton_step(Registered loss, double y, double p, double step, Dual* du
         low, high = fmin(q, p), fmax(q, p)
         dual.gap = 0.5 * rest * rest * curvature        # to second order
     goal = fmin(fabs(first), fabs(rest)) / PART + 4e-16 * (fabs(v) + fabs(q))
-    for iteration in range(NEWTON_STEPS):
+    for _ in range(NEWTON_STEPS):
         if fabs(rest) <= goal:
             break
         newton = q - rest / (1.0 + step * curvature)

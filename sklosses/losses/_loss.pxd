@@ -63,8 +63,8 @@ cdef class Loss:
     # argmin_p phi(y, p) + (p - v)^2 / (2 step), by safeguarded Newton unless a loss knows better. Convex losses.
     cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil
 
-    # A step of dual coordinate descent: nearly argmin_u phi*(u) - u p + step (u - dual.u)^2 / 2, which is the slope of phi
-    # at prox_at(y, p + step dual.u, step). Convex losses; u stays within the range of slopes.
+    # A step of dual coordinate descent: nearly argmin_u phi*(u) - u p + step (u - dual.u)^2 / 2, which is the slope of
+    # phi at prox_at(y, p + step dual.u, step). Convex losses; u stays within the range of slopes.
     cdef void dual_step(self, double y, double p, double step, Dual* dual, Py_ssize_t column) noexcept nogil
 
     # theta[which] for a column, scalar or vector alike.

@@ -9,5 +9,5 @@ from sklosses.solvers._order import row_order
 from sklosses.solvers._problem import OneVsRest, Problem, Result, State
 from sklosses.solvers._sgd import SGD
 
-__all__ = ["SGD", "DualDescent", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State", "Verdict", "minimize",
-           "objective", "row_order"]
+__all__ = ["SGD", "DualDescent", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State", "Verdict",
+           "minimize", "objective", "row_order"]

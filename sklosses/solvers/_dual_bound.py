@@ -133,7 +133,7 @@ class Bound:
         return self._value(u, self.offset) - 0.5 * self.l2 * float(coef @ coef)
 
     def _value(self, u, at):
-        """The rows' part of the dual: (1/S) sum_i s_i (u_i o_i - phi*(u_i))"""
+        """The rows' part of the dual: (1/S) sum_i s_i (u_i o_i - phi*(u_i))."""
         if self.loss.traits.has_conjugate:
             conjugate = self.loss.conjugate(self.target, np.ascontiguousarray(u))
         else:
@@ -179,7 +179,7 @@ class Bound:
         return u, p, curvature, back, share
 
     def _least(self, back, mu):
-        """The least of l1 ||w||_1 + (l2 / 2) ||w||^2 + (mu / 2) ||w - coef||^2 + back.w"""
+        """The least of l1 ||w||_1 + (l2 / 2) ||w||^2 + (mu / 2) ||w - coef||^2 + back.w."""
         kappa = self.l2 + mu
         w = (mu * self.coef - back) / kappa
         w -= np.clip(w, -self.l1 / kappa, self.l1 / kappa)

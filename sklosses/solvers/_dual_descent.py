@@ -12,7 +12,6 @@ from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import Reading
-from sklosses.solvers._shift import best_shift
 
 _kernel = kernel("sklosses.solvers._dual_kernel")
 
@@ -62,7 +61,8 @@ class DualDescent:
     -----
     The certificate. Any u that satisfies the constraint bounds F from below, by ::
 
-        D(u) = (1/S) sum_i s_i (u_i o_i - phi*(u_i)) - sum_j max(|g_j| - l1, 0)^2 / (2 l2),    g = (1/S) sum_i s_i u_i x_i
+        D(u) = (1/S) sum_i s_i (u_i o_i - phi*(u_i)) - sum_j max(|g_j| - l1, 0)^2 / (2 l2),
+        g = (1/S) sum_i s_i u_i x_i
 
     with l2 > 0: F - D is a proof, and no property of the data enters. Two dual points are tried, the variables of the
     descent and the slopes at the predictions, each made to satisfy the constraint by scaling the heavier sign. Without
@@ -199,10 +199,11 @@ class _Run:
         if len(self.columns) == 1:
             history["objective"], history["gap"] = history["objective"][:, 0], history["gap"][:, 0]
         gap = np.array([column.bound.gap for column in self.columns])
+        kinds = tuple(column.bound.kind for column in self.columns)
         readings = np.array([ceil(column.readings) for column in self.columns])
         return Result(coef, intercept, np.array([column.bound.objective for column in self.columns]),
                       int(readings.max()), readings, history, "dual descent", State(coef.copy(), intercept.copy()),
-                      bool(np.all(gap <= max(self.tol, 1e-9))), gap, tuple(column.bound.kind for column in self.columns))
+                      bool(np.all(gap <= max(self.tol, 1e-9))), gap, kinds)
 
 
 class _Column:

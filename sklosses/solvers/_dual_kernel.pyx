@@ -10,7 +10,7 @@ bounds what u_i does to the row's own prediction. Coefficients are shrunk as the
 
 The intercept belongs to the constraint sum_i c_i u_i = 0. It is kept by an augmented Lagrangian of little weight rho:
 each step moves it by rho times the step, and each epoch once more by rho times what the sum has come to. A small rho
-costs the steps nothing of their length, and the multiplier takes few epochs all the same, because it moves with each row.
+costs the steps nothing of their length, and the multiplier takes few epochs all the same: it moves with each row.
 
 Rows are visited by blocks of contiguous ones, in order inside a block: one by one in random order they would come from
 memory at half the speed, and the number of epochs is the same.
@@ -406,7 +406,6 @@ cdef class Column:
     cdef public Py_ssize_t visits
 
     def __init__(self, Loss loss, rows, steps, v, dual):
-        cdef double[::1] memory
         cdef unsigned char[::1] bytes_
         cdef Py_ssize_t n = len(steps)
         self._held = [loss]

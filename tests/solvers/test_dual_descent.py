@@ -1,4 +1,4 @@
-"""Dual coordinate descent: optima against scipy, certificates against the truth, results that depend on nothing else."""
+"""Dual coordinate descent: optima against scipy, certificates against the truth, results that always are the same."""
 
 from dataclasses import replace
 from functools import cache
