@@ -1559,8 +1559,9 @@ cdef void newton_step(Registered loss, double y, double p, double step, Dual* du
     cdef double a = parameter_of(loss, 0, column), b = parameter_of(loss, 1, column)
     cdef double q = dual.at, slope = dual.u, curvature = dual.curvature, v = p + step * slope
     cdef double first, rest, goal, low, high, newton, reach = 1.0
+    cdef bint fresh = isnan(q)
     cdef int _
-    if isnan(q):        # the first step: between v and v - step phi'(v)
+    if fresh:        # the first step: between v and v - step phi'(v)
         q = v
         slope, curvature = gradient_of(loss, y, q, a, b), hessian_of(loss, y, q, a, b)
         first = rest = step * slope
@@ -1582,9 +1583,11 @@ cdef void newton_step(Registered loss, double y, double p, double step, Dual* du
         first = rest = q - p
         low, high = fmin(q, p), fmax(q, p)
         dual.gap = 0.5 * rest * rest * curvature        # to second order
-    goal = fmin(fabs(first), fabs(rest)) / PART + 4e-16 * (fabs(v) + fabs(q))
+    goal = fabs(first) / PART
     for _ in range(NEWTON_STEPS):
-        if fabs(rest) <= goal:
+        if fresh:
+            goal = fabs(v - q) / PART       # of step u, which was 0
+        if fabs(rest) <= goal + 4e-16 * (fabs(v) + fabs(q)):
             break
         newton = q - rest / (1.0 + step * curvature)
         if not low < newton < high:
