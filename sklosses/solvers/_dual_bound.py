@@ -49,6 +49,8 @@ class Bound:
         Of the table.
     reach : float
         The inverse of the strength of the proximal term, 0 without.
+    work, past : int, list
+        Epochs so far, and pairs of what they were and the objective at each look.
     """
 
     def __init__(self, reading, table, k, penalty, fit_intercept, state):
@@ -71,11 +73,14 @@ class Bound:
         self.objective, self.lower, self.bound, self.gap = np.inf, -np.inf, np.inf, np.inf
         self.kind = "proof" if self.l2 > 0 and self.loss.traits.has_conjugate else "estimate"
         self.readings, self.reach = 0, 0.0
+        self.work, self.past = 0, []
 
     # The bounds -----------------------------------------------------------------------------------------------------
 
     def look(self, coef, intercept, dual, tol):
         """Bounds at coefficients and dual variables: one reading, or two."""
+        if self.l2 == 0:        # a lower bound that is an estimate belongs to the coefficients it was made with
+            self.lower = -np.inf
         u = self._balanced(dual["u"])
         p, back = self.table.look(coef, self._weighted(u) / self.total)
         self.readings += 1
@@ -88,21 +93,38 @@ class Bound:
         objective = value + self._penalty(coef)
         if objective < self.objective:
             self.objective, self.coef, self.intercept = objective, coef, intercept
-        self._raise(self._lower(u, dual["at"], back), back)
+        self._raise(self._lower(u, dual["at"], back))
         if self.loss.traits.smooth and tol < self.gap <= NEAR * tol:
             if self.weight is not None:
                 slopes = np.divide(slopes, self.weight, out=np.zeros_like(slopes), where=self.weight > 0)
             u = self._balanced(slopes)
             _, back = self.table.look(None, self._weighted(u) / self.total)
             self.readings += 1
-            self._raise(self._lower(u, p + intercept, back), back)
+            self._raise(self._lower(u, p + intercept, back))
+        self.past.append((self.work, self.objective))
 
-    def _raise(self, lower, back):
-        if lower > self.lower:
-            self.lower = lower
-        self.bound = bound = self.objective - self.lower + ROUNDING * abs(self.objective)
-        floor = max(abs(self.objective - bound - self.lowest), 1e-12 * abs(self.null), 1e-300)
-        self.gap = bound / floor
+    def _raise(self, lower):
+        self.lower = max(self.lower, lower)
+        value = self.objective - self.lowest
+        bound = self.objective - self.lower + ROUNDING * abs(self.objective)
+        if self.l2 == 0:
+            bound = self._doubted(bound, value)
+        # F* is between value - bound and value: where that leaves room for 0, no relative distance is small.
+        floor = max(value - bound, -value, 1e-12 * abs(self.null), 1e-300)
+        self.bound, self.gap = (bound, bound / floor) if np.isfinite(bound) else (np.inf, np.inf)
+
+    def _doubted(self, bound, value):
+        """An estimate, made larger where the coefficients may still be far from the solution's.
+
+        That they are shows in an estimate that is itself a good part of F. Without any penalty there may be no
+        solution, and F falls for ever, like the inverse of the number of epochs at the slowest: three times what the
+        last half of them brought is then no less than what is to come.
+        """
+        bound = max(bound, 0.0) * (1 + max(bound, 0.0) / max(value, 1e-300))
+        if self.l1 > 0:
+            return bound
+        halfway = [objective for readings, objective in self.past if 2 * readings <= self.work]
+        return max(bound, 3 * (halfway[-1] - self.objective) if halfway else value)
 
     def _penalty(self, coef):
         return self.l1 * np.abs(coef).sum() + 0.5 * self.l2 * (coef @ coef)

@@ -286,7 +286,7 @@ class _Column:
             if self.readings >= budget or (not self.mu and self._promises(tol)):
                 break
         coef = self.mean if self.mean is not None else self._coef()
-        bound.reach = 1 / self.mu if self.mu else 0.0
+        bound.reach, bound.work = 1 / self.mu if self.mu else 0.0, self.epochs
         bound.look(coef, self.kernel.intercept, self.dual, tol)
         if not self.mu and self.account > 0:
             self.trust = max(1.0, bound.bound / self._expected())
