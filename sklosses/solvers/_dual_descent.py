@@ -13,8 +13,6 @@ from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import Reading
 
-_kernel = kernel("sklosses.solvers._dual_kernel")
-
 # The augmented Lagrangian's weight, as a share of the mean of ||x_i||^2: at 1 epochs are a third to twice as many, at
 # 1e-4 classes of unequal size take five times as many to 1e-6.
 INTERCEPT_WEIGHT = 0.01
@@ -140,6 +138,11 @@ class DualDescent:
             return run.result()
 
 
+def _kernel():
+    """The kernel's module, loaded when it is first of use: loading takes a quarter of the time of importing the package."""
+    return kernel("sklosses.solvers._dual_kernel")
+
+
 def _check(problem):
     """Refuse what this solver cannot do, before any work."""
     for loss, _ in problem.losses:
@@ -165,7 +168,7 @@ class _Run:
         """The columns, at the state or at the best constant."""
         K = self.problem.n_columns
         l1, l2 = np.broadcast_to(self.problem.penalty.l1, K), np.broadcast_to(self.problem.penalty.l2, K)
-        table = _kernel.Table(self.problem.rows, self.problem.subset)
+        table = _kernel().Table(self.problem.rows, self.problem.subset)
         norm = table.mean_square_norm()
         fit_intercept = self.problem.fit_intercept
         self.columns = [_Column(Bound(reading, table, k, (l1[k], l2[k]), fit_intercept, state), norm, seed, state)
@@ -228,12 +231,13 @@ class _Column:
         self.mu, self.least_mu = self._proximal(mean_norm)
         self.kappa = bound.l2 + self.mu
         self.centre = bound.coef.copy() if self.mu else None
-        self.dual = np.zeros(n, dtype=_kernel.DUAL)
+        self.dual = np.zeros(n, dtype=_kernel().DUAL)
         self.dual["at"] = np.nan
-        self.v = _kernel.vector(len(bound.coef))
+        self.v = _kernel().vector(len(bound.coef))
         self.scale = weight / (bound.total * self.kappa)
         self.step = np.full(n, -1.0)
-        self.kernel = _kernel.Column(bound.loss, (bound.target, bound.offset, self.scale), self.step, self.v, self.dual)
+        rows = bound.target, bound.offset, self.scale
+        self.kernel = _kernel().Column(bound.loss, rows, self.step, self.v, self.dual)
         self.kernel.rho, self.kernel.shrink = rho, bound.l1 / self.kappa
         self.kernel.intercept = bound.intercept
         if self.mu:
