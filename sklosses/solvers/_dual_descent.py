@@ -139,7 +139,7 @@ class DualDescent:
 
 
 def _kernel():
-    """The kernel's module, loaded when it is first of use: loading takes a quarter of the time of importing the package."""
+    """The kernel's module, loaded at first use: that takes a quarter of what importing the package does."""
     return kernel("sklosses.solvers._dual_kernel")
 
 
