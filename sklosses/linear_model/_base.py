@@ -19,7 +19,7 @@ from sklosses.exceptions import DivergenceError
 from sklosses.linear_model._monitor import EpochHooks, FitMonitor, ValidationScore
 from sklosses.linear_model._parameters import check_settings, resolve_loss, with_suggestion
 from sklosses.linear_model._validation import Sample, check_matrix, check_offset, check_start, check_weights
-from sklosses.solvers import SGD, Newton, State, objective
+from sklosses.solvers import SGD, State, objective
 
 #: Times the objective of the model without coefficients from which `fit` warns.
 USELESS = 1e6
@@ -76,7 +76,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
     def _solver(self):
         n_jobs = getattr(self, "n_jobs", None)
         if self.learning_rate == "auto":
-            return Newton(n_jobs=n_jobs, n_iter_no_change=self.n_iter_no_change)
+            return solvers.Auto(n_jobs=n_jobs, n_iter_no_change=self.n_iter_no_change)
         return SGD(
             learning_rate=self.learning_rate,
             eta0=self.eta0,

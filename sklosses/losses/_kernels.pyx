@@ -10,9 +10,9 @@ To add a loss: write its paragraph, and name it in one of the three lists of the
 
 cimport cython
 from cython cimport floating
-from libc.math cimport INFINITY, copysign, fabs, fmax, fmin, log, log1p, sqrt
+from libc.math cimport INFINITY, NAN, copysign, fabs, fmax, fmin, isnan, log, log1p, sqrt
 
-from sklosses.losses._loss cimport Block, Block32, Loss
+from sklosses.losses._loss cimport Block, Block32, Dual, Loss
 from sklosses.losses._math cimport exp_, exp_decay_, expm1_, log1p_, log1p_unit_
 
 from sklosses.losses import _links
@@ -31,13 +31,30 @@ CODES = Target(-1, 1, codes=(-1.0, 1.0), hard=True)
 cdef double LN2 = 0.693147180559945309417232121458
 
 
+cdef struct Parabola:
+    # A convex conjugate made of two half parabolas, on an interval round 0:
+    #     phi*(u) = centre u + dead |u| + width u^2 / 2,   low <= u <= high,   width that of u's side.
+    # All losses whose slope is piecewise linear in p and breaks where it is 0 or ends have one.
+    double centre
+    double dead
+    double width_below
+    double width_above
+    double low
+    double high
+
+
 cdef class Builtin(Loss):
-    """A loss of this module: the slots of the contract, filled by ``bind`` with code compiled for one class."""
+    """A loss of this module: the slots of the contract, filled by ``bind`` with code compiled for one class.
+
+    A loss whose conjugate is a ``Parabola`` says so by a method ``_parabola``; others override ``conjugate_at``.
+    """
 
     cdef int (*sweep)(Loss, const Block*) noexcept nogil
     cdef int (*sweep32)(Loss, const Block32*) noexcept nogil
     cdef double (*scalar_value)(Loss, double, double, Py_ssize_t) noexcept nogil
     cdef double (*scalar_gradient)(Loss, double, double, Py_ssize_t) noexcept nogil
+    cdef double (*scalar_conjugate)(Loss, double, double, Py_ssize_t) noexcept nogil
+    cdef void (*scalar_step)(Loss, double, double, double, Dual*, Py_ssize_t) noexcept nogil
 
     cdef int evaluate(self, const Block* block) except -1 nogil:
         return self.sweep(self, block)
@@ -50,6 +67,12 @@ cdef class Builtin(Loss):
 
     cdef double gradient_at(self, double y, double p, Py_ssize_t column) noexcept nogil:
         return self.scalar_gradient(self, y, p, column)
+
+    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
+        return self.scalar_conjugate(self, y, u, column) if self.scalar_conjugate != NULL else NAN
+
+    cdef void dual_step(self, double y, double p, double step, Dual* dual, Py_ssize_t column) noexcept nogil:
+        self.scalar_step(self, y, p, step, dual, column)
 
     def __reduce__(self):
         from sklosses.losses._registry import rebuild
@@ -109,8 +132,8 @@ cdef class SquaredError(Builtin):
     cdef inline double _hessian(self, double r, double _, double __) noexcept nogil:
         return 1.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * y + 0.5 * u * u
+    cdef inline Parabola _parabola(self, double y, double _, double __) noexcept nogil:
+        return Parabola(y, 0.0, 1.0, 1.0, -INFINITY, INFINITY)
 
     cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil:
         return (v + step * y) / (1.0 + step)
@@ -154,8 +177,8 @@ cdef class AbsoluteError(Builtin):
     cdef inline double _hessian(self, double r, double _, double __) noexcept nogil:
         return 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * y if fabs(u) <= 1 else INFINITY
+    cdef inline Parabola _parabola(self, double y, double _, double __) noexcept nogil:
+        return Parabola(y, 0.0, 0.0, 0.0, -1.0, 1.0)
 
     cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil:
         return y + (v - y - fmax(-step, fmin(step, v - y)))
@@ -201,8 +224,8 @@ cdef class SmoothedAbsoluteError(Builtin):
     cdef inline double _hessian(self, double r, double width, double _) noexcept nogil:
         return 1.0 / width if fabs(r) <= width else 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * y + 0.5 * self.parameter(0, column) * u * u if fabs(u) <= 1 else INFINITY
+    cdef inline Parabola _parabola(self, double y, double width, double _) noexcept nogil:
+        return Parabola(y, 0.0, width, width, -1.0, 1.0)
 
 
 @cython.final
@@ -247,8 +270,8 @@ cdef class Huber(Builtin):
     cdef inline double _hessian(self, double r, double epsilon, double _) noexcept nogil:
         return 1.0 if fabs(r) <= epsilon else 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * y + 0.5 * u * u if fabs(u) <= self.parameter(0, column) else INFINITY
+    cdef inline Parabola _parabola(self, double y, double epsilon, double _) noexcept nogil:
+        return Parabola(y, 0.0, 1.0, 1.0, -epsilon, epsilon)
 
 
 @cython.final
@@ -389,9 +412,8 @@ cdef class Quantile(Builtin):
     cdef inline double _hessian(self, double r, double quantile, double _) noexcept nogil:
         return 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        cdef double quantile = self.parameter(0, column)
-        return u * y if -quantile <= u <= 1.0 - quantile else INFINITY
+    cdef inline Parabola _parabola(self, double y, double quantile, double _) noexcept nogil:
+        return Parabola(y, 0.0, 0.0, 0.0, -quantile, 1.0 - quantile)
 
     cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil:
         cdef double quantile = self.parameter(0, column)
@@ -442,9 +464,8 @@ cdef class SmoothedQuantile(Builtin):
         cdef double s = r / width
         return 1.0 / width if (s >= -quantile) & (s <= 1.0 - quantile) else 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        cdef double quantile = self.parameter(0, column), width = self.parameter(1, column)
-        return u * y + 0.5 * width * u * u if -quantile <= u <= 1.0 - quantile else INFINITY
+    cdef inline Parabola _parabola(self, double y, double quantile, double width) noexcept nogil:
+        return Parabola(y, 0.0, width, width, -quantile, 1.0 - quantile)
 
 
 @cython.final
@@ -487,9 +508,8 @@ cdef class Expectile(Builtin):
     cdef inline double _hessian(self, double r, double expectile, double _) noexcept nogil:
         return 2.0 * (1.0 - expectile if r > 0 else expectile)
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        cdef double expectile = self.parameter(0, column)
-        return u * y + 0.25 * u * u / (1.0 - expectile if u > 0 else expectile)
+    cdef inline Parabola _parabola(self, double y, double expectile, double _) noexcept nogil:
+        return Parabola(y, 0.0, 0.5 / expectile, 0.5 / (1.0 - expectile), -INFINITY, INFINITY)
 
 
 @cython.final
@@ -539,8 +559,8 @@ cdef class EpsilonInsensitive(Builtin):
     cdef inline double _hessian(self, double r, double epsilon, double _) noexcept nogil:
         return 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * y + self.parameter(0, column) * fabs(u) if fabs(u) <= 1 else INFINITY
+    cdef inline Parabola _parabola(self, double y, double epsilon, double _) noexcept nogil:
+        return Parabola(y, epsilon, 0.0, 0.0, -1.0, 1.0)
 
 
 @cython.final
@@ -586,9 +606,8 @@ cdef class SmoothedEpsilonInsensitive(Builtin):
         cdef double t = fabs(r) - epsilon
         return 1.0 / width if (t >= 0) & (t <= width) else 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        cdef double epsilon = self.parameter(0, column), width = self.parameter(1, column)
-        return u * y + epsilon * fabs(u) + 0.5 * width * u * u if fabs(u) <= 1 else INFINITY
+    cdef inline Parabola _parabola(self, double y, double epsilon, double width) noexcept nogil:
+        return Parabola(y, epsilon, width, width, -1.0, 1.0)
 
 
 @cython.final
@@ -631,8 +650,8 @@ cdef class SquaredEpsilonInsensitive(Builtin):
     cdef inline double _hessian(self, double r, double epsilon, double _) noexcept nogil:
         return 2.0 if fabs(r) >= epsilon else 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * y + self.parameter(0, column) * fabs(u) + 0.25 * u * u
+    cdef inline Parabola _parabola(self, double y, double epsilon, double _) noexcept nogil:
+        return Parabola(y, epsilon, 0.5, 0.5, -INFINITY, INFINITY)
 
 
 @cython.final
@@ -712,8 +731,8 @@ cdef class SquaredLogError(Builtin):
     cdef inline double _hessian(self, double y, double p, double _, double __) noexcept nogil:
         return 1.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * log1p(y) + 0.5 * u * u
+    cdef inline Parabola _parabola(self, double y, double _, double __) noexcept nogil:
+        return Parabola(log1p(y), 0.0, 1.0, 1.0, -INFINITY, INFINITY)
 
 
 # Counts and positive targets: log link ------------------------------------------------------------------------------
@@ -1013,8 +1032,8 @@ cdef class Hinge(Builtin):
     cdef inline double _hessian(self, double z, double _, double __) noexcept nogil:
         return 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * y if -1 <= u * y <= 0 else INFINITY
+    cdef inline Parabola _parabola(self, double y, double _, double __) noexcept nogil:
+        return one_sided(y, y, 0.0, 1.0)
 
 
 @cython.final
@@ -1052,8 +1071,8 @@ cdef class SquaredHinge(Builtin):
     cdef inline double _hessian(self, double z, double _, double __) noexcept nogil:
         return 2.0 if z < 1 else 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * y + 0.25 * u * u if u * y <= 0 else INFINITY
+    cdef inline Parabola _parabola(self, double y, double _, double __) noexcept nogil:
+        return one_sided(y, y, 0.5, INFINITY)
 
 
 @cython.final
@@ -1097,8 +1116,8 @@ cdef class SmoothedHinge(Builtin):
     cdef inline double _hessian(self, double z, double width, double _) noexcept nogil:
         return 1.0 / width if (z < 1) & (1.0 - z < width) else 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * y + 0.5 * self.parameter(0, column) * u * u if -1 <= u * y <= 0 else INFINITY
+    cdef inline Parabola _parabola(self, double y, double width, double _) noexcept nogil:
+        return one_sided(y, y, width, 1.0)
 
 
 @cython.final
@@ -1139,8 +1158,8 @@ cdef class ModifiedHuber(Builtin):
     cdef inline double _hessian(self, double z, double _, double __) noexcept nogil:
         return 2.0 if (z >= -1) & (z < 1) else 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return u * y + 0.25 * u * u if -4 <= u * y <= 0 else INFINITY
+    cdef inline Parabola _parabola(self, double y, double _, double __) noexcept nogil:
+        return one_sided(y, y, 0.5, 4.0)
 
 
 @cython.final
@@ -1183,8 +1202,8 @@ cdef class Perceptron(Builtin):
     cdef inline double _hessian(self, double z, double _, double __) noexcept nogil:
         return 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return 0.0 if -1 <= u * y <= 0 else INFINITY
+    cdef inline Parabola _parabola(self, double y, double _, double __) noexcept nogil:
+        return one_sided(y, 0.0, 0.0, 1.0)
 
 
 @cython.final
@@ -1227,8 +1246,8 @@ cdef class SmoothedPerceptron(Builtin):
     cdef inline double _hessian(self, double z, double width, double _) noexcept nogil:
         return 1.0 / width if (z < 0) & (-z < width) else 0.0
 
-    cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
-        return 0.5 * self.parameter(0, column) * u * u if -1 <= u * y <= 0 else INFINITY
+    cdef inline Parabola _parabola(self, double y, double width, double _) noexcept nogil:
+        return one_sided(y, 0.0, width, 1.0)
 
 
 @cython.final
@@ -1311,6 +1330,26 @@ ctypedef fused Registered:
     Margin
     Other
 
+# Those with a method _parabola.
+ctypedef fused Parabolic:
+    SquaredError
+    AbsoluteError
+    SmoothedAbsoluteError
+    Huber
+    Quantile
+    SmoothedQuantile
+    Expectile
+    EpsilonInsensitive
+    SmoothedEpsilonInsensitive
+    SquaredEpsilonInsensitive
+    SquaredLogError
+    Hinge
+    SquaredHinge
+    SmoothedHinge
+    ModifiedHuber
+    Perceptron
+    SmoothedPerceptron
+
 LOSSES = {cls.name: cls for cls in Builtin.__subclasses__()}
 
 
@@ -1344,6 +1383,11 @@ cdef inline double rounded(double t, double width) noexcept nogil:
     """t >= 0, rounded near 0: t^2 / (2 width) up to width, t - width / 2 beyond."""
     cdef double s = least(t, width)
     return s / width * (t - 0.5 * s)
+
+
+cdef inline Parabola one_sided(double y, double centre, double width, double steepest) noexcept nogil:
+    """The conjugate of a margin loss with slopes between -steepest and 0: u y is in that range."""
+    return Parabola(centre, 0.0, width, width, -steepest if y > 0 else 0.0, 0.0 if y > 0 else steepest)
 
 
 cdef inline double x_log_x(double x) noexcept nogil:
@@ -1476,7 +1520,7 @@ cdef int sweep(Registered loss, const AnyBlock* block) noexcept nogil:
     return 0
 
 
-cdef inline double parameter_of(Registered loss, Py_ssize_t which, Py_ssize_t column) noexcept nogil:
+cdef inline double parameter_of(Builtin loss, Py_ssize_t which, Py_ssize_t column) noexcept nogil:
     """``loss.parameter``, without the call: solvers that go row by row wait for each of these."""
     return loss.theta[which * loss.n_columns + (column if loss.n_columns > 1 else 0)]
 
@@ -1489,11 +1533,113 @@ cdef double one_gradient(Registered loss, double y, double p, Py_ssize_t column)
     return gradient_of(loss, y, p, parameter_of(loss, 0, column), parameter_of(loss, 1, column))
 
 
+# Steps of dual coordinate descent ---------------------------------------------------------------------------------
+
+cdef enum:
+    # A step may leave one part in so many of the slope it began with: to leave less costs time and saves no epochs.
+    PART = 10
+    FAR = 64                # a first step that might be longer is bracketed by doubling
+    NEWTON_STEPS = 100      # at most; 1 or 2 are typical
+
+
+cdef inline double parabola_at(Parabola parabola, double u) noexcept nogil:
+    cdef double width = parabola.width_above if u > 0 else parabola.width_below
+    if not parabola.low <= u <= parabola.high:
+        return NAN if isnan(u) else INFINITY
+    return u * parabola.centre + parabola.dead * fabs(u) + 0.5 * width * u * u
+
+
+cdef double parabolic_conjugate(Parabolic loss, double y, double u, Py_ssize_t column) noexcept nogil:
+    return parabola_at(loss._parabola(y, parameter_of(loss, 0, column), parameter_of(loss, 1, column)), u)
+
+
+cdef void parabolic_step(Parabolic loss, double y, double p, double step, Dual* dual,
+                         Py_ssize_t column) noexcept nogil:
+    """In closed form: the slope of phi* + step u^2 / 2 is linear on either side of 0."""
+    cdef double a = parameter_of(loss, 0, column), b = parameter_of(loss, 1, column), u = dual.u
+    cdef Parabola parabola = loss._parabola(y, a, b)
+    cdef double away = p + step * u - parabola.centre, value
+    if Parabolic in Residual:
+        value = loss._value(p - y, a, b)
+    elif Parabolic in Margin:
+        value = loss._value(y * p, a, b)
+    else:
+        value = loss._value(y, p, a, b)
+    dual.gap = value + parabola_at(parabola, u) - u * p
+    if away > parabola.dead:
+        u = (away - parabola.dead) / (step + parabola.width_above)
+    elif away < -parabola.dead:
+        u = (away + parabola.dead) / (step + parabola.width_below)
+    else:
+        u = 0.0
+    dual.u = clipped(u, parabola.low, parabola.high)
+
+
+cdef void newton_step(Registered loss, double y, double p, double step, Dual* dual,
+                      Py_ssize_t column) noexcept nogil:
+    """Newton for q + step phi'(q) = p + step u, from the q of the step before: one evaluation in the steady state."""
+    cdef double a = parameter_of(loss, 0, column), b = parameter_of(loss, 1, column)
+    cdef double q = dual.at, slope = dual.u, curvature = dual.curvature, v = p + step * slope
+    cdef double first, rest, goal, low, high, newton, reach = 1.0
+    cdef bint fresh = isnan(q)
+    cdef int _
+    if fresh:        # the first step: between v and v - step phi'(v)
+        q = v
+        slope, curvature = gradient_of(loss, y, q, a, b), hessian_of(loss, y, q, a, b)
+        first = rest = step * slope
+        low, high = fmin(v, v - rest), fmax(v, v - rest)
+        dual.gap = 0
+        # That may be far too much of an exponential, or beyond all numbers: then from v on, twice as far each time.
+        while fabs(first) > FAR and (rest > 0) == (first > 0):
+            newton = v - copysign(reach, first)
+            if not low < newton < high:
+                break
+            q, reach = newton, 2.0 * reach
+            slope, curvature = gradient_of(loss, y, q, a, b), hessian_of(loss, y, q, a, b)
+            rest = (q - v) + step * slope
+            if rest > 0:
+                high = q
+            else:
+                low = q
+    else:               # phi'(q) = u: the solution lies between q and p
+        first = rest = q - p
+        low, high = fmin(q, p), fmax(q, p)
+        dual.gap = 0.5 * rest * rest * curvature        # to second order
+    goal = fabs(first) / PART
+    for _ in range(NEWTON_STEPS):
+        if fresh:
+            goal = fabs(v - q) / PART       # of step u, which was 0
+        if fabs(rest) <= goal + 4e-16 * (fabs(v) + fabs(q)):
+            break
+        newton = q - rest / (1.0 + step * curvature)
+        if not low < newton < high:
+            newton = low + 0.5 * (high - low)
+            if newton <= low or newton >= high:
+                break
+        q = newton
+        slope, curvature = gradient_of(loss, y, q, a, b), hessian_of(loss, y, q, a, b)
+        rest = (q - v) + step * slope
+        if rest > 0:
+            high = q
+        else:
+            low = q
+    dual.u, dual.at, dual.curvature = slope, q, curvature
+
+
 cdef int bind(Registered loss) except -1:
     """Fill the slots of a loss with the code compiled for its class."""
     loss.sweep = <int (*)(Loss, const Block*) noexcept nogil> sweep[Registered, Block]
     loss.sweep32 = <int (*)(Loss, const Block32*) noexcept nogil> sweep[Registered, Block32]
     loss.scalar_value = <double (*)(Loss, double, double, Py_ssize_t) noexcept nogil> one_value[Registered]
     loss.scalar_gradient = <double (*)(Loss, double, double, Py_ssize_t) noexcept nogil> one_gradient[Registered]
+    if Registered in Parabolic:
+        loss.scalar_conjugate = (<double (*)(Loss, double, double, Py_ssize_t) noexcept nogil>
+                                 parabolic_conjugate[Registered])
+        loss.scalar_step = (<void (*)(Loss, double, double, double, Dual*, Py_ssize_t) noexcept nogil>
+                            parabolic_step[Registered])
+    else:
+        loss.scalar_conjugate = NULL
+        loss.scalar_step = (<void (*)(Loss, double, double, double, Dual*, Py_ssize_t) noexcept nogil>
+                            newton_step[Registered])
     loss._set()
     return 0

@@ -34,6 +34,14 @@ cdef struct Block32:
     float* hessian
 
 
+cdef struct Dual:
+    # What dual coordinate descent keeps of a row.
+    double u                # its dual variable, a slope of phi; 0 before the first step
+    double at               # where phi has this slope; nan before the first step, or if the loss has no use for it
+    double curvature        # the second derivative there, likewise
+    double gap              # phi(y, p) + phi*(u) - u p for the p and the u that the last step began with, about
+
+
 cdef class Loss:
     cdef readonly Py_ssize_t n_columns      # length of vector parameters; 1 if all are scalars
     cdef double* theta                      # parameter j of column k at [j * n_columns + k]
@@ -54,6 +62,10 @@ cdef class Loss:
     cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil
     # argmin_p phi(y, p) + (p - v)^2 / (2 step), by safeguarded Newton unless a loss knows better. Convex losses.
     cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil
+
+    # A step of dual coordinate descent: nearly argmin_u phi*(u) - u p + step (u - dual.u)^2 / 2, which is the slope of
+    # phi at prox_at(y, p + step dual.u, step). Convex losses; u stays within the range of slopes.
+    cdef void dual_step(self, double y, double p, double step, Dual* dual, Py_ssize_t column) noexcept nogil
 
     # theta[which] for a column, scalar or vector alike.
     cdef double parameter(self, Py_ssize_t which, Py_ssize_t column) noexcept nogil

@@ -1,7 +1,7 @@
 """The base of all losses: defaults for solvers, and the face that Python sees."""
 
 from cpython.exc cimport PyErr_Occurred
-from libc.math cimport NAN, fabs, isnan
+from libc.math cimport INFINITY, NAN, fabs, fmax, fmin, isinf, isnan, nextafter
 from libc.stdlib cimport calloc, free
 
 import numpy as np
@@ -100,7 +100,7 @@ cdef class Loss:
 
     cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil:
         # The gradient is monotone: the solution p = v - step * gradient(p) lies between v and v - step * gradient(v).
-        cdef double gradient = NAN, hessian = 0.0, p = v, low = v, high = v, rest, newton
+        cdef double gradient = NAN, hessian = 0.0, p = v, low = v, high = v, reach = 1.0, rest, newton
         cdef Block block = Block(1, 1, 1, column, &y, &p, NULL, &gradient, &hessian)
         cdef int iteration
         _evaluate_or_nan(self, &block)
@@ -110,6 +110,16 @@ cdef class Loss:
             low = v - step * gradient
         else:
             high = v - step * gradient
+        while isinf(high - low):        # of slopes beyond all numbers: from v on, twice as far each time
+            p = v - reach if isinf(low) else v + reach
+            _evaluate_or_nan(self, &block)
+            if isnan(gradient):
+                return NAN
+            if (p - v) + step * gradient > 0:
+                high = p
+            else:
+                low = p
+            reach *= 2.0
         for iteration in range(200):
             rest = (p - v) + step * gradient
             if rest == 0:
@@ -129,6 +139,17 @@ cdef class Loss:
             p = newton
             _evaluate_or_nan(self, &block)
         return p
+
+    cdef void dual_step(self, double y, double p, double step, Dual* dual, Py_ssize_t column) noexcept nogil:
+        # (v - q) / step rounds to beyond the slopes at q where step is small: their range there is what counts.
+        cdef double v = p + step * dual.u, q = self.prox_at(y, v, step, column)
+        cdef double size = 4e-16 * fmax(fabs(v), fabs(q)), u = (v - q) / step
+        dual.gap = 0
+        if not isnan(dual.at):      # phi*(u) = u at - phi(at)
+            dual.gap = (self.value_at(y, p, column) - self.value_at(y, dual.at, column) - dual.u * (p - dual.at))
+        u = fmax(u, self.gradient_at(y, nextafter(q - size, -INFINITY), column))
+        dual.u = fmin(u, self.gradient_at(y, nextafter(q + size, INFINITY), column))
+        dual.at = q
 
     cdef double parameter(self, Py_ssize_t which, Py_ssize_t column) noexcept nogil:
         return self.theta[which * self.n_columns + (column if self.n_columns > 1 else 0)]
@@ -451,6 +472,22 @@ def at_one(Loss loss, double y, double p):
     value, gradient = loss.value_at(y, p, 0), loss.gradient_at(y, p, 0)
     raise_pending()
     return value, gradient
+
+
+def dual_steps(Loss loss, y, p, step, Py_ssize_t n):
+    """n steps of dual_step for one row in column 0, all at the prediction p: the rows (u, at, gap) that each leaves.
+
+    The prediction stays what it was without the row's own part, p - step u, as if all other rows rested.
+    """
+    cdef Dual dual = Dual(0, NAN, 0, 0)
+    cdef double target = y, other = p, size = step
+    cdef Py_ssize_t _
+    out = []
+    for _ in range(n):
+        loss.dual_step(target, other - size * dual.u, size, &dual, 0)
+        out.append((dual.u, dual.at, dual.gap))
+    raise_pending()
+    return out
 
 
 def _as_float(array, dtype=None):

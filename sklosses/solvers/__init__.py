@@ -1,21 +1,28 @@
 """Solvers: a problem goes in, a result comes out. They know no loss and no estimator by name."""
 
-from sklosses.solvers._minimize import minimize
+import importlib
+
 from sklosses.solvers._monitor import Epoch, Monitor, Verdict
-from sklosses.solvers._newton import Newton
 from sklosses.solvers._objective import objective
 from sklosses.solvers._order import row_order
 from sklosses.solvers._problem import OneVsRest, Problem, Result, State
 from sklosses.solvers._sgd import SGD
 
-__all__ = ["SGD", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State", "Streaming", "Verdict",
-           "minimize", "objective", "row_order"]
+__all__ = ["SGD", "Auto", "DualDescent", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State",
+           "Streaming", "Verdict", "minimize", "objective", "row_order"]
+
+# Imported when they are asked for: `import sklosses` stays quick.
+LATER = {"Auto": "_auto", "DualDescent": "_dual_descent", "Newton": "_newton", "Streaming": "_streaming",
+         "minimize": "_minimize"}
 
 
 def __getattr__(name):
-    """Import what few programs use when it is asked for: `import sklosses` stays quick."""
-    if name == "Streaming":
-        from sklosses.solvers._streaming import Streaming
-
-        return Streaming
+    if name in LATER:
+        value = getattr(importlib.import_module(f"{__name__}.{LATER[name]}"), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(globals().keys() | LATER.keys())

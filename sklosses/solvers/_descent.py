@@ -7,6 +7,7 @@ a reading of the rows found there. So one reading serves all columns of a proble
 import numpy as np
 
 from sklosses.solvers._curvature import Curvature
+from sklosses.solvers._shift import best_shift, lowest_value
 
 # A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
 STAGE_TOL = 0.1
@@ -71,10 +72,10 @@ class Column:
         self.reached = False
         self.total = reading.totals[k]
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
-        best = _best_shift(reading, k, p) if self.fit_intercept else 0.0
+        best = best_shift(reading, k, p) if self.fit_intercept else 0.0
         if state is None and self.fit_intercept:
             self.intercept = best
-        self.lowest = _lowest_value(reading, k) / self.total
+        self.lowest = lowest_value(reading, k) / self.total
         self.null = reading.sweep(k, p + best) / self.total - self.lowest
         self.objective = np.inf
         self.centre = None
@@ -330,7 +331,7 @@ class Column:
         """A bound on F - F* as a share of the least that F* can be."""
         value = self.objective - self.lowest
         bound = bound + 1e-15 * abs(value)      # what rounding makes of F itself
-        return bound / max(abs(value - bound), 1e-12 * abs(self.null), 1e-300)
+        return bound / max(value - bound, -value, 1e-12 * abs(self.null), 1e-300)
 
     def _proves(self, reading, look, gradient, tol):
         """Whether a bound proves the tolerance here; with it the intercept becomes the best for these coefficients."""
@@ -341,7 +342,7 @@ class Column:
         derivatives, product = look.gradient, look.product
         if self.fit_intercept:
             derivatives = np.empty_like(look.p)
-            shift = _best_shift(reading, self.k, look.p)
+            shift = best_shift(reading, self.k, look.p)
             look.value = reading.sweep(self.k, look.p + shift, gradient=derivatives)
             product = reading.back(derivatives)
             self.intercept += shift
@@ -397,36 +398,3 @@ class Column:
         r = float(np.abs(change).max(initial=0.0))
         factor = 1.0 if r < 1e-4 else r * r / 2 / (np.exp(-r) + r - 1)
         self.gap, self.gap_kind = self._relative(factor * decrement), "estimate"
-
-
-def _best_shift(reading, k, p):
-    """The number that, added to all predictions, minimises a column's loss. Newton, kept within a bracket."""
-    gradient, hessian = np.empty_like(p), np.empty_like(p)
-    shift, low, high = 0.0, -np.inf, np.inf
-    for attempt in range(1, 101):
-        with np.errstate(over="ignore", invalid="ignore"):
-            reading.sweep(k, p + shift, gradient=gradient, hessian=hessian)
-        slope, curvature = gradient.sum(), hessian.sum()
-        if abs(slope) <= ROUNDING * np.abs(gradient).sum():
-            break
-        if slope > 0:
-            high = shift
-        else:
-            low = shift
-        reach = 2.0 ** min(attempt, 60)
-        newton = shift - slope / curvature if curvature > 0 else -np.copysign(reach, slope) + shift
-        newton = min(max(newton, shift - reach), shift + reach)
-        if not low < newton < high:
-            newton = 0.5 * (low + high)
-        if newton in (low, high, shift):
-            break
-        shift = newton
-    return shift
-
-
-def _lowest_value(reading, k):
-    """Below which a column's loss cannot fall: the constant that deviance losses leave out, 0 for others."""
-    if reading.losses[k].traits.link != "log":
-        return 0.0
-    y = reading.target(k)
-    return reading.sweep(k, np.log(np.maximum(y, 1e-300)))

@@ -5,7 +5,7 @@ import numpy as np
 from sklosses.data import as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
-from sklosses.solvers._newton import Newton
+from sklosses.solvers._auto import Auto
 from sklosses.solvers._problem import Problem
 
 
@@ -19,11 +19,11 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
     Parameters
     ----------
     X : ndarray, or CSR matrix or array, of shape (n, d)
-        float32 or float64, in any scale; d at most 2000.
+        float32 or float64, in any scale.
     y : array-like of shape (n,)
         Targets as the loss takes them (its ``target``).
     loss : str or Loss
-        Smooth and convex.
+        With second derivatives, or kinks that it knows.
     penalty : str or Penalty, default="none"
     sample_weight : array-like of shape (n,) or None, default=None
         s_i >= 0, not all 0; None: all 1.
@@ -33,7 +33,7 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
         Whether there is a b.
     **options
         ``tol``, ``max_iter``, ``random_state``, ``monitor``, ``state``: see :meth:`Newton.solve`; ``n_jobs``: see
-        :class:`Newton`.
+        :class:`Auto`, which chooses the solver.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
     Raises
     ------
     ValueError
-        If an argument does not fit, or the loss has kinks or is not convex.
+        If an argument does not fit, or the loss knows too little of itself.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
         raise ValueError("sample_weight must not be all 0: there is nothing to fit.")
     problem = Problem(rows, y, ((loss, 1),), penalty, weights=weights, offset=_vector(offset, "offset", rows.n_rows),
                       fit_intercept=fit_intercept)
-    return Newton(n_jobs=options.pop("n_jobs", None)).solve(problem, **options)
+    return Auto(n_jobs=options.pop("n_jobs", None)).solve(problem, **options)
 
 
 def _vector(values, name, n):

@@ -23,21 +23,8 @@ from sklosses.data._products cimport (
 from sklosses.data._rows cimport Rows, View
 from sklosses.losses._loss cimport Block, Loss
 from sklosses.solvers._ahead cimport Ahead, next_position, start_ahead
+from sklosses.solvers._pending cimport pending_error
 from sklosses.solvers._samples cimport Samples
-
-cdef extern from *:
-    """
-    /* Losses written in Python cannot raise from gradient_at; they leave the error indicator set. It is asked for with
-       the GIL released, of the thread's own state, so it is found only after taking the GIL. */
-    static int sk_pending_error(void)
-    {
-        PyGILState_STATE state = PyGILState_Ensure();
-        int pending = PyErr_Occurred() ? -1 : 0;
-        PyGILState_Release(state);
-        return pending;
-    }
-    """
-    int pending_error "sk_pending_error"() except -1 nogil
 
 cdef enum Schedule:
     CONSTANT

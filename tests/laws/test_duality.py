@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from laws.cases import NAMES, grid, losses, powers, predictions, targets
 from oracle import losses as reference
-from sklosses.losses import get_loss
+from sklosses.losses import _loss, get_loss
 
 EPS = np.finfo(np.float64).eps
 CONVEX = [name for name in NAMES if get_loss(name).traits.convex]
@@ -92,6 +92,28 @@ def test_prox_minimises_and_does_not_expand(name, data):
     with np.errstate(over="ignore"):
         costs = loss.value(np.full(6, y), rivals) + (rivals - v) ** 2 / (2 * step)
     assert costs[0] <= np.min(costs) + 1e-12 * (abs(costs[0]) + (abs(p) + abs(v)) ** 2 / step + abs(y * p)) + 1e-50
+
+
+@pytest.mark.parametrize("name", CONVEX)
+@given(data=st.data())
+def test_dual_steps_reach_the_prox(name, data):
+    """Steps for a row alone end at the slope that its proximal operator stops at, most of the way in the first."""
+    loss, y, v = data.draw(points(name, convex=True))
+    step = data.draw(powers(1e-3, 1e3))
+    rows = _loss.dual_steps(loss, y, v, step, 25)
+    p = loss.prox(y, v, step)
+    rounding = 1e-14 * (abs(v) + abs(p) + abs(y) + step * abs(rows[-1][0])) + 1e-300
+    assert abs(step * rows[-1][0] - (v - p)) <= rounding + 1e-9 * abs(v - p)
+    assert abs(step * rows[0][0] - (v - p)) <= rounding + 0.5 * abs(v - p)
+    assert rows[0][2] >= -1e-13 * (abs(rows[0][0] * v) + abs(loss.value(y, v)))
+
+
+@pytest.mark.parametrize("name", [name for name in CONVEX if name in WITH_CONJUGATE])
+@given(data=st.data())
+def test_dual_steps_stay_in_range(name, data):
+    loss, y, v = data.draw(points(name, convex=True))
+    rows = _loss.dual_steps(loss, y, v, data.draw(powers(1e-6, 1e6)), 4)
+    assert np.all(np.isfinite(loss.conjugate(np.full(4, y), np.array([u for u, _, _ in rows]))))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,225 @@
+"""The certificate of dual coordinate descent: bounds on the minimum from dual variables, and the best model so far."""
+
+import numpy as np
+
+from sklosses.solvers._shift import best_shift, lowest_value
+
+# The second dual point costs a reading: it is tried where the first is within this factor of what is asked.
+NEAR = 30
+# Without l2: how many times its own size, and that of a step of the proximal point method, a coefficient may grow.
+ROOM, STEPS = 2.0, 4.0
+# What rounding makes of F itself.
+ROUNDING = 1e-15
+# The share of the tolerance that the search for the best intercept may leave.
+SLACK = 1e-2
+
+
+class Bound:
+    """Upper and lower bounds on a column's minimum.
+
+    Parameters
+    ----------
+    reading : Reading
+        For targets, weights and sums of losses; it reads no rows.
+    table : Table
+        Of the kernel.
+    k : int
+        Number of the column.
+    penalty : tuple of two floats
+        Factors of ||w||_1 and of ||w||^2 / 2.
+    fit_intercept : bool
+    state : State or None
+        The first model; None: zero, and the best constant.
+
+    Attributes
+    ----------
+    coef, intercept, objective
+        The best model seen.
+    lower : float
+        The largest lower bound seen.
+    bound : float
+        On F - F*.
+    gap, kind
+        The bound on (F - F*) / F* that follows, and whether it is a proof or an estimate.
+    null, null_slope : float
+        The objective of the best constant, counted from `lowest`, and the mean of its absolute slopes.
+    lowest : float
+        Below which no model's objective is.
+    readings : int
+        Of the table.
+    reach : float
+        The inverse of the strength of the proximal term, 0 without.
+    work, past : int, list
+        Epochs so far, and pairs of what they were and the objective at each look.
+    """
+
+    def __init__(self, reading, table, k, penalty, fit_intercept, state):
+        self.reading, self.table, self.k, self.fit_intercept = reading, table, k, fit_intercept
+        self.l1, self.l2 = map(float, penalty)
+        self.loss, self.total, self.n_rows = reading.losses[k], float(reading.totals[k]), reading.n_rows
+        self.weight = reading.weight(k)
+        self.target = np.ascontiguousarray(reading.target(k))
+        self.offset = np.zeros(self.n_rows) if reading.offset is None else reading.offset.copy()
+        d = reading.n_features
+        self.coef = np.zeros(d) if state is None else np.array(state.coef[k], dtype=np.float64)
+        given = 0.0 if state is None else float(state.intercept[k])
+        best = best_shift(reading, k, self.offset) if fit_intercept else given
+        self.intercept = best if state is None else given
+        self.known = self.offset if fit_intercept else self.offset + given     # what no coefficient changes
+        slopes = np.empty(self.n_rows)
+        self.lowest = lowest_value(reading, k) / self.total
+        self.null = reading.sweep(k, self.offset + best, gradient=slopes) / self.total - self.lowest
+        self.null_slope = float(np.abs(slopes).sum()) / self.total
+        self.objective, self.lower, self.bound, self.gap = np.inf, -np.inf, np.inf, np.inf
+        self.kind = "proof" if self.l2 > 0 and self.loss.traits.has_conjugate else "estimate"
+        self.readings, self.reach = 0, 0.0
+        self.work, self.past = 0, []
+
+    # The bounds -----------------------------------------------------------------------------------------------------
+
+    def look(self, coef, intercept, dual, tol):
+        """Bounds at coefficients and dual variables: one reading, or two."""
+        if self.l2 == 0:        # a lower bound that is an estimate belongs to the coefficients it was made with
+            self.lower = -np.inf
+        u = self._balanced(dual["u"])
+        p, back = self.table.look(coef, self._weighted(u) / self.total)
+        self.readings += 1
+        p += self.offset
+        if self.fit_intercept:
+            room = SLACK * tol * abs(self.objective if np.isfinite(self.objective) else self.null)
+            intercept = best_shift(self.reading, self.k, p, intercept, room * self.total)
+        slopes = np.empty(self.n_rows)
+        value = self.reading.sweep(self.k, p + intercept, gradient=slopes) / self.total
+        objective = value + self._penalty(coef)
+        if objective < self.objective:
+            self.objective, self.coef, self.intercept = objective, coef, intercept
+        self._raise(self._lower(u, dual["at"], back))
+        if self.loss.traits.smooth and tol < self.gap <= NEAR * tol:
+            if self.weight is not None:
+                slopes = np.divide(slopes, self.weight, out=np.zeros_like(slopes), where=self.weight > 0)
+            u = self._balanced(slopes)
+            _, back = self.table.look(None, self._weighted(u) / self.total)
+            self.readings += 1
+            self._raise(self._lower(u, p + intercept, back))
+        self.past.append((self.work, self.objective))
+
+    def _raise(self, lower):
+        self.lower = max(self.lower, lower)
+        value = self.objective - self.lowest
+        bound = self.objective - self.lower + ROUNDING * abs(self.objective)
+        if self.l2 == 0:
+            bound = self._doubted(bound, value)
+        # F* is between value - bound and value: where that leaves room for 0, no relative distance is small.
+        floor = max(value - bound, -value, 1e-12 * abs(self.null), 1e-300)
+        self.bound, self.gap = (bound, bound / floor) if np.isfinite(bound) else (np.inf, np.inf)
+
+    def _doubted(self, bound, value):
+        """An estimate, made larger where the coefficients may still be far from the solution's.
+
+        That they are shows in an estimate that is itself a good part of F. Without any penalty there may be no
+        solution, and F falls for ever, like the inverse of the number of epochs at the slowest: three times what the
+        last half of them brought is then no less than what is to come.
+        """
+        bound = max(bound, 0.0) * (1 + max(bound, 0.0) / max(value, 1e-300))
+        if self.l1 > 0:
+            return bound
+        halfway = [objective for readings, objective in self.past if 2 * readings <= self.work]
+        return max(bound, 3 * (halfway[-1] - self.objective) if halfway else value)
+
+    def _penalty(self, coef):
+        return self.l1 * np.abs(coef).sum() + 0.5 * self.l2 * (coef @ coef)
+
+    def _weighted(self, u):
+        return u if self.weight is None else np.where(self.weight > 0, self.weight * u, 0.0)
+
+    def _balanced(self, u):
+        """Dual variables whose weighted sum is 0: those of the heavier sign are scaled."""
+        if not self.fit_intercept:
+            return np.array(u)
+        weighted = self._weighted(u)
+        above, below = float(weighted[weighted > 0].sum()), -float(weighted[weighted < 0].sum())
+        if above > below:
+            return np.where(u > 0, u * (below / above), u)
+        return np.where(u < 0, u * (above / below), u) if below > 0 else np.array(u)
+
+    def _lower(self, u, at, back):
+        """A lower bound on the minimum from feasible dual variables and X'u / S."""
+        lower = self._value(u, at)
+        beyond = np.maximum(np.abs(back) - self.l1, 0.0)
+        if self.l2 > 0:
+            return lower - float(beyond @ beyond) / (2 * self.l2)
+        return lower - float(beyond @ self._largest(beyond))
+
+    def dual_value(self, u, coef):
+        """The dual's value where `coef` belongs to `u`, nearly: the constraint is not looked at, nor is the table."""
+        return self._value(u, self.offset) - 0.5 * self.l2 * float(coef @ coef)
+
+    def _value(self, u, at):
+        """The rows' part of the dual: (1/S) sum_i s_i (u_i o_i - phi*(u_i))."""
+        if self.loss.traits.has_conjugate:
+            conjugate = self.loss.conjugate(self.target, np.ascontiguousarray(u))
+        else:
+            conjugate = _conjugate(self.loss, self.target, u, at)
+        return float(np.sum(self._weighted(u * self.known - conjugate))) / self.total
+
+    def _largest(self, beyond):
+        """How large the solution's coefficients might be."""
+        return ROOM * np.abs(self.coef) + STEPS * self.reach * beyond
+
+    # A start --------------------------------------------------------------------------------------------------------
+
+    def slopes(self, mu):
+        """Slopes at the model as dual variables, for a problem with (mu / 2) ||w - coef||^2 added.
+
+        Where the penalty is weak, the coefficients that belong to slopes can be far from those that the slopes were
+        taken at. The dual tells what share of them is better than all.
+
+        Returns
+        -------
+        u, at, curvature : ndarray of shape (n_rows,)
+        back : ndarray of shape (n_features,)
+            X'u / S
+        share : float
+            How much of u and back to take.
+        """
+        p, _ = self.table.look(self.coef, None)
+        p += self.offset + self.intercept
+        u, curvature = np.empty(self.n_rows), np.empty(self.n_rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.reading.sweep(self.k, p, gradient=u, hessian=curvature)
+        if self.weight is not None:
+            counts = self.weight > 0
+            u, curvature = (np.divide(a, self.weight, out=np.zeros_like(a), where=counts) for a in (u, curvature))
+        _, back = self.table.look(None, self._weighted(u) / self.total)
+        self.readings += 2
+        best, share = -np.inf, 0.0
+        for trial in (1.0, 0.7, 0.4, 0.2, 0.1, 0.03):
+            value = self._value(trial * u, p) + self._least(trial * back, mu)
+            if not value > best:
+                break
+            best, share = value, trial
+        return u, p, curvature, back, share
+
+    def _least(self, back, mu):
+        """The least of l1 ||w||_1 + (l2 / 2) ||w||^2 + (mu / 2) ||w - coef||^2 + back.w."""
+        kappa = self.l2 + mu
+        w = (mu * self.coef - back) / kappa
+        w -= np.clip(w, -self.l1 / kappa, self.l1 / kappa)
+        away = w - self.coef
+        return self._penalty(w) + 0.5 * mu * float(away @ away) + float(back @ w)
+
+
+def _conjugate(loss, y, u, at):
+    """sup_q (u q - phi(y, q)) by Newton's method from `at`, where the slope is nearly u.
+
+    What the last step would still have brought is added, twice: the supremum is not underestimated by much.
+    """
+    q = np.where(np.isfinite(at), at, 0.0)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for _ in range(20):
+            rest = loss.gradient(y, q) - u
+            step = np.clip(-rest / np.maximum(loss.hessian(y, q), 1e-300), -1.0, 1.0)
+            if np.all(np.abs(rest) <= 1e-14 * np.abs(u)):
+                break
+            q = q + step
+        return u * q - loss.value(y, q) + 2 * np.abs(rest * step)

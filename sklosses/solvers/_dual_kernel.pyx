@@ -1,0 +1,432 @@
+"""Dual coordinate descent: steps of one row after the other, and the products that its certificate needs.
+
+With kappa the strength of ||w||^2 / 2 and S the sum of the weights s_i, row i has a dual variable u_i, a slope of its
+loss, and the coefficients are w = shrink(v) with ::
+
+    v = centre - sum_i c_i u_i x_i,     c_i = s_i / (S kappa),     shrink(v) = sign(v) max(|v| - l1 / kappa, 0)
+
+A step minimises over one u_i. It is the proximal step of the loss, ``Loss.dual_step``, whose size c_i (||x_i||^2 + rho)
+bounds what u_i does to the row's own prediction. Coefficients are shrunk as they are gathered: v is what is kept.
+
+The intercept belongs to the constraint sum_i c_i u_i = 0. It is kept by an augmented Lagrangian of little weight rho:
+each step moves it by rho times the step, and each epoch once more by rho times what the sum has come to. A small rho
+costs the steps nothing of their length, and the multiplier takes few epochs all the same: it moves with each row.
+
+Rows are visited by blocks of contiguous ones, in order inside a block: one by one in random order they would come from
+memory at half the speed, and the number of epochs is the same.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cython cimport floating
+from libc.stdint cimport int32_t, int64_t
+
+import numpy as np
+
+from sklosses.data._products cimport (
+    accumulate, dense_t, dot, gather, index_t, locate, padded, prefetch, square_norm,
+)
+from sklosses.data._rows cimport Rows, View
+from sklosses.losses._loss cimport Dual, Loss
+from sklosses.solvers._pending cimport pending_error
+
+cdef enum:
+    BLOCK = 32              # rows, at most
+    BLOCKS = 64             # fewer rows in a block where there are not so many blocks
+    CACHE_LINE = 64
+    FIRST_BYTES = 512       # of a block, asked for ahead of time
+    SAMPLE = 32             # blocks, to estimate the mean norm from
+    DEEPEST = 5             # a row rests for 2^5 - 1 epochs at most
+
+cdef enum Task:
+    NORMS
+    LOOK
+    DESCEND
+
+cdef double WORK_BETWEEN_POLLS = 2e7    # multiply-adds: some 30 ms
+
+DUAL = np.dtype([("u", "f8"), ("at", "f8"), ("curvature", "f8"), ("gap", "f8")])
+
+
+def vector(n):
+    """A vector of zeros as the products want it: from a cache line on, with room for zeros at its end."""
+    memory = np.zeros(padded(n) + CACHE_LINE // 8)
+    start = -memory.ctypes.data % CACHE_LINE // 8
+    return memory[start : start + n]
+
+
+# Pieces of a step ---------------------------------------------------------------------------------------------------
+
+cdef inline Py_ssize_t place(const index_t* j, Py_ssize_t i) noexcept nogil:
+    """The column of a row's i-th value."""
+    if index_t is dense_t:
+        return i
+    else:
+        return j[i]
+
+
+cdef inline double shrunk(double v, double by) noexcept nogil:
+    """Without a branch: two in sequence become a minimum and a maximum, and nearly triple the speed of an epoch."""
+    cdef double most = v if v < by else by
+    cdef double part = most if most > -by else -by
+    return v - part
+
+
+cdef inline double product(const floating* x, const index_t* j, Py_ssize_t n, const double* v,
+                           double by) noexcept nogil:
+    """x.shrink(v), in four sums: one alone would wait for each addition."""
+    cdef Py_ssize_t i = 0
+    cdef double a = 0, b = 0, c = 0, d = 0
+    if by == 0:
+        if index_t is dense_t:
+            return dot(x, j, n, v)
+        while i + 4 <= n:
+            a += <double>x[i] * v[place(j, i)]
+            b += <double>x[i + 1] * v[place(j, i + 1)]
+            c += <double>x[i + 2] * v[place(j, i + 2)]
+            d += <double>x[i + 3] * v[place(j, i + 3)]
+            i += 4
+    else:
+        while i + 4 <= n:
+            a += <double>x[i] * shrunk(v[place(j, i)], by)
+            b += <double>x[i + 1] * shrunk(v[place(j, i + 1)], by)
+            c += <double>x[i + 2] * shrunk(v[place(j, i + 2)], by)
+            d += <double>x[i + 3] * shrunk(v[place(j, i + 3)], by)
+            i += 4
+    while i < n:
+        a += <double>x[i] * shrunk(v[place(j, i)], by)
+        i += 1
+    return (a + b) + (c + d)
+
+
+cdef inline double squares(const floating* x, const index_t* j, Py_ssize_t n) noexcept nogil:
+    """||x||^2, in four sums likewise."""
+    cdef Py_ssize_t i = 0
+    cdef double a = 0, b = 0, c = 0, d = 0
+    if index_t is dense_t:
+        return square_norm(x, n)
+    while i + 4 <= n:
+        a += <double>x[i] * x[i]
+        b += <double>x[i + 1] * x[i + 1]
+        c += <double>x[i + 2] * x[i + 2]
+        d += <double>x[i + 3] * x[i + 3]
+        i += 4
+    while i < n:
+        a += <double>x[i] * x[i]
+        i += 1
+    return (a + b) + (c + d)
+
+
+cdef inline bint rests(unsigned char* level, unsigned char* rest, bint still, double share) noexcept nogil:
+    """How many epochs a row will rest: twice as many each time that it has next to no share in the gap.
+
+    Parameters: whether its dual variable has not moved, and its part of the gap over what is next to none.
+    """
+    if share < 1 and (still or share < 0.01):
+        level[0] = min(level[0] + 1, DEEPEST)
+        rest[0] = <unsigned char>((1 << level[0]) - 1)
+    else:
+        level[0] = 0
+    return rest[0] > 0
+
+
+# Blocks of rows -----------------------------------------------------------------------------------------------------
+
+cdef Py_ssize_t take(Table t, Py_ssize_t block, const floating* x) noexcept nogil:
+    """Where the rows of a block stand in t.window: gathered, if their elements are apart. Returns their number."""
+    cdef Py_ssize_t first = block * t.block, n = min(t.block, t.n_rows - first), i
+    for i in range(n):
+        t.at[i] = first + i if t.subset == NULL else t.subset[first + i]
+    if t.buffer != NULL:
+        gather(&t.view, t.at, n, <floating*>t.buffer)
+        for i in range(n):
+            t.at[i] = i
+    return n
+
+
+cdef int norms(Table t, double* out, const floating* x, const index_t* j) except -1 nogil:
+    """out[0] = the mean of ||x_i||^2, over SAMPLE blocks from all over the table."""
+    cdef Py_ssize_t b, r, n, m, rows = 0, blocks = min(<Py_ssize_t>SAMPLE, t.n_blocks)
+    cdef double sum = 0
+    for b in range(blocks):
+        m = take(t, b * t.n_blocks // blocks, x)
+        rows += m
+        for r in range(m):
+            locate(&t.window, t.at[r], &x, &j, &n)
+            sum += squares(x, j, n)
+    out[0] = sum / rows if rows > 0 else 0
+    return 0
+
+
+cdef int look(Table t, const double* w, double* p, const double* multiple, double* back, const floating* x,
+              const index_t* j) except -1 nogil:
+    """p[i] = x_i.w, and back += multiple[i] x_i; either may be NULL."""
+    cdef Py_ssize_t block, i, r, n, m
+    cdef double work = 0
+    for block in range(t.n_blocks):
+        m = take(t, block, x)
+        for r in range(m):
+            locate(&t.window, t.at[r], &x, &j, &n)
+            i = block * t.block + r
+            if w != NULL:
+                p[i] = product(x, j, n, w, 0)
+            if back != NULL and multiple[i] != 0:
+                accumulate(back, x, j, n, multiple[i])
+            work += n
+        if work > WORK_BETWEEN_POLLS:
+            work = 0
+            with gil:
+                PyErr_CheckSignals()
+    return 0
+
+
+cdef inline void ask_for(Table t, Py_ssize_t position, const floating* x, const index_t* j) noexcept nogil:
+    """Ask memory for the beginning of a block. What follows comes by itself, for it is read in sequence."""
+    cdef Py_ssize_t n
+    locate(&t.view, position if t.subset == NULL else t.subset[position], &x, &j, &n)
+    prefetch(<const char*>x, min(<Py_ssize_t>FIRST_BYTES, n * <Py_ssize_t>sizeof(floating)))
+    if index_t is not dense_t:
+        prefetch(<const char*>j, min(<Py_ssize_t>FIRST_BYTES, n * <Py_ssize_t>sizeof(index_t)))
+
+
+cdef inline double step(Column c, Py_ssize_t i, const floating* x, const index_t* j, Py_ssize_t n) noexcept nogil:
+    """The step of row i; returns by how much its dual variable has moved."""
+    cdef Dual* dual = &c.dual[i]
+    if c.step[i] < 0:
+        # The first visit. Rows without entries have steps of no length, in which formulas would divide 0 by 0.
+        c.step[i] = max(c.scale[i] * (squares(x, j, n) + c.rho), 1e-200)
+    cdef double before = dual.u, moved
+    (<Loss>c.loss).dual_step(c.y[i], product(x, j, n, c.v, c.shrink) + c.offset[i] + c.intercept, c.step[i], dual,
+                             c.place)
+    moved = dual.u - before
+    if moved != 0:
+        accumulate(c.v, x, j, n, -c.scale[i] * moved)
+        c.sum += c.scale[i] * moved
+        c.intercept -= c.rho * c.scale[i] * moved
+    return moved
+
+
+cdef int descend(Table t, Column c, const Py_ssize_t* order, const floating* x, const index_t* j) except -1 nogil:
+    """An epoch."""
+    cdef Py_ssize_t b, i, r, n, m
+    cdef double work = 0, moved
+    for b in range(t.n_blocks):
+        m = take(t, order[b], x)
+        if b + 1 < t.n_blocks and t.buffer == NULL:
+            ask_for(t, order[b + 1] * t.block, x, j)
+        for r in range(m):
+            i = order[b] * t.block + r
+            if c.rest[i] > 0:
+                c.rest[i] -= 1
+                continue
+            if c.scale[i] == 0:
+                continue
+            locate(&t.window, t.at[r], &x, &j, &n)
+            moved = step(c, i, x, j, n)
+            c.visits += 1
+            if c.next_to_none > 0:
+                rests(&c.level[i], &c.rest[i], moved == 0, c.dual[i].gap * c.scale[i] / c.next_to_none)
+            work += n + 32
+        if work > WORK_BETWEEN_POLLS:
+            work = 0
+            if (<Loss>c.loss).failed:
+                break
+            with gil:
+                PyErr_CheckSignals()
+    c.intercept -= c.rho * c.sum
+    return pending_error()
+
+
+cdef int do(Table t, Task task, const double* w, const double* multiple, double* out, double* back, const floating* x,
+            const index_t* j) except -1 nogil:
+    if task == NORMS:
+        return norms(t, out, x, j)
+    if task == LOOK:
+        return look(t, w, out, multiple, back, x, j)
+    return descend(t, t.column, t.order, x, j)
+
+
+# The face that Python sees ------------------------------------------------------------------------------------------
+
+cdef class Table:
+    """The rows of a problem, in blocks.
+
+    Parameters
+    ----------
+    rows : Rows
+    subset : ndarray of intp or None
+        Numbers of the rows that count; None: all.
+
+    Attributes
+    ----------
+    n_rows, n_blocks : int
+    """
+
+    cdef Rows rows
+    cdef View view              # of the table
+    cdef View window            # of the rows at hand: the table itself, or rows gathered from it
+    cdef void* buffer
+    cdef const Py_ssize_t* subset
+    cdef Py_ssize_t[BLOCK] at
+    cdef Py_ssize_t block
+    cdef bint single            # float32
+    cdef bint wide              # int64 indices
+    cdef Column column          # of the epoch at hand, and its order
+    cdef const Py_ssize_t* order
+    cdef list _held
+    cdef readonly Py_ssize_t n_rows
+    cdef readonly Py_ssize_t n_blocks
+
+    def __init__(self, Rows rows, subset):
+        cdef const Py_ssize_t[::1] numbers
+        cdef unsigned char[::1] memory
+        self.rows = rows
+        self.view = self.window = rows.view
+        self.n_rows = rows.n_rows
+        self._held = []
+        if subset is not None:
+            numbers = np.ascontiguousarray(subset, dtype=np.intp)
+            if len(subset) and not 0 <= np.min(subset) <= np.max(subset) < rows.n_rows:
+                raise ValueError(f"subset must hold numbers of rows, from 0 to {rows.n_rows - 1}.")
+            self._held.append(numbers)
+            self.n_rows = numbers.shape[0]
+            self.subset = &numbers[0] if self.n_rows else NULL
+        self.block = max(1, min(<Py_ssize_t>BLOCK, self.n_rows // BLOCKS))
+        self.n_blocks = (self.n_rows + self.block - 1) // self.block
+        self.single = rows.dtype.itemsize == 4
+        self.wide = self.view.starts != NULL and rows.indices.dtype.itemsize == 8
+        if self.view.starts == NULL and self.view.column_stride != 1:
+            memory = np.zeros(self.block * rows.n_features * rows.dtype.itemsize + CACHE_LINE, dtype=np.uint8)
+            self._held.append(memory)
+            self.buffer = &memory[0]
+            self.window.values = self.buffer
+            self.window.row_stride = rows.n_features
+
+    cdef int _do(self, Task task, const double* w, const double* multiple, double* out, double* back) except -1:
+        """The one body, for this table's kind of rows: the last two arguments carry types alone."""
+        with nogil:
+            if self.view.starts == NULL:
+                if self.single:
+                    return do(self, task, w, multiple, out, back, <const float*>NULL, <const dense_t*>NULL)
+                return do(self, task, w, multiple, out, back, <const double*>NULL, <const dense_t*>NULL)
+            if self.single:
+                if self.wide:
+                    return do(self, task, w, multiple, out, back, <const float*>NULL, <const int64_t*>NULL)
+                return do(self, task, w, multiple, out, back, <const float*>NULL, <const int32_t*>NULL)
+            if self.wide:
+                return do(self, task, w, multiple, out, back, <const double*>NULL, <const int64_t*>NULL)
+            return do(self, task, w, multiple, out, back, <const double*>NULL, <const int32_t*>NULL)
+
+    def mean_square_norm(self):
+        """The mean of ||x_i||^2, from a sample of up to a thousand rows."""
+        cdef double mean = 0
+        self._do(NORMS, NULL, NULL, &mean, NULL)
+        return mean
+
+    def look(self, coef, multiple):
+        """Products with the table and with its transpose, in one reading.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_features,) or None
+        multiple : ndarray of shape (n_rows,) or None
+
+        Returns
+        -------
+        predictions : ndarray of shape (n_rows,) or None
+            X coef.
+        back : ndarray of shape (n_features,) or None
+            X' multiple.
+        """
+        cdef double[::1] w, p, back
+        cdef const double[::1] c
+        cdef const double* from_w = NULL
+        cdef const double* from_c = NULL
+        cdef double* to_p = NULL
+        cdef double* to_back = NULL
+        predictions = None if coef is None else np.zeros(self.n_rows)
+        gathered = None if multiple is None else vector(self.rows.n_features)
+        if self.rows.n_features == 0 or self.n_rows == 0:
+            return predictions, gathered
+        if coef is not None:
+            w = vector(self.rows.n_features)
+            np.asarray(w)[:] = coef
+            p = predictions
+            from_w, to_p = &w[0], &p[0]
+        if multiple is not None:
+            c, back = multiple, gathered
+            from_c, to_back = &c[0], &back[0]
+        self._do(LOOK, from_w, from_c, to_p, to_back)
+        return predictions, gathered
+
+    def descend(self, Column column, const Py_ssize_t[::1] order):
+        """An epoch of a column: `order` holds the numbers of all blocks."""
+        self.column, self.order = column, &order[0]
+        self._do(DESCEND, NULL, NULL, NULL, NULL)
+
+
+cdef class Column:
+    """What dual coordinate descent keeps of a column.
+
+    Parameters
+    ----------
+    loss : Loss
+        With scalar parameters.
+    rows : tuple of three ndarrays of shape (n_rows,)
+        Targets, offsets, and the scales c_i.
+    steps : ndarray of shape (n_rows,)
+        c_i (||x_i||^2 + rho) of rows that have been visited, -1 of others.
+    v : ndarray from :func:`vector`
+        To which rows are added.
+    dual : ndarray of shape (n_rows,), dtype DUAL
+
+    Attributes
+    ----------
+    intercept, sum : float
+        b, and the sum of c_i u_i.
+    shrink, rho : float
+        See the module.
+    next_to_none : float
+        A row whose part c_i gap_i of the gap is less than this may rest; 0: none does.
+    visits : int
+        Rows visited so far.
+    """
+
+    cdef void* loss
+    cdef Py_ssize_t place
+    cdef Dual* dual
+    cdef const double* y
+    cdef const double* offset
+    cdef double* scale
+    cdef double* step
+    cdef double* v
+    cdef unsigned char* rest
+    cdef unsigned char* level
+    cdef list _held
+    cdef public double intercept, sum, shrink, rho, next_to_none
+    cdef public Py_ssize_t visits
+
+    def __init__(self, Loss loss, rows, steps, v, dual):
+        cdef unsigned char[::1] bytes_
+        cdef Py_ssize_t n = len(steps)
+        self._held = [loss]
+        self.loss = <void*>loss
+        self.y = self._pointer(rows[0])
+        self.offset = self._pointer(rows[1])
+        self.scale = self._pointer(rows[2])
+        self.step = self._pointer(steps)
+        self.v = self._pointer(v)
+        self.dual = <Dual*>self._pointer(dual.view(np.float64))
+        bytes_ = np.zeros(2 * n + 1, dtype=np.uint8)
+        self._held.append(bytes_)
+        self.rest = &bytes_[0]
+        self.level = &bytes_[n]
+
+    cdef double* _pointer(self, array):
+        cdef double[::1] memory = array
+        self._held.append(memory)
+        return &memory[0] if memory.shape[0] else NULL
+
+    def wake(self):
+        """Let no row rest any longer."""
+        cdef unsigned char[::1] bytes_ = self._held[-1]
+        np.asarray(bytes_)[:] = 0
