@@ -320,11 +320,13 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         gap = result.gap if certified else np.full(len(result.objective), np.nan)
         self.gap_ = float(gap[0]) if alone else gap
         self.gap_kind_ = None if not certified else result.gap_kind[0] if alone else result.gap_kind
-        if self.average and state.average_coef is not None:
+        if self.average:
+            # Of solvers that take no steps, the model is its own mean.
+            averaged = state.average_coef is not None
             self._standard_coef = self._shaped(state.coef)
             self._standard_intercept = state.intercept
-            self._average_coef = self._shaped(state.average_coef)
-            self._average_intercept = state.average_intercept
+            self._average_coef = self._shaped(state.average_coef if averaged else state.coef)
+            self._average_intercept = state.average_intercept if averaged else state.intercept
             self._averaged = state.averaged
 
     def _warn(self, problem, result):
@@ -361,10 +363,13 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
     def _warn_of_gap(self, result):
         """Warn if the tolerance was not reached."""
         if self.tol and not result.converged:
-            advice = "Increase max_iter" if result.n_iter >= self.max_iter else "Rounding allows no more; raise tol"
+            known = np.max(result.gap)
+            ended = "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the fit."
+            advice = ended if result.n_iter >= self.max_iter else "Rounding allows no more; raise tol, or scale the columns."
             warnings.warn(
-                f"The objective is certified to within {np.max(result.gap):.2g} of its minimum, relative; "
-                f"tol={self.tol:g} asks for less. {advice}, or scale the columns of X.",
+                f"{advice} The objective is "
+                + (f"certified to within {known:.2g} of its minimum, relative" if known < np.inf else "not certified yet")
+                + f"; tol={self.tol:g} asks for less.",
                 ConvergenceWarning,
                 stacklevel=7,
             )

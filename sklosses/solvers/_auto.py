@@ -50,7 +50,9 @@ class Auto:
         given = {"tol": tol, "max_iter": max_iter, "random_state": random_state, "monitor": monitor, "state": state}
         if all(_rests_at_zero(loss) for loss, _ in problem.losses):
             return _perceptron(problem, given, self)
-        return self.choose(problem).solve(problem, **given)
+        # Trial steps may lead beyond float64, and lose: no noise about it.
+        with np.errstate(all="ignore"):
+            return self.choose(problem).solve(problem, **given)
 
     def choose(self, problem):
         """The solver for a problem.

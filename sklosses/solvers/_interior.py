@@ -71,6 +71,12 @@ class Hinges:
         out[self.fixed, self.fixed] = 1.0
         return out
 
+    def rest_at_kinks(self, point, width):
+        """Coordinates whose own hinge is at its kink are 0, not next to it: slacks and slopes tell which."""
+        m = len(self.weights)
+        slack = np.maximum(point.xi[m:], point.zeta[m:])
+        point.z[self.own[slack < width * np.minimum(point.alpha[m:], point.tau[m:])]] = 0.0
+
     def defect(self, rest, z):
         """By how much at most a rest of the stationarity condition lowers the dual's bound, where R > 0."""
         curved = self.quadratic > 0

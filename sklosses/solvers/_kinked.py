@@ -239,6 +239,8 @@ class KinkedColumn:
         weight, before = reading.weight(self.k), self.squares
         ones = np.ones(reading.n_rows) if weight is None else weight
         self.squares = np.maximum(reading.squares(ones, self.centre), 0.0) / ones.sum()
+        if not np.all(np.isfinite(self.squares)):
+            raise OverflowError("The squares of X do not fit into float64.")
         if before is None:
             return np.ones(reading.n_rows)
         factors = np.divide(1.0, before, out=np.full_like(before, 1e300), where=before > 0)
@@ -270,7 +272,10 @@ class KinkedColumn:
             start = np.append(here.coef, here.intercept + self.centre @ here.coef if self.fit_intercept else 0.0)
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
             least = max(abs(here.objective), 1e-12 * self.null)
-            return interior_point(hinges, start, START * move, gone=gone, goal=ROUND_TOL * stage.goal * least)
+            found = interior_point(hinges, start, START * move, gone=gone, goal=ROUND_TOL * stage.goal * least)
+            if found.arrived:
+                hinges.rest_at_kinks(found, START * move)
+            return found
 
     def _hinges(self, rows, sides, here, band):
         """The objective with fixed sides, as a function of centred coefficients and then c."""

@@ -6,7 +6,9 @@ from time import perf_counter
 
 import numpy as np
 from joblib import effective_n_jobs
+from scipy.linalg import LinAlgError
 
+from sklosses.exceptions import DivergenceError
 from sklosses.solvers._descent import Column
 from sklosses.solvers._kinked import KinkedColumn
 from sklosses.solvers._monitor import Epoch, Monitor
@@ -214,8 +216,14 @@ class _Run:
             coef = np.array([asked[k][0] for k in columns])
             intercept = np.array([asked[k][1] for k in columns])
             asked.clear()
-            for k, look in zip(columns, reading.look(columns, coef, intercept), strict=True):
-                go_on(k, look)
+            try:
+                for k, look in zip(columns, reading.look(columns, coef, intercept), strict=True):
+                    go_on(k, look)
+            except (LinAlgError, OverflowError):
+                raise DivergenceError(
+                    f"Floating-point under-/overflow occurred at epoch #{ceil(self.before + reading.readings)}. Scaling "
+                    "input data with StandardScaler or MinMaxScaler might help: squares of X do not fit into float64."
+                ) from None
             self._note(reading.n_rows)
 
     def _note(self, rows):

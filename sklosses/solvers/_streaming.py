@@ -242,7 +242,7 @@ def _objective(problem, reading, coef, intercept):
     """The objective of each column on the rows of a reading."""
     sums = np.zeros(len(coef))
     for chunk in reading.chunks:
-        predicted = np.ascontiguousarray((reading._rows_of(chunk) @ coef.T).T) + intercept[:, np.newaxis]
+        predicted = np.ascontiguousarray((reading.rows_of(chunk) @ coef.T).T) + intercept[:, np.newaxis]
         if reading.offset is not None:
             predicted += reading.offset[chunk]
         sums += [reading.sweep(k, p, chunk) for k, p in enumerate(predicted)]
@@ -285,7 +285,7 @@ class _Run:
     def _take(self, rows):
         """Move every column by one piece, and choose the rows that are kept."""
         reading, problem = self.reading, self.problem
-        block = reading._rows_of(rows)
+        block = reading.rows_of(rows)
         if block.shape[0] == 0:
             return
         if self.state is not None:
