@@ -6,9 +6,8 @@ The default table is the sample of UCI Adult in ``examples/data``, so nothing is
     python examples/leaderboard.py --dataset credit-g          # any OpenML table by name
     python examples/leaderboard.py --dataset diamonds          # a number to predict: regression losses
 
-Both libraries get the same pipeline, the same folds, the same grid and one core; ours takes a step every 8 rows
-(``--batch-size``; scikit-learn's has no mini-batches and takes one a row), and goes on with losses that
-scikit-learn's SGD has not. The leaderboard is printed, the picture goes to ``results/``.
+Both libraries get the same pipeline, the same folds, the same grid and one core, and their default settings; ours
+goes on with losses that scikit-learn's SGD has not. The leaderboard is printed, the picture goes to ``results/``.
 """
 
 import argparse
@@ -196,7 +195,7 @@ def totals(ours, theirs, scoring):
     return "\n".join(lines)
 
 
-def compare(table, out, n_folds=5, rows=15, batch_size=8):
+def compare(table, out, n_folds=5, rows=15):
     """Search with both libraries, print the leaderboard, save the picture; return both outcomes."""
     classes = table.y if table.task == "classification" else None
     split = train_test_split(table.X, table.y, test_size=0.25, stratify=classes, random_state=0)
@@ -206,8 +205,8 @@ def compare(table, out, n_folds=5, rows=15, batch_size=8):
     print(table)
     with tempfile.TemporaryDirectory() as cache:
         # Ours goes first, so the time to fill the cache of transformed folds is on our account.
-        model = getattr(sklosses, name)(batch_size=batch_size, random_state=0)
-        ours = search(f"sklosses ({batch_size} rows a step)", model, shared + more, table, split, folds, cache)
+        model = getattr(sklosses, name)(random_state=0)
+        ours = search("sklosses", model, shared + more, table, split, folds, cache)
         model = getattr(sklearn.linear_model, name)(random_state=0)
         theirs = search("scikit-learn", model, shared, table, split, folds, cache)
     print("\n" + leaderboard(ours, theirs, SCORING[table.task], rows))
@@ -226,14 +225,13 @@ def main(arguments=None):
     parser.add_argument("--max-rows", type=int, default=20_000, help="sample larger tables (default: %(default)s)")
     parser.add_argument("--folds", type=int, default=5, help="folds of the cross-validation (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=15, help="lines of the leaderboard (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=8, help="our rows a step (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=PICTURE, help="where the picture goes (default: %(default)s)")
     options = parser.parse_args(arguments)
     if options.dataset is None:
         table = embedded_table()
     else:
         table = openml_table(options.dataset, options.version or "active", options.max_rows, options.data_home)
-    compare(table, options.out, options.folds, options.rows, options.batch_size)
+    compare(table, options.out, options.folds, options.rows)
 
 
 if __name__ == "__main__":

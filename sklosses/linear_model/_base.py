@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklosses import solvers
 from sklosses.exceptions import DivergenceError
 from sklosses.linear_model._monitor import EpochHooks, FitMonitor, ValidationScore
-from sklosses.linear_model._parameters import check_settings, resolve_loss, with_suggestion
+from sklosses.linear_model._parameters import check_settings, knows_its_kinks, resolve_loss, with_suggestion
 from sklosses.linear_model._validation import Sample, check_matrix, check_offset, check_start, check_weights
 from sklosses.solvers import SGD, State, objective
 
@@ -73,12 +73,15 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         loss = getattr(self, "_loss", None)
         return resolve_loss(self, self._task) if loss is None else loss
 
-    def _solver(self):
-        n_jobs = getattr(self, "n_jobs", None)
-        if self.learning_rate == "auto":
+    def _solver(self, loss):
+        n_jobs, schedule = getattr(self, "n_jobs", None), self.learning_rate
+        if schedule == "auto" and knows_its_kinks(loss):
             return solvers.Auto(n_jobs=n_jobs, n_iter_no_change=self.n_iter_no_change)
+        if schedule == "auto":
+            # A loss of the user's own of which nothing is known but slopes: steps are all there is.
+            schedule = "optimal" if self._task == "classification" and self.alpha > 0 else "invscaling"
         return SGD(
-            learning_rate=self.learning_rate,
+            learning_rate=schedule,
             eta0=self.eta0,
             power_t=self.power_t,
             average=int(self.average),
@@ -108,7 +111,12 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         hooks = None
         if getattr(self, "_skl_callbacks", None):
             hooks = EpochHooks(self, context, passed, attributes(start.coef, start.intercept, 0))
-        result = self._solve(problem, start, attributes, max_iter=self.max_iter, validation=validation, hooks=hooks)
+        solver, zero = self._solver(loss), self._zero(n_columns, sample.X.shape[1])
+        if self.learning_rate == "auto" and not np.any(start.coef) and np.array_equal(start.intercept, zero.intercept):
+            start = None  # solvers know a better one than zero
+        result = self._solve(
+            solver, problem, start, attributes, max_iter=self.max_iter, validation=validation, hooks=hooks
+        )
         self._keep(result, attributes(result.coef, result.intercept, result.n_iter))
         context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **passed)
         self._warn(problem, result)
@@ -122,11 +130,11 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         n_columns, n_features = self._n_columns(), sample.X.shape[1]
         start = self._zero(n_columns, n_features) if first else self._state(n_columns, n_features)
         attributes = functools.partial(self._reconstruction, loss=loss, dtype=sample.X.dtype)
-        streaming = None
         if self.learning_rate == "auto":
-            streaming = solvers.Streaming(forgetting=self.forgetting, shuffle=bool(self.shuffle))
-        problem = self._problem(sample, loss, None)
-        result = self._solve(problem, start, attributes, max_iter=1, solver=streaming)
+            solver = solvers.Streaming(forgetting=self.forgetting, shuffle=bool(self.shuffle))
+        else:
+            solver = self._solver(loss)
+        result = self._solve(solver, self._problem(sample, loss, None), start, attributes, max_iter=1)
         self._keep(result, attributes(result.coef, result.intercept, result.n_iter))
         return self
 
@@ -136,10 +144,16 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X = check_matrix(self, given.X, reset=reset)
         n_rows = X.shape[0]
+        weights = check_weights(given.sample_weight, n_rows, allow_all_zero=allow_all_zero)
+        if self.learning_rate == "auto" and weights is not None and np.min(weights, initial=0.0) < 0:
+            raise ValueError(
+                f"sample_weight contains {np.min(weights):g}; with learning_rate='auto' weights must be at least 0: "
+                "with negative ones there is no minimum."
+            )
         return Sample(
             X,
             self._check_y(given, n_rows, loss),
-            check_weights(given.sample_weight, n_rows, allow_all_zero=allow_all_zero),
+            weights,
             check_offset(given.offset, n_rows),
         )
 
@@ -206,14 +220,12 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         """The seed of the row order: the number that scikit-learn's estimator would draw from `random_state` for it."""
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _solve(self, problem, start, attributes, *, max_iter, validation=None, hooks=None, solver=None):
-        """Run the solver, by default that of `fit`; return its result with the validation scores in its history."""
+    def _solve(self, solver, problem, start, attributes, *, max_iter, validation=None, hooks=None):
+        """Run a solver; return its result with the validation scores in its history."""
         monitor = None
         if validation is not None or hooks is not None or self.verbose:
             monitor = FitMonitor(attributes, validation=validation, hooks=hooks, verbose=bool(self.verbose))
-        if solver is None and self.learning_rate == "auto" and not (start.coef.any() or start.intercept.any()):
-            start = None  # the solver knows a better one than zero
-        result = (self._solver() if solver is None else solver).solve(
+        result = solver.solve(
             problem,
             tol=self.tol,
             max_iter=max_iter,
@@ -363,13 +375,14 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
     def _warn_of_gap(self, result):
         """Warn if the tolerance was not reached."""
         if self.tol and not result.converged:
-            known = np.max(result.gap)
-            ended = "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the fit."
-            advice = ended if result.n_iter >= self.max_iter else "Rounding allows no more; raise tol, or scale the columns."
+            known, ended = np.max(result.gap), result.n_iter >= self.max_iter
+            advice = (
+                "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
+                "fit." if ended else "Rounding allows no more; raise tol, or scale the columns of X."
+            )
+            near = f"certified to within {known:.2g} of its minimum" if known < np.inf else "not certified yet"
             warnings.warn(
-                f"{advice} The objective is "
-                + (f"certified to within {known:.2g} of its minimum, relative" if known < np.inf else "not certified yet")
-                + f"; tol={self.tol:g} asks for less.",
+                f"{advice} The objective is {near}; tol={self.tol:g} asks for less.",
                 ConvergenceWarning,
                 stacklevel=7,
             )

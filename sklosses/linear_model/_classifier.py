@@ -44,7 +44,7 @@ def _has_probability(estimator):
 
 
 class SGDClassifier(ClassifierMixin, BaseSGD):
-    r"""Linear classification by stochastic gradient descent, for any binary loss; one-vs-rest for many classes.
+    r"""Linear classification with any binary loss, without a learning rate; one-vs-rest for many classes.
 
     Minimises, over coefficients w and intercept b (never penalised),
 
@@ -54,8 +54,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
     with s the product of sample and class weights, offsets o and :math:`\rho` = 0 for ``penalty="l2"``, 1 for
     ``"l1"``, `l1_ratio` for ``"elasticnet"``. With more than two classes each has its own column of coefficients,
-    trained to tell it from all others; all columns are trained together, over the same rows in the same order. A
-    drop-in for :class:`sklearn.linear_model.SGDClassifier`: same parameters, defaults and updates.
+    trained to tell it from all others; all columns are trained together, over the same rows. A drop-in for
+    :class:`sklearn.linear_model.SGDClassifier`: same parameters; with its schedules, the same updates.
 
     Parameters
     ----------
@@ -82,11 +82,12 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     max_iter : int, default=1000
-        Most epochs of `fit`. :meth:`partial_fit` runs one.
+        Most epochs of `fit`, which are readings of X. :meth:`partial_fit` runs one.
     tol : float or None, default=1e-3
-        Training stops when the running objective (or the validation score, with `early_stopping`) has not improved by
-        `tol` for `n_iter_no_change` epochs. None: after `max_iter` epochs. With ``learning_rate="auto"``: the relative
-        distance of the objective from its minimum, (F - F*) / F*, to be certified; None: the limit of precision.
+        With ``learning_rate="auto"`` the relative distance of the objective from its minimum, (F - F*) / F*, to be
+        certified; None and 0: the limit of precision. With a schedule, training stops when the running objective (or
+        the validation score, with `early_stopping`) has not improved by `tol` for `n_iter_no_change` epochs; None:
+        after `max_iter` epochs.
     shuffle : bool, default=True
         Whether rows are visited in a new random order in each epoch.
     verbose : int, default=0
@@ -97,17 +98,16 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         Threads that train the columns of more than two classes. None means 1, -1 all processors.
     random_state : int, RandomState instance or None, default=None
         Seed of the order of rows and of the validation split.
-    learning_rate : str, default="optimal"
-        Step sizes, as scikit-learn's; t counts the steps taken.
+    learning_rate : str, default="auto"
+        How the minimum is found.
 
-        - "constant": eta0.
-        - "optimal": 1 / (alpha (t0 + t)), t0 by Bottou's heuristic.
-        - "invscaling": eta0 / t^power_t.
-        - "adaptive": eta0, divided by 5 whenever training would stop, until it is at most 1e-6.
-        - "auto": no steps, but the minimum, in any scale of the features: Newton's method on growing samples of the
-          rows, with a certificate (`gap_`). For smooth convex losses and up to 2000 features; the objective divides by
-          the sum of the weights. There is no `early_stopping` with it. :meth:`partial_fit` streams: each chunk of rows
-          is an implicit step of second order, for every loss and any number of features.
+        - "auto": without steps that need a size, in any scale of the features, to a certified distance from the
+          minimum (`gap_`): Newton's method on growing samples of the rows, an interior point method for losses with
+          kinks, dual coordinate descent for wide and sparse tables. `eta0`, `power_t`, `batch_size` and `shuffle` are
+          not used, `average` changes nothing. F divides by the sum of the weights in place of n.
+        - Step sizes, as scikit-learn's; t counts the steps taken. "constant": eta0. "optimal": 1 / (alpha (t0 + t)),
+          t0 by Bottou's heuristic. "invscaling": eta0 / t^power_t. "adaptive": eta0, divided by 5 whenever training
+          would stop, until it is at most 1e-6.
         - "pa1", "pa2": the passive-aggressive algorithms [1]_, for ``loss="hinge"``; `eta0` is their C.
     eta0 : float, default=0.01
         Initial step size, above 0. Not used by "optimal".
@@ -157,14 +157,16 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         1 + the number of rows seen in training.
     objective_ : float if n_classes == 2 else ndarray of shape (n_classes,)
         F at `coef_` and `intercept_` over the rows trained on, computed exactly when training has ended.
-    history_ : dict of str to ndarray of shape (n_iter_,) or (n_iter_, n_classes)
-        One entry an epoch: "objective" (mean over the rows of the epoch, each as training came to it; one column a
-        class where there are more than two), "seconds" (since the start) and, where there are validation rows,
-        "validation_score". Of the last call of `fit` or `partial_fit`.
+    history_ : dict of str to ndarray of shape (n,), (n, n_classes) where there are more than two classes
+        The course of the last `fit` or `partial_fit`: "objective" and "seconds" (since the start),
+        "validation_score" where there are validation rows. With ``learning_rate="auto"`` an entry for each reading,
+        with the number of "rows" it had and the "gap", as far as it is known then; with a schedule an entry for each
+        epoch, whose objective is the mean over its rows, each as training came to it.
     gap_ : float or ndarray of shape (n_classes,)
-        With ``learning_rate="auto"`` no less than the relative distance of `objective_` from its minimum; else nan.
+        With ``learning_rate="auto"`` no less than the relative distance of `objective_` from its minimum; nan where the
+        loss is not convex, and with a schedule; inf where training was stopped before it was known.
     gap_kind_ : str, tuple of str, or None
-        Of `gap_`: "proof", or "estimate" where there is no l2 penalty to prove it by.
+        Of `gap_`: "proof" or "estimate"; None where it is nan.
     solver_ : str
         What ran.
     n_features_in_ : int

@@ -17,7 +17,7 @@ from sklosses.solvers import Problem
 
 
 class SGDOneClassSVM(OutlierMixin, BaseSGD):
-    r"""Linear one-class support vector machine by stochastic gradient descent.
+    r"""Linear one-class support vector machine, without a learning rate.
 
     Minimises, over coefficients w and offset :math:`\rho`,
 
@@ -28,7 +28,7 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     which for weights s of 1 is, up to a factor and a constant, the one-class SVM of [1]_. Rows with
     x.w < :math:`\rho` are outliers. On a kernel approximation (:class:`sklearn.kernel_approximation.Nystroem`) it
     comes close to :class:`sklearn.svm.OneClassSVM` at a cost linear in the number of rows. A drop-in for
-    :class:`sklearn.linear_model.SGDOneClassSVM`: same parameters, defaults and updates.
+    :class:`sklearn.linear_model.SGDOneClassSVM`: same parameters; with its schedules, the same updates.
 
     Parameters
     ----------
@@ -37,24 +37,26 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
     fit_intercept : bool, default=True
         Whether to fit the offset.
     max_iter : int, default=1000
-        Most epochs of `fit`. :meth:`partial_fit` runs one.
+        Most epochs of `fit`, which are readings of X. :meth:`partial_fit` runs one.
     tol : float or None, default=1e-3
-        Training stops when the running objective has not improved by `tol` for 5 epochs. None: after `max_iter`
-        epochs.
+        With ``learning_rate="auto"`` the relative distance of the objective from its minimum, (F - F*) / abs(F*), to be
+        certified; None and 0: the limit of precision. With a schedule, training stops when the running objective has
+        not improved by `tol` for 5 epochs; None: after `max_iter` epochs.
     shuffle : bool, default=True
         Whether rows are visited in a new random order in each epoch.
     verbose : int, default=0
         Whether to print every epoch.
     random_state : int, RandomState instance or None, default=None
         Seed of the order of rows.
-    learning_rate : {"optimal", "constant", "invscaling", "adaptive", "auto"}, default="optimal"
-        Step sizes, as scikit-learn's; t counts the steps taken.
+    learning_rate : str, default="auto"
+        How the minimum is found.
 
-        - "optimal": 1 / (nu (t0 + t)), t0 by Bottou's heuristic.
-        - "constant": eta0.
-        - "invscaling": eta0 / t^power_t.
-        - "adaptive": eta0, divided by 5 whenever training would stop, until it is at most 1e-6.
-        - "auto": no step size, for :meth:`partial_fit`, which streams. `fit` is not to be had with it.
+        - "auto": by an interior point method, without steps that need a size, in any scale of the features, to a
+          certified distance from the minimum (`gap_`). `eta0`, `power_t`, `batch_size` and `shuffle` are not used,
+          `average` changes nothing. F divides by the sum of the weights in place of n. Up to 2000 features.
+        - Step sizes, as scikit-learn's; t counts the steps taken. "constant": eta0. "optimal": 1 / (nu (t0 + t)),
+          t0 by Bottou's heuristic. "invscaling": eta0 / t^power_t. "adaptive": eta0, divided by 5 whenever training
+          would stop, until it is at most 1e-6.
     eta0 : float, default=0.01
         Initial step size, above 0. Not used by "optimal".
     power_t : float, default=0.5
@@ -84,12 +86,16 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         1 + the number of rows seen in training.
     objective_ : float
         F at `coef_` and `offset_`, computed exactly when training has ended.
-    history_ : dict of str to ndarray of shape (n_iter_,)
-        One entry an epoch: "objective" (mean over the rows of the epoch, each as training came to it) and "seconds"
-        (since the start). Of the last call of `fit` or `partial_fit`.
+    history_ : dict of str to ndarray of shape (n,)
+        The course of the last `fit` or `partial_fit`: "objective" and "seconds" (since the start).
+        With ``learning_rate="auto"`` an entry for each reading, with the number of "rows" it had and the "gap", as far
+        as it is known then; with a schedule an entry for each epoch, whose objective is the mean over its rows, each
+        as training came to it.
     gap_ : float
-        nan: schedules certify nothing.
-    gap_kind_ : None
+        With ``learning_rate="auto"`` no less than the relative distance of `objective_` from its minimum; nan where the
+        loss is not convex, and with a schedule; inf where training was stopped before it was known.
+    gap_kind_ : str or None
+        Of `gap_`: "proof" or "estimate"; None where it is nan.
     solver_ : str
         What ran.
     n_features_in_ : int

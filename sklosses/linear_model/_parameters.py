@@ -128,8 +128,6 @@ def check_settings(estimator, loss, task, *, partial):
     """Raise for parameters that are fine alone and not together."""
     if partial and estimator.early_stopping:
         raise ValueError("early_stopping should be False with partial_fit")
-    if estimator.learning_rate == "auto" and not partial:
-        _check_auto(loss)
     if estimator.learning_rate == "optimal" and estimator.alpha == 0:
         raise ValueError(
             "alpha must be > 0 since learning_rate is 'optimal'. alpha is used to compute the optimal learning rate."
@@ -143,22 +141,13 @@ def check_settings(estimator, loss, task, *, partial):
         raise ValueError("l1_ratio must be set when penalty is 'elasticnet', got None.")
 
 
-def _check_auto(loss):
-    """Second derivatives, or kinks with straight lines between: one of them has to be known."""
-    if loss.traits.smooth:
-        missing = None if loss.has_hessian else "hessian"
-    else:
-        try:
-            loss.kinks(np.empty(0))
-            missing = None
-        except NotImplementedError:
-            missing = "kinks"
-    if missing:
-        kind = "is smooth" if loss.traits.smooth else "has kinks"
-        raise ValueError(
-            f"learning_rate='auto' needs more of a loss that {kind}: {loss!r} has no method {missing}. Add it, or choose "
-            f"one of the schedules {', '.join(map(repr, SCHEDULES[:4]))}."
-        )
+def knows_its_kinks(loss):
+    """Whether a loss is smooth or says where its kinks are: what learning_rate="auto" needs to find a minimum."""
+    try:
+        loss.kinks(np.empty(0))
+    except NotImplementedError:
+        return False
+    return True
 
 
 def with_suggestion(error, estimator):

@@ -31,7 +31,8 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         + \alpha \left( \rho \lVert w \rVert_1 + \frac{1 - \rho}{2} \lVert w \rVert_2^2 \right),
 
     with weights s, offsets o and :math:`\rho` = 0 for ``penalty="l2"``, 1 for ``"l1"``, `l1_ratio` for
-    ``"elasticnet"``. A drop-in for :class:`sklearn.linear_model.SGDRegressor`: same parameters, defaults and updates.
+    ``"elasticnet"``. A drop-in for :class:`sklearn.linear_model.SGDRegressor`: same parameters; with its schedules, the
+    same updates.
 
     Parameters
     ----------
@@ -61,11 +62,12 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     max_iter : int, default=1000
-        Most epochs of `fit`. :meth:`partial_fit` runs one.
+        Most epochs of `fit`, which are readings of X. :meth:`partial_fit` runs one.
     tol : float or None, default=1e-3
-        Training stops when the running objective (or the validation score, with `early_stopping`) has not improved by
-        `tol` for `n_iter_no_change` epochs. None: after `max_iter` epochs. With ``learning_rate="auto"``: the relative
-        distance of the objective from its minimum, (F - F*) / F*, to be certified; None: the limit of precision.
+        With ``learning_rate="auto"`` the relative distance of the objective from its minimum, (F - F*) / F*, to be
+        certified; None and 0: the limit of precision. With a schedule, training stops when the running objective (or
+        the validation score, with `early_stopping`) has not improved by `tol` for `n_iter_no_change` epochs; None:
+        after `max_iter` epochs.
     shuffle : bool, default=True
         Whether rows are visited in a new random order in each epoch.
     verbose : int, default=0
@@ -74,17 +76,16 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         Of "huber", "pseudo_huber" and the epsilon-insensitive losses given by name.
     random_state : int, RandomState instance or None, default=None
         Seed of the order of rows and of the validation split.
-    learning_rate : str, default="invscaling"
-        Step sizes, as scikit-learn's; t counts the steps taken.
+    learning_rate : str, default="auto"
+        How the minimum is found.
 
-        - "constant": eta0.
-        - "optimal": 1 / (alpha (t0 + t)), t0 by Bottou's heuristic.
-        - "invscaling": eta0 / t^power_t.
-        - "adaptive": eta0, divided by 5 whenever training would stop, until it is at most 1e-6.
-        - "auto": no steps, but the minimum, in any scale of the features: Newton's method on growing samples of the
-          rows, with a certificate (`gap_`). For smooth convex losses and up to 2000 features; the objective divides by
-          the sum of the weights. There is no `early_stopping` with it. :meth:`partial_fit` streams: each chunk of rows
-          is an implicit step of second order, for every loss and any number of features.
+        - "auto": without steps that need a size, in any scale of the features, to a certified distance from the
+          minimum (`gap_`): Newton's method on growing samples of the rows, an interior point method for losses with
+          kinks, dual coordinate descent for wide and sparse tables. `eta0`, `power_t`, `batch_size` and `shuffle` are
+          not used, `average` changes nothing. F divides by the sum of the weights in place of n.
+        - Step sizes, as scikit-learn's; t counts the steps taken. "constant": eta0. "optimal": 1 / (alpha (t0 + t)),
+          t0 by Bottou's heuristic. "invscaling": eta0 / t^power_t. "adaptive": eta0, divided by 5 whenever training
+          would stop, until it is at most 1e-6.
         - "pa1", "pa2": the passive-aggressive algorithms [1]_, for ``loss="epsilon_insensitive"``; `eta0` is their C.
     eta0 : float, default=0.01
         Initial step size, above 0.
@@ -132,14 +133,16 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         1 + the number of rows seen in training.
     objective_ : float
         F at `coef_` and `intercept_` over the rows trained on, computed exactly when training has ended.
-    history_ : dict of str to ndarray of shape (n_iter_,)
-        One entry an epoch: "objective" (mean over the rows of the epoch, each as training came to it), "seconds"
-        (since the start) and, where there are validation rows, "validation_score". Of the last call of `fit` or
-        `partial_fit`.
+    history_ : dict of str to ndarray of shape (n,)
+        The course of the last `fit` or `partial_fit`: "objective" and "seconds" (since the start),
+        "validation_score" where there are validation rows. With ``learning_rate="auto"`` an entry for each reading,
+        with the number of "rows" it had and the "gap", as far as it is known then; with a schedule an entry for each
+        epoch, whose objective is the mean over its rows, each as training came to it.
     gap_ : float
-        With ``learning_rate="auto"`` no less than the relative distance of `objective_` from its minimum; else nan.
+        With ``learning_rate="auto"`` no less than the relative distance of `objective_` from its minimum; nan where the
+        loss is not convex, and with a schedule; inf where training was stopped before it was known.
     gap_kind_ : str or None
-        Of `gap_`: "proof", or "estimate" where there is no l2 penalty to prove it by.
+        Of `gap_`: "proof" or "estimate"; None where it is nan.
     solver_ : str
         What ran.
     n_features_in_ : int

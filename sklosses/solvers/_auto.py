@@ -75,7 +75,7 @@ class Auto:
 
 def _rests_at_zero(loss):
     """Whether a prediction of 0 is as good as any, for every class."""
-    if not loss.target.codes:
+    if loss.traits.smooth or not loss.target.codes:
         return False
     try:
         smooth = loss.smoothed(1.0)
@@ -87,8 +87,7 @@ def _rests_at_zero(loss):
 def _perceptron(problem, given, auto):
     """The perceptron algorithm (Rosenblatt 1958)."""
     tol = 1e-3 if given["tol"] is None else given["tol"]
-    state = given["state"]
-    result = SGD(learning_rate="constant", eta0=1.0, n_jobs=auto.n_jobs or 1, n_iter_no_change=auto.n_iter_no_change).solve(
-        problem, **given | {"tol": tol, "state": state})
+    solver = SGD(learning_rate="constant", eta0=1.0, n_jobs=auto.n_jobs or 1, n_iter_no_change=auto.n_iter_no_change)
+    result = solver.solve(problem, **given | {"tol": tol})
     K = problem.n_columns
     return replace(result, solver="perceptron algorithm", gap=np.full(K, np.nan), gap_kind=(None,) * K)

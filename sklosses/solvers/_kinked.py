@@ -22,7 +22,7 @@ KINKS_A_COEFFICIENT = 20
 # Samples grow by a factor of 4, so that the next stage moves predictions half as far as the last one; and about
 # sqrt(d / m) times as far as they are from their kinks, times this (0.8 to 1.7 were seen).
 NEXT_MOVE, NEXT_ERROR = 0.5, 1.5
-# Moves are not taken to be less than these shares of a typical distance from a kink: of a stage's first round, of later.
+# Moves are not taken to be less than these shares of a typical distance from a kink: in a stage's first round, later.
 FIRST_MOVE, LEAST_MOVE = 1e-2, 1e-6
 # Where kinks that were left out would have held predictions back, the next band reaches so many times as far. A round
 # is given up where predictions are so many times as far away as was expected.

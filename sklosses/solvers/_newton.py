@@ -1,5 +1,6 @@
 """Newton's method on growing samples, for convex losses: no step size, and a certificate at the end."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import ceil
 from time import perf_counter
@@ -22,6 +23,8 @@ SMALL = 1e6
 # A sample has at least so many rows, and so many a coefficient; it grows by this factor, up to this share of the rows.
 FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST_SHARE = 2000, 8, 4, 0.25
 LARGEST_D = 2000
+# Readings of a first step, with those for means, second derivatives and the certificate.
+A_STEP = 8
 # Numbers in a table from which a second thread pays.
 LARGE = 2e6
 
@@ -90,7 +93,7 @@ class Newton:
         tol : float >= 0 or None, default=1e-3
             Relative suboptimality (F - F*) / abs(F*) to reach. None and 0: the limit of precision.
         max_iter : int, default=100
-            Readings of all rows, at most.
+            Readings of all rows, at most; small tables get 8 at least, which are a step or two.
         random_state : int, default=0
             Seed of the samples.
         monitor : Monitor or None, default=None
@@ -137,8 +140,6 @@ def _check(problem):
             loss.kinks(np.empty(0))
         except NotImplementedError:
             raise ValueError(f"Newton needs a loss that is smooth or has a method kinks, got {loss!r}.") from None
-        if loss.traits.smooth and not loss.has_hessian:
-            raise ValueError(f"Newton needs second derivatives of smooth losses; {loss!r} has no method hessian.")
     if problem.n_features > LARGEST_D:
         raise ValueError(f"Newton holds matrices of n_features squared: at most {LARGEST_D} features, got "
                          f"{problem.n_features}.")
@@ -191,7 +192,8 @@ class _Run:
         """Minimise on all rows, and certify."""
         small = reading.n_rows * (reading.n_features + 1) <= SMALL
         goal = 1e-12 if small else max(self.tol, 1e-13)
-        budget = self.max_iter - self.before
+        # On samples steps have been made; without, one takes this many readings.
+        budget = self.max_iter - self.before if self.before else max(self.max_iter, A_STEP)
         if not self.stopped:
             self._lockstep(reading, [column.on_all_rows(reading, self.tol, goal, budget) for column in self.columns])
         if self.stopped or self.scored:
@@ -203,10 +205,8 @@ class _Run:
         asked = {}
 
         def go_on(k, look):
-            try:
+            with suppress(StopIteration):
                 asked[k] = steps[k].send(look)
-            except StopIteration:
-                pass
 
         for k in range(len(steps)):
             go_on(k, None)
@@ -221,8 +221,9 @@ class _Run:
                     go_on(k, look)
             except (LinAlgError, OverflowError):
                 raise DivergenceError(
-                    f"Floating-point under-/overflow occurred at epoch #{ceil(self.before + reading.readings)}. Scaling "
-                    "input data with StandardScaler or MinMaxScaler might help: squares of X do not fit into float64."
+                    f"Floating-point under-/overflow occurred at epoch #{ceil(self.before + reading.readings)}. "
+                    "Scaling input data with StandardScaler or MinMaxScaler might help. Squares of X do not fit into "
+                    "float64."
                 ) from None
             self._note(reading.n_rows)
 
@@ -244,7 +245,7 @@ class _Run:
         self.stopped = verdict.stop or self.patient >= self.patience
 
     def _settle(self, reading):
-        """Take the model that scored best, or the one at which a monitor stopped; on all rows its objective is found."""
+        """Take the model that scored best, or the one at which a monitor stopped, and find its objective."""
         last = len(self.history["rows"]) - 1
         if self.scored is not None and self.scored[1] < last:
             for column, coef, intercept in zip(self.columns, *self.scored[2], strict=True):

@@ -13,7 +13,7 @@ from scipy import LowLevelCallable
 from scipy.special import cython_special
 from sklearn.base import clone
 
-from sklosses import SGDClassifier, SGDRegressor
+from oracle.classic import SGDClassifier, SGDRegressor
 from sklosses.losses import CFunctionLoss, Huber, Traits, check_loss, get_loss
 
 C = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_double)

@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from sklosses import SGDClassifier, SGDRegressor
+from oracle.classic import SGDClassifier, SGDRegressor
 from sklosses.losses import Hinge, Huber, PythonLoss, Target, Traits, as_loss, check_loss, get_loss
 
 SIGNS = Target(-1, 1, codes=(-1.0, 1.0), hard=True)

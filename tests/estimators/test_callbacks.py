@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
+from oracle.classic import SGDClassifier, SGDOneClassSVM, SGDRegressor
 
 CLASSES = [SGDClassifier, SGDRegressor, SGDOneClassSVM]
 

@@ -5,7 +5,7 @@ import pytest
 import sklearn.linear_model as theirs
 from scipy.sparse import csr_array
 
-import sklosses as ours
+from oracle import classic as ours
 from sklosses.exceptions import DivergenceError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
-from sklosses import SGDClassifier, SGDRegressor
+from oracle.classic import SGDClassifier, SGDRegressor
 
 
 def split(model, X, y):

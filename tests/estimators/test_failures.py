@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
+from oracle.classic import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from sklosses.exceptions import DivergenceError
 
 CLASSES = [SGDClassifier, SGDRegressor, SGDOneClassSVM]

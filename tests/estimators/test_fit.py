@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
+from oracle.classic import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from sklosses.losses import LOSSES, get_loss, loss_names
 from sklosses.solvers import SGD
 

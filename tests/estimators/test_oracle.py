@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from sklearn.metrics import accuracy_score, d2_tweedie_score, r2_score
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
-import sklosses as ours
+from oracle import classic as ours
 from oracle import sgd
 from oracle.replay import POSITIVE, as_stored
 from sklosses.data import as_rows

@@ -176,7 +176,8 @@ def test_kinks_account_for_the_whole_of_a_loss(name, data):
     if loss.traits.smooth:
         assert positions.shape == jumps.shape == (0, 1)
         return
-    assert np.all(np.diff(positions[:, 0]) >= 0) and np.all(jumps > 0)
+    assert np.all(np.diff(positions[:, 0]) >= 0)
+    assert np.all(jumps > 0)
     start = positions[0, 0] - 1.0
     slope = loss.gradient(y, start)
     line = loss.value(y, start) + slope * (p - start) + jumps[:, 0] @ np.maximum(p - positions[:, 0], 0)

@@ -6,7 +6,7 @@ from scipy.stats import chi2
 from sklearn import linear_model
 from sklearn.datasets import make_classification
 
-from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
+from oracle.classic import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from sklosses.data import as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
