@@ -15,6 +15,9 @@ from sklosses.losses import Hinge
 from sklosses.penalties import L2
 from sklosses.solvers import Problem
 
+# By how much of itself the offset is lowered.
+BOUNDARY = 1e-10
+
 
 class SGDOneClassSVM(OutlierMixin, BaseSGD):
     r"""Linear one-class support vector machine, without a learning rate.
@@ -301,6 +304,13 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
 
     def _flip(self, intercept):
         return 1 - intercept
+
+    def _reconstruction(self, coef, intercept, n_iter, *, loss, dtype):
+        attributes = super()._reconstruction(coef, intercept, n_iter, loss=loss, dtype=dtype)
+        if self.learning_rate == "auto":
+            # At the minimum some rows lie on the boundary itself: rounding is not to decide which side they are on.
+            attributes["offset_"] = attributes["offset_"] - dtype.type(BOUNDARY) * np.abs(attributes["offset_"])
+        return attributes
 
     def _constant(self):
         return -self.offset_

@@ -181,7 +181,7 @@ def test_fits_that_run_out_of_epochs_are_counted(example, tmp_path, monkeypatch,
     )
     table = tables.embedded_table()
     ours, theirs = leaderboard.compare(replace(table, X=table.X[:800], y=table.y[:800]), tmp_path / "x.png", n_folds=2)
-    assert ours.not_converged == 0      # the minimum of 800 rows is two steps away
+    assert 0 < ours.not_converged <= ours.fits      # some minima are a step away
     assert theirs.not_converged == theirs.fits
     assert f"{theirs.fits} did not converge" in capsys.readouterr().out
 

@@ -33,8 +33,9 @@ def test_trains_by_class_and_is_cloned(theirs):
 
 def test_classifies(theirs):
     labels = np.where(Y > 0, "up", "down")
-    one = SGDClassifier(loss=theirs.Fixed(), random_state=0, max_iter=10, tol=None).fit(X, labels)
-    ours = SGDClassifier(loss=Hinge(), random_state=0, max_iter=10, tol=None).fit(X, labels)
+    settings = {"learning_rate": "optimal", "random_state": 0, "max_iter": 10, "tol": None}
+    one = SGDClassifier(loss=theirs.Fixed(), **settings).fit(X, labels)
+    ours = SGDClassifier(loss=Hinge(), **settings).fit(X, labels)
     np.testing.assert_array_equal(one.coef_, ours.coef_)
     assert one.score(X, labels) > 0.9
 

@@ -20,21 +20,27 @@ WEIGHTS_ARE_NOT_REPETITION = {
 # Without early_stopping: it has no partial_fit, which the checks call, and some of their data have fewer rows held
 # out than classes. scikit-learn's own SGDClassifier(early_stopping=True) fails them for the same reasons.
 ESTIMATORS = [
+    # "auto", the default: no failures are expected.
     SGDClassifier(),
+    SGDClassifier(loss="log_loss"),
     SGDClassifier(loss="log_loss", penalty="l1"),
+    SGDClassifier(loss="squared_hinge", penalty="elasticnet", average=True),
     SGDClassifier(loss=Focal(gamma=1.0)),
-    SGDClassifier(loss="smoothed_hinge", penalty="elasticnet", average=True, batch_size=7),
-    SGDClassifier(learning_rate="pa1", penalty=None),
     SGDRegressor(),
+    SGDRegressor(loss="huber", penalty="elasticnet"),
+    SGDRegressor(loss=Quantile),
+    SGDRegressor(loss="epsilon_insensitive", penalty="l1"),
+    SGDRegressor(loss="poisson"),
+    SGDOneClassSVM(),
+    # Schedules.
+    SGDClassifier(learning_rate="optimal"),
+    SGDClassifier(learning_rate="optimal", loss="smoothed_hinge", penalty="elasticnet", average=True, batch_size=7),
+    SGDClassifier(learning_rate="pa1", penalty=None),
+    SGDRegressor(learning_rate="invscaling"),
     SGDRegressor(loss="poisson", penalty="elasticnet", eta0=1e-4, learning_rate="adaptive"),
     SGDRegressor(loss=Quantile, average=10, learning_rate="adaptive"),
     SGDRegressor(loss="epsilon_insensitive", learning_rate="pa2", batch_size=4),
-    SGDOneClassSVM(),
     SGDOneClassSVM(average=True, learning_rate="constant", batch_size=5),
-    SGDClassifier(loss="log_loss", learning_rate="auto"),
-    SGDClassifier(loss="squared_hinge", penalty="elasticnet", learning_rate="auto"),
-    SGDRegressor(learning_rate="auto"),
-    SGDRegressor(loss="huber", penalty="elasticnet", learning_rate="auto"),
 ]
 
 
