@@ -1,32 +1,43 @@
-"""Suboptimality against time: ``learning_rate="auto"`` beside scikit-learn's solvers of the same objective.
+"""Suboptimality against time: ``learning_rate="auto"`` beside every other solver of the same objective.
 
-Every contender minimises exactly the objective of ours on the same unscaled table; objectives are recomputed in NumPy
-at the coefficients returned, and F* is the lowest ever seen, by ours at ``tol=1e-12`` among others. Each round runs
-every contender once at each tolerance; medians over rounds count. A *pass* is one ``X @ w``.
+Every contender minimises exactly the objective of ours on the same unscaled table (those that penalise the intercept
+get it as the coefficient of a constant column of 1000, which makes that next to free); objectives are recomputed in
+NumPy at the coefficients returned, with the best intercept for them if the contender penalised it. F* is the lowest
+ever seen, by ours at ``tol=1e-12`` among others. Each round runs every contender once at each tolerance; medians over
+rounds count. A contender that took longer than ``--patience`` seconds is not asked for more. A *pass* is one ``X @ w``.
 
-Tables: a synthetic one with columns from 1e-3 to 1e3 in size, and scikit-learn's California housing and kddcup99
-(numeric columns) where they are cached; others are skipped, and named. Run ``python benchmarks/versus.py``.
+Peers besides scikit-learn's are run where they are installed (``pip install ".[versus]"``), and named where not.
+
+Tables: a synthetic one with columns from 1e-3 to 1e3 in size; texts, synthetic too; scikit-learn's California housing
+and kddcup99 (numeric columns) where they are cached; and ``*.npz`` with ``X`` (or ``X_data``, ``X_indices``,
+``X_indptr``, ``X_shape``) and ``y`` in subdirectories of the directory that ``SKLOSSES_DATA`` names. Run
+``python benchmarks/versus.py``.
 """
 
+import importlib.util
+import os
 import warnings
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import RESULTS, arguments, seconds, versions
-from sklearn import linear_model
+from _common import RESULTS, arguments, seconds, sparse_table, versions
+from _peers import PEERS, mapped
+from scipy import sparse
 from sklearn.datasets import fetch_california_housing, fetch_kddcup99
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from sklosses import SGDClassifier, SGDRegressor
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
 
-TOLERANCES = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
-ALPHA = 1e-4
-TABLES = ("synthetic", "california", "kddcup99")
+TOLERANCES = (1e-2, 1e-4, 1e-6, 1e-8)
+DENSE = [("log_loss", "l2"), ("log_loss", "elasticnet"), ("hinge", "l2"), ("squared_hinge", "l2"), ("poisson", "l2"),
+         ("gamma", "l2"), ("squared_error", "elasticnet"), ("squared_error", "l1"), ("huber", "l2"),
+         ("absolute_error", "l2"), ("quantile", "l1")]
+SPARSE = [("log_loss", "l2"), ("hinge", "l2"), ("squared_hinge", "l2"), ("log_loss", "elasticnet"), ("log_loss", "l1")]
 
 
 @dataclass
@@ -36,6 +47,7 @@ class Contender:
     name: str
     make: object
     runs: dict = field(default_factory=dict)    # tolerance -> (list of seconds, objective)
+    slow: bool = False
 
     def best(self, lowest, goal):
         """Least median seconds to a relative suboptimality of `goal`; None if never reached."""
@@ -44,13 +56,13 @@ class Contender:
 
 
 def tables(wanted):
-    """(name, X, y for classes, y for numbers)"""
-    if "synthetic" in wanted:
-        yield "synthetic", *synthetic()
-    for name, fetch in (("california", california), ("kddcup99", kddcup99)):
+    """(name, X, y for classes or None, y for numbers or None)"""
+    makers = {"synthetic": synthetic, "texts": texts, "california": california, "kddcup99": kddcup99} | own_tables()
+    for name, make in makers.items():
+        if wanted and name not in wanted:
+            continue
         try:
-            if name in wanted:
-                yield name, *fetch()
+            yield name, *make()
         except OSError as error:
             print(f"{name}: skipped, not cached ({error})")
 
@@ -60,76 +72,105 @@ def synthetic():
     n, d = 200_000, 40
     X = rng.standard_normal((n, d)) * np.logspace(-3, 3, d) + np.logspace(2, -2, d)
     signal = (X - X.mean(axis=0)) @ (rng.standard_normal(d) / X.std(axis=0)) / 3
-    return X, (signal + rng.logistic(size=n) > 1).astype(float), np.exp(0.3 * signal + rng.normal(size=n))
+    return X, signal + rng.logistic(size=n) > 1, np.exp(0.3 * signal + rng.normal(size=n))
+
+
+def texts():
+    X, labels, _ = sparse_table(20_000, 50_000, 75)
+    return X, labels > 0, None
 
 
 def california():
     X, y = fetch_california_housing(return_X_y=True, download_if_missing=False)
-    return X, (y > 2).astype(float), y
+    return X, y > 2, y
 
 
 def kddcup99():
     data = fetch_kddcup99(percent10=True, download_if_missing=False)
     columns = [j for j in range(data.data.shape[1]) if isinstance(data.data[0, j], int | float)]
-    X = np.ascontiguousarray(data.data[:, columns].astype(float))
-    return X, (data.target == b"normal.").astype(float), None
+    return np.ascontiguousarray(data.data[:, columns].astype(float)), data.target == b"normal.", None
 
 
-def contenders(loss, penalty, n):
-    """Ours, and scikit-learn's estimators of this objective by solver."""
-    estimator = SGDClassifier if "classification" in get_loss(loss).tasks and loss != "squared_error" else SGDRegressor
-    settings = {"loss": loss, "penalty": penalty, "alpha": ALPHA, "learning_rate": "auto"}
-    out = [Contender("sklosses, auto", partial(_with_tol, estimator, **settings))]
-    if loss == "log_loss":
-        ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": 0.15}[penalty]
-        solvers = {"lbfgs": 1000, "newton-cholesky": 1000} if penalty == "l2" else {"saga": 100}
-        settings = {"C": 1 / (ALPHA * n), "l1_ratio": ratio}
-        for solver, most in solvers.items():
-            make = partial(_with_tol, linear_model.LogisticRegression, solver=solver, max_iter=most, **settings)
-            out.append(Contender(f"LogisticRegression, {solver}", make))
-    elif loss in ("poisson", "gamma"):
-        cls = {"poisson": linear_model.PoissonRegressor, "gamma": linear_model.GammaRegressor}[loss]
-        for solver in ("lbfgs", "newton-cholesky"):
-            make = partial(_with_tol, cls, alpha=ALPHA, solver=solver, max_iter=1000)
-            out.append(Contender(f"{cls.__name__}, {solver}", make))
-    else:
-        ratio = {"l1": 1.0, "elasticnet": 0.15}[penalty]
-        out.append(Contender("ElasticNet", partial(_with_tol, linear_model.ElasticNet, alpha=ALPHA, l1_ratio=ratio)))
-    return out
+def own_tables():
+    """Tables of the directory that SKLOSSES_DATA names."""
+    root = os.environ.get("SKLOSSES_DATA")
+    found = sorted(Path(root).glob("*/*.npz")) if root else []
+    return {path.parent.name: partial(own_table, path) for path in found}
 
 
-def _with_tol(cls, tol, **settings):
-    return cls(tol=tol, **settings)
+def own_table(path):
+    with np.load(path, allow_pickle=False) as file:
+        names = [name for name in file.files if name.startswith("y") and file[name].ndim == 1]
+        y = file[min(names, key=len)]
+        if "X_indptr" in file.files:
+            X = sparse.csr_matrix((file["X_data"], file["X_indices"], file["X_indptr"]), shape=tuple(file["X_shape"]))
+        else:
+            X = file["X" if "X" in file.files else "X_train"]
+    X = X.astype(np.float64)
+    labels, counts = np.unique(y, return_counts=True)
+    classes = y == labels[np.argmax(counts)] if len(labels) <= 30 else None
+    return X, classes, y.astype(np.float64) if classes is None else None
+
+
+def classifies(loss):
+    """Whether a loss is compared on classes."""
+    return get_loss(loss).target.codes is not None and loss not in ("squared_error", "huber")
+
+
+def ours(tol, *, loss, penalty, alpha):
+    cls = SGDClassifier if classifies(loss) else SGDRegressor
+    return cls(loss=get_loss(loss), penalty=penalty, alpha=alpha, tol=tol)
+
+
+def measure(X, y, case, options):
+    """Contenders with their runs, F*, and the seconds of a pass."""
+    loss, penalty = case
+    settings = {"loss": loss, "penalty": penalty, "alpha": options.alpha}
+    everyone = [Contender("sklosses", partial(ours, **settings))]
+    everyone += [Contender(name, make) for name, make in mapped(X, y, **settings)]
+    loss, penalty = get_loss(loss), get_penalty(penalty, alpha=options.alpha)
+    w = np.ones(X.shape[1])
+    a_pass = np.median([seconds(lambda: X @ w, options.clock) for _ in range(7)])
+    target = np.where(y, loss.target.codes[1], loss.target.codes[0]) if y.dtype == bool else y
+    for _ in range(options.repeats):
+        for tol in TOLERANCES:
+            for one in everyone:
+                if one.slow:
+                    continue
+                model = one.make(tol)
+                spent = seconds(lambda model=model: model.fit(X, target), options.clock)
+                times, _ = one.runs.setdefault(tol, ([], objective(model, X, target, loss, penalty)))
+                times.append(spent)
+                one.slow = spent > options.patience
+    exact = everyone[0].make(1e-12).fit(X, target)
+    values = [value for one in everyone for _, value in one.runs.values()]
+    return everyone, min(objective(exact, X, target, loss, penalty), *values), a_pass
 
 
 def objective(model, X, y, loss, penalty):
-    """Ours, in NumPy."""
+    """Ours, in NumPy; deviances are counted from the least that they can be."""
     w, b = np.ravel(model.coef_), float(np.ravel(model.intercept_)[0])
-    value = loss(y, X @ w + b) + penalty.value(w)
+    p = X @ w
+    if getattr(model, "intercept_is_penalised", False):
+        b = best_intercept(p, y, loss, b)
     lowest = loss(y, np.log(y)) if loss.traits.link == "log" else 0.0
-    return value - lowest
+    return loss(y, p + b) + penalty.value(w) - lowest
 
 
-def measure(X, y, loss, penalty, repeats, clock):
-    """Contenders with their runs, F*, and the seconds of a pass."""
-    everyone = contenders(loss, penalty, len(y))
-    loss, penalty = get_loss(loss), get_penalty(penalty, alpha=ALPHA)
-    w = np.ones(X.shape[1])
-    a_pass = np.median([seconds(lambda: X @ w, clock) for _ in range(7)])
-    for _ in range(repeats):
-        for tol in TOLERANCES:
-            for one in everyone:
-                model = one.make(tol)
-                spent = seconds(lambda model=model: model.fit(X, y), clock)
-                times, _ = one.runs.setdefault(tol, ([], objective(model, X, y, loss, penalty)))
-                times.append(spent)
-    exact = everyone[0].make(1e-12).fit(X, y)
-    values = [value for one in everyone for _, value in one.runs.values()]
-    return everyone, min(objective(exact, X, y, loss, penalty), *values), a_pass
+def best_intercept(p, y, loss, b):
+    """By golden sections, from where it is."""
+    low, high, ratio = b - 1.0, b + 1.0, (5**0.5 - 1) / 2
+    for _ in range(60):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if loss(y, p + left) < loss(y, p + right):
+            high = right
+        else:
+            low = left
+    return 0.5 * (low + high)
 
 
 def report(title, everyone, lowest, a_pass, axis):
-    """Print a case and draw it."""
+    """Print a case and draw it; return how many times as long the best peer takes to 1e-3 and to 1e-6."""
     print(f"\n{title} (a pass: {1e3 * a_pass:.2f} ms; F* = {lowest:.10g})")
     print(f"{'':36s}{'to 1e-3':>18s}{'to 1e-6':>18s}   closest")
     for one in everyone:
@@ -139,34 +180,50 @@ def report(title, everyone, lowest, a_pass, axis):
             cells.append("never" if best is None else f"{1e3 * best:.0f} ms, {best / a_pass:.0f}")
         points = sorted((np.median(times), max((value - lowest) / abs(lowest), 1e-16))
                         for times, value in one.runs.values())
-        print(f"    {one.name:32s}{cells[0]:>18s}{cells[1]:>18s}   {min(gap for _, gap in points):.1e}")
-        axis.plot(*zip(*points, strict=True), marker="o", label=one.name)
+        print(f"    {one.name:32s}{cells[0]:>18s}{cells[1]:>18s}   {min(gap for _, gap in points):.1e}", flush=True)
+        axis.plot(*zip(*points, strict=True), marker="o", label=one.name, linewidth=3 if one is everyone[0] else 1)
     axis.set(xscale="log", yscale="log", title=title, xlabel="seconds", ylabel="(F - F*) / F*")
     axis.legend(fontsize=7)
+    ratios = []
+    for goal in (1e-3, 1e-6):
+        peers = [best for one in everyone[1:] if (best := one.best(lowest, goal)) is not None]
+        mine = everyone[0].best(lowest, goal)
+        ratios.append(np.inf if not peers else np.nan if mine is None else min(peers) / mine)
+    return ratios
 
 
 def main():
     parser = arguments(__doc__)
     parser.set_defaults(repeats=3)
-    parser.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
+    parser.add_argument("--tables", nargs="+", help="names of tables; all, if not given")
+    parser.add_argument("--losses", nargs="+", help="losses; all, if not given")
+    parser.add_argument("--alpha", type=float, default=1e-4)
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds after which one is not asked again")
     options = parser.parse_args()
-    print(f"{versions()}; alpha = {ALPHA:g}, raw features; milliseconds and passes, medians of {options.repeats}")
-    warnings.simplefilter("ignore", ConvergenceWarning)
+    print(f"{versions()}; alpha = {options.alpha:g}, raw features; milliseconds, passes; medians of {options.repeats}")
+    missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
+    print(f"Not installed: {', '.join(missing) or 'none'}")
     cases = []
+    for name, X, classes, numbers in tables(options.tables):
+        for loss, penalty in SPARSE if sparse.issparse(X) else DENSE:
+            y = classes if classifies(loss) else numbers
+            if y is not None and loss in (options.losses or [loss]):
+                cases.append((f"{name} {X.shape[0]:,} x {X.shape[1]}: {loss}, {penalty}", X, y, (loss, penalty)))
+    if not cases:
+        return
+    rows = -(-len(cases) // 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(15, 4 * rows), squeeze=False, layout="constrained")
+    ratios = []
     with threadpool_limits(1), np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        for name, X, classes, numbers in tables(options.tables):
-            for loss, penalty in (("log_loss", "l2"), ("log_loss", "elasticnet"), ("poisson", "l2"), ("gamma", "l2"),
-                                  ("squared_error", "elasticnet"), ("squared_error", "l1")):
-                y = classes if loss == "log_loss" else numbers
-                if y is not None:
-                    cases.append((f"{name} {X.shape[0]:,} x {X.shape[1]}: {loss}, {penalty}", X, y, loss, penalty))
-        if not cases:
-            return
-        rows = -(-len(cases) // 3)
-        figure, axes = plt.subplots(rows, 3, figsize=(15, 4 * rows), squeeze=False, layout="constrained")
+        warnings.simplefilter("ignore")
         for (title, *case), axis in zip(cases, axes.flat, strict=False):
-            report(title, *measure(*case, options.repeats, options.clock), axis)
+            ratios.append(report(title, *measure(*case, options), axis))
+    for goal, column in zip(("1e-3", "1e-6"), zip(*ratios, strict=True), strict=True):
+        finite = np.array([ratio for ratio in column if np.isfinite(ratio)])
+        if len(finite):
+            mean, never = np.exp(np.log(finite).mean()), np.isinf(column).sum()
+            print(f"\nTo {goal}, the best peer takes {mean:.1f} times as long as ours (geometric mean; least "
+                  f"{finite.min():.2f}; no peer gets there in {never} of {len(column)} cases)")
     RESULTS.mkdir(exist_ok=True)
     figure.savefig(RESULTS / "versus.png", dpi=110)
     print(f"\nPicture: {RESULTS / 'versus.png'}")

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from sklosses._isa import kernel
 
 # Iterations at most; 7 to 35 are usual.
 ITERATIONS = 80
@@ -49,16 +51,19 @@ class Hinges:
         # Complementarity is shared out by omega; a hinge on a coordinate gets no more than the rows have for each.
         fair = self.weights.sum() / len(self.linear)
         self.share = np.concatenate([np.ones(len(self.weights)), np.minimum(1.0, fair / self.strengths[self.own])])
+        self.shares = float(self.omega @ self.share)
 
     def product(self, z):
         """Az, of the rows and of the hinges on coordinates."""
-        return np.concatenate([self.rows.product(z), self.factor * z[self.own]])
+        p = self.rows.product(z)
+        return np.concatenate([p, self.factor * z[self.own]]) if len(self.own) else p
 
     def back(self, v):
         """A'v of all hinges."""
         m = len(self.weights)
         out = self.rows.back(v[:m])
-        out[self.own] += (self.factor * v[m:].T).T
+        if len(self.own):
+            out[self.own] += (self.factor * v[m:].T).T
         return out
 
     def matrix(self, v):
@@ -66,16 +71,18 @@ class Hinges:
         m, at = len(self.weights), np.arange(len(self.linear))
         out = self.rows.gram(v[:m])
         out[at, at] += self.quadratic
-        out[self.own, self.own] += self.factor**2 * v[m:]
-        out[self.fixed] = out[:, self.fixed] = 0.0
-        out[self.fixed, self.fixed] = 1.0
+        if len(self.own):
+            out[self.own, self.own] += self.factor**2 * v[m:]
+        if self.fixed.any():
+            out[self.fixed] = out[:, self.fixed] = 0.0
+            out[self.fixed, self.fixed] = 1.0
         return out
 
     def rest_at_kinks(self, point, width):
         """Coordinates whose own hinge is at its kink are 0, not next to it: slacks and slopes tell which."""
         m = len(self.weights)
-        slack = np.maximum(point.xi[m:], point.zeta[m:])
-        point.z[self.own[slack < width * np.minimum(point.alpha[m:], point.tau[m:])]] = 0.0
+        alpha, tau, xi, zeta = point.hinges[:, m:]
+        point.z[self.own[np.maximum(xi, zeta) < width * np.minimum(alpha, tau)]] = 0.0
 
     def defect(self, rest, z):
         """By how much at most a rest of the stationarity condition lowers the dual's bound, where R > 0."""
@@ -90,10 +97,9 @@ class Interior:
     Attributes
     ----------
     z : ndarray of shape (D,)
-    alpha, tau : ndarray of shape (m,)
-        The slope of each hinge as a share of omega, and 1 - alpha.
-    xi, zeta : ndarray of shape (m,)
-        Parts of a_i.z - c_i above and below 0, both > 0.
+    hinges : ndarray of shape (4, m)
+        For each hinge alpha, its slope as a share of omega; tau = 1 - alpha; xi and zeta, the parts of a_i.z - c_i above
+        and below 0. All are > 0.
     gap : float
         The duality gap: sum_i omega_i (xi_i tau_i + zeta_i alpha_i).
     defect : float
@@ -104,10 +110,7 @@ class Interior:
     """
 
     z: np.ndarray
-    alpha: np.ndarray
-    tau: np.ndarray
-    xi: np.ndarray
-    zeta: np.ndarray
+    hinges: np.ndarray
     gap: float = np.inf
     defect: float = np.inf
     iterations: int = 0
@@ -138,37 +141,36 @@ def interior_point(problem, start, width, *, gone, goal):
     Interior
         The last point; its gap says how good it is.
     """
-    omega, share = problem.omega, problem.share
+    omega, kernel_ = problem.omega, kernel("sklosses.solvers._interior_kernel")
     point, rho = _central(problem, start, width)
-    m, first = len(problem.weights), rho
+    M, m, first = len(omega), len(problem.weights), rho
+    curvature, pair, step, steps = np.empty(M), np.empty((M, 2)), np.empty(M), np.empty((3, M))
+    goals, change = np.empty((2, M)), np.empty(M)
+    even = np.any(problem.quadratic)        # one length for all: else z' R z spoils what the dual step has gained
     for point.iterations in range(ITERATIONS):
-        point.gap = omega @ (point.xi * point.tau + point.zeta * point.alpha)
-        curvature = omega / (point.xi / point.tau + point.zeta / point.alpha)
-        slopes = problem.back(np.stack([omega * point.alpha, curvature * rho], axis=1))
-        rest = np.where(problem.fixed, 0.0, problem.linear + problem.quadratic * point.z + slopes[:, 0])
+        point.gap = kernel_.look(point.hinges, omega, rho, curvature, pair)
+        slopes = problem.back(pair)
+        rest = problem.linear + problem.quadratic * point.z + slopes[:, 0]
+        rest[problem.fixed] = 0.0
         point.defect = problem.defect(rest, point.z)
         if point.gap <= goal and (point.defect <= goal or _settles(problem, point, rest, goal)):
             break
         solve = _solver(problem.matrix(curvature))
         if solve is None:
             break
-        push = problem.product(solve(-rest - slopes[:, 1])) + rho
-        inverse = curvature / omega
-        step = _step(point, inverse, push, 0.0, 0.0)
-        after = _moved(point, step, _longest(point, step))
-        sigma = (omega @ (after[2] * after[1] + after[3] * after[0]) / point.gap) ** 3
-        mu = sigma * point.gap / (2 * (omega @ share)) * share
-        below, above = mu - step[3] * step[0], mu + step[2] * step[0]
-        change = below / point.alpha - above / point.tau
-        dz = solve(-rest - slopes[:, 1] - problem.back(curvature * change))
+        target = -rest - slopes[:, 1]
+        after = kernel_.predict(point.hinges, omega, curvature * (problem.product(solve(target)) + rho), step)
+        mu = (after / point.gap) ** 3 * point.gap / (2 * problem.shares)
+        kernel_.aim(point.hinges, step, mu * problem.share, goals, change)
+        dz = solve(target - problem.back(curvature * change))
         moved = problem.product(dz)
-        step = _step(point, inverse, moved + rho + change, below, above)
-        primal, dual = (min(1.0, SHORT_OF * length) for length in _longest(point, step))
-        if np.any(problem.quadratic):
+        ends = kernel_.correct(point.hinges, omega, curvature * (moved + rho + change), goals, steps)
+        primal, dual = (min(1.0, SHORT_OF / end) if end > 0 else 1.0 for end in ends)
+        if even:
             primal = dual = min(primal, dual)
-        point.alpha, point.tau, point.xi, point.zeta = _moved(point, step, (primal, dual))
+        kernel_.move(point.hinges, steps, primal, dual)
         point.z, rho = point.z + primal * dz, rho + primal * moved
-        if np.sum((rho[:m] - first[:m]) ** 2) > gone * gone * m:
+        if gone < np.inf and np.sum((rho[:m] - first[:m]) ** 2) > gone * gone * m:
             point.arrived = False
             break
         if max(primal, dual) < 1e-10:
@@ -182,19 +184,20 @@ def _settles(problem, point, rest, goal):
     Where rows are about to be exactly at their kinks, products of huge curvatures and tiny residuals leave a rest that
     Newton's steps cannot remove. The weights here are bounded.
     """
-    room = np.minimum(point.alpha, point.tau)
+    alpha, tau, xi, zeta = point.hinges
+    room = np.minimum(alpha, tau)
     solve = _solver(problem.matrix(problem.omega * room) - np.diag(problem.quadratic))
     if solve is None:
         return False
     change = room * problem.product(solve(rest))
     change = np.clip(change, -0.5 * room, 0.5 * room)
-    alpha, tau = point.alpha - change, point.tau + change
+    alpha, tau = alpha - change, tau + change
     rest = problem.linear + problem.quadratic * point.z + problem.back(problem.omega * alpha)
-    gap = problem.omega @ (point.xi * tau + point.zeta * alpha)
+    gap = problem.omega @ (xi * tau + zeta * alpha)
     defect = problem.defect(np.where(problem.fixed, 0.0, rest), point.z)
     if gap + defect > point.gap + point.defect:
         return False
-    point.alpha, point.tau, point.gap, point.defect = alpha, tau, gap, defect
+    point.hinges[0], point.hinges[1], point.gap, point.defect = alpha, tau, gap, defect
     return gap + defect <= 2 * goal
 
 
@@ -208,36 +211,10 @@ def _central(problem, start, width):
     less_slack = mu / more
     more_slack = np.abs(rho) + less_slack
     less = mu / more_slack
-    right = rho >= 0
-    return Interior(start.copy(), np.where(right, more, less), np.where(right, less, more),
-                    np.where(right, more_slack, less_slack), np.where(right, less_slack, more_slack)), rho
-
-
-def _step(point, inverse, push, below, above):
-    """Steps of alpha, tau, xi and zeta for a step of a_i.z: zeta alpha is to become `below`, xi tau `above`."""
-    dalpha = inverse * push
-    dzeta = (below - point.zeta * dalpha) / point.alpha - point.zeta
-    dxi = (above + point.xi * dalpha) / point.tau - point.xi
-    return dalpha, -dalpha, dxi, dzeta
-
-
-def _longest(point, step):
-    """How far primal and dual variables can go and stay positive."""
-    dalpha, dtau, dxi, dzeta = step
-
-    def reach(x, dx, y, dy):
-        most = max(np.max(-dx / x, initial=0.0), np.max(-dy / y, initial=0.0))
-        return 1 / most if most > 0 else np.inf
-
-    primal, dual = reach(point.xi, dxi, point.zeta, dzeta), reach(point.alpha, dalpha, point.tau, dtau)
-    return min(1.0 / SHORT_OF, primal), min(1.0 / SHORT_OF, dual)
-
-
-def _moved(point, step, lengths):
-    """alpha, tau, xi and zeta after a step."""
-    primal, dual = (min(1.0, length) for length in lengths)
-    dalpha, dtau, dxi, dzeta = step
-    return point.alpha + dual * dalpha, point.tau + dual * dtau, point.xi + primal * dxi, point.zeta + primal * dzeta
+    hinges = np.array([more, less, more_slack, less_slack])
+    left = rho < 0
+    hinges[:, left] = hinges[:, left][[1, 0, 3, 2]]
+    return Interior(start.copy(), hinges), rho
 
 
 def _solver(matrix):
@@ -248,20 +225,19 @@ def _solver(matrix):
     at, ridge = np.arange(len(scaled)), LEAST_RIDGE
     scaled[at, at] = 1.0
     while True:
-        try:
-            damped = scaled.copy()
-            damped[at, at] += ridge
-            factor = cho_factor(damped, lower=True, check_finite=False, overwrite_a=True)
+        damped = np.array(scaled, order="F")
+        damped[at, at] += ridge
+        factor, failed = dpotrf(damped, lower=True, overwrite_a=True, clean=False)
+        if not failed:
             break
-        except LinAlgError:
-            ridge *= 100
-            if ridge > MOST_RIDGE:
-                return None
+        ridge *= 100
+        if ridge > MOST_RIDGE or not np.isfinite(scaled.sum()):
+            return None
 
     def solved(vector):
         v = vector * scale
-        x = cho_solve(factor, v, check_finite=False)
-        x += cho_solve(factor, v - scaled @ x, check_finite=False)
+        x = dpotrs(factor, v, lower=True)[0]
+        x += dpotrs(factor, v - scaled @ x, lower=True)[0]
         return x * scale
 
     return solved

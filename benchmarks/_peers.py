@@ -1,0 +1,169 @@
+"""Other people's solvers, each with settings for exactly our objective."""
+
+import importlib.util
+from functools import partial
+
+import numpy as np
+from scipy import sparse
+from sklearn import linear_model, svm
+
+#: Packages besides scikit-learn, by import name.
+PEERS = ("glum", "skglm", "snapml", "liblinear")
+
+#: The size of the constant column of peers that penalise its coefficient: it is penalised next to nothing.
+CONSTANT = 1000.0
+
+RATIO = {"l2": 0.0, "l1": 1.0, "elasticnet": 0.15, "none": 0.0}
+
+
+def mapped(X, y, *, loss, penalty, alpha):
+    """(name, function of a tolerance that makes an estimator) of every peer that has this objective."""
+    C = 1 / (alpha * X.shape[0])
+    dense = not sparse.issparse(X)
+    yield from _scikit_learn(loss, penalty, alpha, C, dense)
+    if _installed("glum") and dense and loss in ("log_loss", "poisson", "gamma", "squared_error"):
+        yield "glum", partial(_glum, loss=loss, alpha=alpha, l1_ratio=RATIO[penalty])
+    if _installed("skglm") and loss in ("log_loss", "squared_error") and penalty in ("l1", "elasticnet"):
+        yield "skglm", partial(_skglm, loss=loss, alpha=alpha, l1_ratio=RATIO[penalty])
+    if _installed("snapml") and penalty == "l2" and loss in ("log_loss", "hinge"):
+        yield "snapml", partial(Snap, loss=loss, regularizer=1 / C)
+    if _installed("liblinear") and penalty == "l2" and loss in LIBLINEAR:
+        yield "liblinear", partial(Liblinear, loss=loss, C=C)
+
+
+def _installed(name):
+    return importlib.util.find_spec(name) is not None
+
+
+def _scikit_learn(loss, penalty, alpha, C, dense):
+    make, ratio = partial(partial, _with_tol), RATIO[penalty]
+    if loss == "log_loss":
+        solvers = {"lbfgs": 1000, "newton-cholesky": 1000} if penalty == "l2" else {"saga": 100}
+        if not dense:
+            solvers.pop("newton-cholesky", None)
+        for solver, most in solvers.items():
+            yield f"LogisticRegression, {solver}", make(
+                linear_model.LogisticRegression, solver=solver, max_iter=most, C=C, l1_ratio=ratio)
+    elif loss in ("poisson", "gamma"):
+        cls = {"poisson": linear_model.PoissonRegressor, "gamma": linear_model.GammaRegressor}[loss]
+        for solver in ("lbfgs", "newton-cholesky"):
+            yield f"{cls.__name__}, {solver}", make(cls, alpha=alpha, solver=solver, max_iter=1000)
+    elif loss == "squared_error":
+        yield "ElasticNet", make(linear_model.ElasticNet, alpha=alpha, l1_ratio=ratio)
+    elif loss in ("hinge", "squared_hinge"):
+        yield "LinearSVC, dual", make(Penalised(svm.LinearSVC), loss=loss, C=C, dual=True)
+        if loss == "squared_hinge":
+            yield "LinearSVC, primal", make(Penalised(svm.LinearSVC), loss=loss, C=C, dual=False)
+    elif loss == "absolute_error":
+        yield "LinearSVR", make(Penalised(svm.LinearSVR), loss="epsilon_insensitive", epsilon=0.0, C=C)
+    elif loss == "quantile":
+        yield "QuantileRegressor, highs", make(Highs, quantile=0.5, alpha=alpha)
+    if loss in ("log_loss", "hinge", "squared_hinge", "huber") and penalty == "l2":
+        cls = linear_model.SGDRegressor if loss == "huber" else linear_model.SGDClassifier
+        more = {"epsilon": 1.35} if loss == "huber" else {}
+        yield f"{cls.__name__}, averaged", make(cls, loss=loss, alpha=alpha, average=True, random_state=0, **more)
+
+
+def _with_tol(cls, tol, **settings):
+    return cls(tol=tol, **settings)
+
+
+def Penalised(cls):
+    """A scikit-learn estimator over liblinear, whose intercept is a penalised coefficient of a large constant."""
+
+    def make(tol, **settings):
+        model = cls(tol=tol, intercept_scaling=CONSTANT, max_iter=2000, **settings)
+        model.intercept_is_penalised = True
+        return model
+
+    return make
+
+
+class Highs(linear_model.QuantileRegressor):
+    """QuantileRegressor, whose linear program has tolerances of its own; it takes tables of up to 20 000 rows."""
+
+    def __init__(self, quantile=0.5, alpha=1.0, tol=1e-6):
+        super().__init__(quantile=quantile, alpha=alpha, solver="highs")
+        self.tol = tol
+
+    def fit(self, X, y):
+        if X.shape[0] > 20_000:
+            self.coef_, self.intercept_ = np.zeros(X.shape[1]), float(np.median(y))
+            return self
+        return super().fit(X, y)
+
+
+def _glum(tol, *, loss, alpha, l1_ratio):
+    import glum
+
+    family = {"log_loss": "binomial", "squared_error": "normal"}.get(loss, loss)
+    link = "log" if loss in ("poisson", "gamma") else "auto"
+    return glum.GeneralizedLinearRegressor(family=family, link=link, alpha=alpha, l1_ratio=l1_ratio,
+                                           gradient_tol=tol * 1e-2, max_iter=1000)
+
+
+def _skglm(tol, *, loss, alpha, l1_ratio):
+    import skglm
+    from skglm.datafits import Logistic, Quadratic
+    from skglm.penalties import L1_plus_L2
+    from skglm.solvers import AndersonCD, ProxNewton
+
+    solver = ProxNewton(tol=tol * 1e-2, fit_intercept=True) if loss == "log_loss" else AndersonCD(tol=tol * 1e-2)
+    datafit = Logistic() if loss == "log_loss" else Quadratic()
+    return Signs(skglm.GeneralizedLinearEstimator(datafit, L1_plus_L2(alpha, l1_ratio), solver), loss == "log_loss")
+
+
+class Signs:
+    """An estimator that takes labels -1 and 1 where ours takes 0 and 1."""
+
+    def __init__(self, model, labels):
+        self.model, self.labels = model, labels
+
+    def fit(self, X, y):
+        X = X.tocsc() if sparse.issparse(X) else np.asfortranarray(X)
+        self.model.fit(X, 2 * y - 1 if self.labels else y)
+        self.coef_, self.intercept_ = self.model.coef_, self.model.intercept_
+        return self
+
+
+class Snap:
+    """snapml's dual coordinate descent."""
+
+    intercept_is_penalised = True
+
+    def __init__(self, tol, *, loss, regularizer):
+        self.tol, self.loss, self.regularizer = tol, loss, regularizer
+
+    def fit(self, X, y):
+        import snapml
+
+        logistic = self.loss == "log_loss"
+        cls = snapml.LogisticRegression if logistic else snapml.SupportVectorMachine
+        model = cls(regularizer=self.regularizer, tol=self.tol * 1e-1, max_iter=1000, fit_intercept=True, n_jobs=1,
+                    intercept_scaling=CONSTANT, **{"dual": True} if logistic else {})
+        model.fit(X.astype(np.float32), (y > 0).astype(np.float32) * 2 - 1)
+        self.coef_, self.intercept_ = np.ravel(model.coef_), np.ravel(model.intercept_)
+        return self
+
+
+#: Solvers of liblinear by loss.
+LIBLINEAR = {"log_loss": 7, "hinge": 3, "squared_hinge": 1}
+
+
+class Liblinear:
+    """liblinear's own dual solvers."""
+
+    intercept_is_penalised = True
+
+    def __init__(self, tol, *, loss, C):
+        self.tol, self.loss, self.C = tol, loss, C
+
+    def fit(self, X, y):
+        from liblinear.liblinearutil import problem, train
+
+        given = problem(np.where(y > 0, 1, -1), X, bias=CONSTANT)
+        model = train(given, f"-s {LIBLINEAR[self.loss]} -c {self.C} -B {CONSTANT} -e {self.tol} -q")
+        coef, intercept = model.get_decfun()
+        sign = 1 if model.get_labels()[0] == 1 else -1
+        self.coef_, self.intercept_ = sign * np.array(coef), sign * intercept
+        return self
