@@ -7,6 +7,8 @@ from sklosses._isa import kernel
 
 # Eigenvalues of the scaled matrix below this times the largest are rounding: there the objective is flat.
 FLAT = 1e-13
+# How far to go down a slope without curvature: beyond any coefficient's 0.
+FAR = 1e12
 # Systems of up to this size are refined: it takes microseconds.
 REFINED = 64
 # Rounds of coordinate descent and Newton on the support, and sweeps a round.
@@ -88,15 +90,31 @@ class Curvature:
             free = np.flatnonzero((here != 0) | (strengths == 0))
             rest = gradient + matrix @ (here - start) + strengths * signs
             newton = here.copy()
-            newton[free] -= _solver(matrix[np.ix_(free, free)])(rest[free])
-            if np.any(newton * signs < 0):
-                continue            # a sign would change: the support is not yet the solution's
+            newton[free] += _down(matrix[np.ix_(free, free)], rest[free])
+            turned = np.flatnonzero(newton * signs < 0)
+            if not len(turned) and np.abs(newton[:-1] - here[:-1]).max(initial=0.0) >= FAR * l1:
+                break               # flat, with nothing to stop at: rounding
+            if len(turned):         # a sign would change: as far as the first that does, which is then 0
+                shares = here[turned] / (here[turned] - newton[turned])
+                here = here + shares.min() * (newton - here)
+                here[turned[shares <= shares.min()]] = 0.0
+                continue
             slopes = gradient + matrix @ (newton - start)
             outside = np.abs(slopes[here == 0]) - strengths[here == 0]
             here = newton
             if np.all(outside <= 1e-12 * l1):
                 break
         return here - start
+
+
+def _down(matrix, slopes):
+    """Newton's step; where the matrix is flat and the slopes are not, as far down there as will change a sign."""
+    step = -_solver(matrix)(slopes)
+    left, diagonal = slopes + matrix @ step, np.diag(matrix)
+    scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0)
+    if np.abs(left * scale).max(initial=0.0) <= 1e-6 * np.abs(slopes * scale).max(initial=0.0):
+        return step
+    return -FAR * left * scale * scale
 
 
 def _solver(matrix):

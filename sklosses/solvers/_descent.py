@@ -30,6 +30,8 @@ STRAIGHT = 1e-8
 ROUNDING = 1e-14
 # Gaps up to this are at the limit of precision: no tolerance below it is missed.
 LEAST_TOL = 1e-9
+# Columns that vary by less than this share of their mean are constant.
+CONSTANT = 1e-14
 
 
 class Column:
@@ -79,6 +81,7 @@ class Column:
         self.null = reading.sweep(k, p + best) / self.total - self.lowest
         self.objective = np.inf
         self.centre = None
+        self.constant = np.zeros(reading.n_features, dtype=bool)
         self.curvature = None
         self.ridge = 0.0        # of a stage: see `on_sample`
         self.length = 1.0       # of the last step, as a share of what the model proposed
@@ -99,7 +102,9 @@ class Column:
         """With respect to w and c, of all but the l1 penalty."""
         slope = look.slope / self.total
         out = np.empty(len(coef) + 1)
-        out[:-1] = look.product / self.total - self.centre * slope + (self.l2 + self.ridge) * coef
+        out[:-1] = look.product / self.total - self.centre * slope
+        out[:-1][self.constant] = 0.0
+        out[:-1] += (self.l2 + self.ridge) * coef
         out[-1] = slope if self.fit_intercept else 0.0
         return out
 
@@ -110,6 +115,10 @@ class Column:
     def _matrix(self, reading, second):
         """The Hessian with respect to w and c, from the loss's second derivatives: one reading."""
         matrix = reading.gram(second, self.centre) / self.total
+        # What is left of a constant column when its mean is taken off is rounding.
+        self.constant = np.diag(matrix)[:-1] <= (CONSTANT * self.centre) ** 2 * matrix[-1, -1]
+        matrix[:-1][self.constant] = 0.0
+        matrix[:, :-1][:, self.constant] = 0.0
         if not np.all(np.isfinite(np.diag(matrix))):
             raise OverflowError("The squares of X do not fit into float64.")
         d = len(self.coef)
@@ -126,7 +135,9 @@ class Column:
         """
         matrix = self._matrix(reading, self._second(look))
         curvature = Curvature(matrix)
-        if self.l1 > 0 or curvature.explains(gradient):
+        diagonal = np.diag(matrix)
+        worth = gradient @ np.divide(gradient, diagonal, out=1e300 * gradient, where=diagonal > 0)
+        if self.l1 > 0 or worth <= self._noise(look) or curvature.explains(gradient):
             return curvature, True
         weight = reading.weight(self.k)
         features = self._matrix(reading, np.ones(reading.n_rows) if weight is None else weight)
@@ -212,7 +223,8 @@ class Column:
         self.objective = self._objective(look, self.coef)
         if self.gap > goal or self.gap_kind != "proof":
             self._proves(reading, look, self._gradient(look, self.coef), max(tol, goal))
-        self.reached = self.gap <= max(tol, LEAST_TOL)
+        least = ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
+        self.reached = self.gap <= max(tol, LEAST_TOL, least)
         if not self.convex:     # a stationary point, and no more is known
             self.gap, self.gap_kind = np.nan, None
 

@@ -11,6 +11,8 @@ from sklosses._isa import kernel
 ITERATIONS = 80
 # Steps stay this far from the boundary, as a share of the way to it.
 SHORT_OF = 0.995
+# Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
+HOLD = 1e-13
 # Added to the diagonal of the scaled matrix, at first and at most, where Cholesky finds it singular.
 LEAST_RIDGE, MOST_RIDGE = 1e-15, 1e-6
 
@@ -98,8 +100,8 @@ class Interior:
     ----------
     z : ndarray of shape (D,)
     hinges : ndarray of shape (4, m)
-        For each hinge alpha, its slope as a share of omega; tau = 1 - alpha; xi and zeta, the parts of a_i.z - c_i above
-        and below 0. All are > 0.
+        For each hinge alpha, its slope as a share of omega; tau = 1 - alpha; xi and zeta, the parts of a_i.z - c_i
+        above and below 0. All are > 0.
     gap : float
         The duality gap: sum_i omega_i (xi_i tau_i + zeta_i alpha_i).
     defect : float
@@ -147,15 +149,19 @@ def interior_point(problem, start, width, *, gone, goal):
     curvature, pair, step, steps = np.empty(M), np.empty((M, 2)), np.empty(M), np.empty((3, M))
     goals, change = np.empty((2, M)), np.empty(M)
     even = np.any(problem.quadratic)        # one length for all: else z' R z spoils what the dual step has gained
+    hold = np.zeros_like(start)
+    if not even and not len(problem.own):
+        hold[:-1] = HOLD * omega.sum() / width * problem.scales[:-1] ** 2
     for point.iterations in range(ITERATIONS):
         point.gap = kernel_.look(point.hinges, omega, rho, curvature, pair)
         slopes = problem.back(pair)
         rest = problem.linear + problem.quadratic * point.z + slopes[:, 0]
         rest[problem.fixed] = 0.0
         point.defect = problem.defect(rest, point.z)
+        rest += hold * point.z
         if point.gap <= goal and (point.defect <= goal or _settles(problem, point, rest, goal)):
             break
-        solve = _solver(problem.matrix(curvature))
+        solve = _solver(problem.matrix(curvature) + np.diag(hold))
         if solve is None:
             break
         target = -rest - slopes[:, 1]

@@ -33,7 +33,9 @@ START = 2.0
 STAGE_TOL, ROUND_TOL = 0.1, 0.1
 ROUNDS = 30
 # What rounding makes of F itself, relative; and of predictions whose large parts cancel.
-ROUNDING = 1e-15
+ROUNDING, CANCELLING = 1e-15, 2e-16
+# An objective of this share of the best constant's is none, where none can be below 0.
+LEAST_FALL = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +145,7 @@ class KinkedColumn:
     def on_all_rows(self, reading, tol, goal, budget):
         """Down to a relative gap of `goal` on all rows, in about `budget` readings."""
         yield from self._descend(reading, goal, budget)
-        self.reached = self.gap <= max(tol, LEAST_TOL)
+        self.reached = self.gap <= max(tol, LEAST_TOL) or 0 <= self.objective <= LEAST_FALL * self.null
 
     def _descend(self, reading, goal, budget):
         """Rounds of solving for a band, reading all rows and letting crossed kinks join."""
@@ -310,9 +312,12 @@ class KinkedColumn:
         """A distance from the bound as a share of it, and what rounding may hide."""
         place = stage.best
         parts = np.abs(place.coef * self.centre).sum() + abs(place.intercept)
-        noise = ROUNDING * (abs(place.objective) + parts * np.abs(place.look.gradient).sum() / stage.sides.total)
+        slopes = np.abs(place.look.gradient).sum() / stage.sides.total
+        noise = ROUNDING * abs(place.objective) + CANCELLING * parts * slopes
         if not np.isfinite(stage.bound):
             return np.inf
+        if away <= 0 and stage.bound == stage.sides.lowest:
+            return 0.0          # every row is as well off as can be
         return (max(away, 0.0) + noise) / max(abs(stage.bound), 1e-12 * self.null, 1e-300)
 
     # The end --------------------------------------------------------------------------------------------------------

@@ -269,6 +269,31 @@ def test_separable_classes_end(penalty):
     assert result.objective[0] < 1e-5
 
 
+HOSTILE = {
+    "weights from 1e-12 to 1e12": lambda X, y, rng: (X, y, 10.0 ** rng.uniform(-12, 12, len(y))),
+    "one row": lambda X, y, rng: (X[:1], y[:1], None),
+    "targets all equal": lambda X, y, rng: (X, np.full_like(y, y.max()), None),
+    "fewer rows than columns": lambda X, y, rng: (rng.standard_normal((10, 30)), y[:10], None),
+    "copies": lambda X, y, rng: (np.hstack([X, X]), y, None),
+    "a constant of 1e6": lambda X, y, rng: (np.hstack([X, np.full((len(X), 1), 1e6)]), y, None),
+    "a column of zeros": lambda X, y, rng: (np.hstack([X, np.zeros((len(X), 1))]), y, None),
+    "tiny": lambda X, y, rng: (X * 1e-20, y, None),
+    "signs": lambda X, y, rng: (np.sign(X), y, None),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("name", ["squared_error", "log_loss", "huber", "squared_hinge", "poisson", *STRAIGHT])
+def test_hostile_tables_are_solved(name, penalty, case):
+    """To 1e-6, finite, and without a warning."""
+    X, y, _, _ = table(name, n=60, d=3)
+    X, y, weights = HOSTILE[case](X, y, np.random.default_rng(0))
+    result = minimize(X, y, name, PENALTIES[penalty], sample_weight=weights, tol=1e-6)
+    assert np.all(np.isfinite(theta_of(result)))
+    assert result.converged
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3), (5, 8), (40, 0)])
 def test_few_rows_and_many_columns(shape):
     rng = np.random.default_rng(0)
