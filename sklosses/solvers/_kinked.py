@@ -15,7 +15,7 @@ from sklosses.solvers._centred import CentredRows
 from sklosses.solvers._descent import LEAST_TOL
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._reading import Reading
-from sklosses.solvers._sides import Sides
+from sklosses.solvers._sides import Sides, middle
 
 # A band has at least so many kinks a coefficient.
 KINKS_A_COEFFICIENT = 20
@@ -238,16 +238,18 @@ class KinkedColumn:
         By the squares of its features over what the rows of the last stage had of them: rows with what was hardly
         seen may go anywhere.
         """
-        weight, before = reading.weight(self.k), self.squares
-        ones = np.ones(reading.n_rows) if weight is None else weight
-        self.squares = np.maximum(reading.squares(ones, self.centre), 0.0) / ones.sum()
-        if not np.all(np.isfinite(self.squares)):
-            raise OverflowError("The squares of X do not fit into float64.")
+        before = self.squares
+        if before is None or reading.n_rows < self.problem.n_rows:      # of all rows nobody will ask
+            weight = reading.weight(self.k)
+            ones = np.ones(reading.n_rows) if weight is None else weight
+            self.squares = np.maximum(reading.squares(ones, self.centre), 0.0) / ones.sum()
+            if not np.all(np.isfinite(self.squares)):
+                raise OverflowError("The squares of X do not fit into float64.")
         if before is None:
             return np.ones(reading.n_rows)
         factors = np.divide(1.0, before, out=np.full_like(before, 1e300), where=before > 0)
-        leverage = reading.leverage(np.where(self.squares > 0, factors, 0.0), self.centre)
-        return np.sqrt(np.maximum(leverage / max(np.median(leverage), 1e-300), 1.0))
+        leverage = reading.leverage(factors, self.centre)
+        return np.sqrt(np.maximum(leverage / max(middle(leverage), 1e-300), 1.0))
 
     def _fewest(self):
         return KINKS_A_COEFFICIENT * (len(self.coef) + 1)
@@ -335,4 +337,4 @@ class KinkedColumn:
 
 def _typical_change(change, reach):
     """The standard deviation that the median of changes says, each relative to how far it may reach."""
-    return 1.5 * float(np.median(np.abs(change) / reach))
+    return 1.5 * middle(np.abs(change) / reach)
