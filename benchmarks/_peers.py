@@ -10,8 +10,9 @@ from sklearn import linear_model, svm
 #: Packages besides scikit-learn, by import name.
 PEERS = ("glum", "skglm", "snapml", "liblinear")
 
-#: The size of the constant column of peers that penalise its coefficient: it is penalised next to nothing.
-CONSTANT = 1000.0
+#: The size of the constant column of peers that penalise its coefficient, for dense and for sparse tables. The larger,
+#: the less it is penalised, and the slower is coordinate descent; texts have small intercepts.
+CONSTANT = {True: 1000.0, False: 1.0}
 
 RATIO = {"l2": 0.0, "l1": 1.0, "elasticnet": 0.15, "none": 0.0}
 
@@ -51,11 +52,13 @@ def _scikit_learn(loss, penalty, alpha, C, dense):
     elif loss == "squared_error":
         yield "ElasticNet", make(linear_model.ElasticNet, alpha=alpha, l1_ratio=ratio)
     elif loss in ("hinge", "squared_hinge"):
-        yield "LinearSVC, dual", make(Penalised(svm.LinearSVC), loss=loss, C=C, dual=True)
+        settings = {"loss": loss, "C": C, "intercept_scaling": CONSTANT[dense]}
+        yield "LinearSVC, dual", make(penalised(svm.LinearSVC), dual=True, **settings)
         if loss == "squared_hinge":
-            yield "LinearSVC, primal", make(Penalised(svm.LinearSVC), loss=loss, C=C, dual=False)
+            yield "LinearSVC, primal", make(penalised(svm.LinearSVC), dual=False, **settings)
     elif loss == "absolute_error":
-        yield "LinearSVR", make(Penalised(svm.LinearSVR), loss="epsilon_insensitive", epsilon=0.0, C=C)
+        yield "LinearSVR", make(penalised(svm.LinearSVR), loss="epsilon_insensitive", epsilon=0.0, C=C,
+                                intercept_scaling=CONSTANT[dense])
     elif loss == "quantile":
         yield "QuantileRegressor, highs", make(Highs, quantile=0.5, alpha=alpha)
     if loss in ("log_loss", "hinge", "squared_hinge", "huber") and penalty == "l2":
@@ -68,11 +71,11 @@ def _with_tol(cls, tol, **settings):
     return cls(tol=tol, **settings)
 
 
-def Penalised(cls):
+def penalised(cls):
     """A scikit-learn estimator over liblinear, whose intercept is a penalised coefficient of a large constant."""
 
     def make(tol, **settings):
-        model = cls(tol=tol, intercept_scaling=CONSTANT, max_iter=2000, **settings)
+        model = cls(tol=tol, max_iter=2000, **settings)
         model.intercept_is_penalised = True
         return model
 
@@ -140,7 +143,7 @@ class Snap:
         logistic = self.loss == "log_loss"
         cls = snapml.LogisticRegression if logistic else snapml.SupportVectorMachine
         model = cls(regularizer=self.regularizer, tol=self.tol * 1e-1, max_iter=1000, fit_intercept=True, n_jobs=1,
-                    intercept_scaling=CONSTANT, **{"dual": True} if logistic else {})
+                    intercept_scaling=CONSTANT[not sparse.issparse(X)], **{"dual": True} if logistic else {})
         model.fit(X.astype(np.float32), (y > 0).astype(np.float32) * 2 - 1)
         self.coef_, self.intercept_ = np.ravel(model.coef_), np.ravel(model.intercept_)
         return self
@@ -161,8 +164,9 @@ class Liblinear:
     def fit(self, X, y):
         from liblinear.liblinearutil import problem, train
 
-        given = problem(np.where(y > 0, 1, -1), X, bias=CONSTANT)
-        model = train(given, f"-s {LIBLINEAR[self.loss]} -c {self.C} -B {CONSTANT} -e {self.tol} -q")
+        constant = CONSTANT[not sparse.issparse(X)]
+        given = problem(np.where(y > 0, 1, -1), X, bias=constant)
+        model = train(given, f"-s {LIBLINEAR[self.loss]} -c {self.C} -B {constant} -e {self.tol} -q")
         coef, intercept = model.get_decfun()
         sign = 1 if model.get_labels()[0] == 1 else -1
         self.coef_, self.intercept_ = sign * np.array(coef), sign * intercept
