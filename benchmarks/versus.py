@@ -225,6 +225,8 @@ def main():
         warnings.simplefilter("ignore")
         for (title, *case), axis in zip(cases, axes.flat, strict=False):
             ratios.append(report(title, *measure(*case, options), axis))
+        for axis in axes.flat[len(cases):]:
+            axis.remove()
     for goal, column in zip(("1e-3", "1e-6"), zip(*ratios, strict=True), strict=True):
         finite = np.array([ratio for ratio in column if np.isfinite(ratio)])
         if len(finite):

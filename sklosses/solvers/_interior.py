@@ -9,6 +9,8 @@ from sklosses._isa import kernel
 
 # Iterations at most; 7 to 35 are usual.
 ITERATIONS = 80
+# And once the gap is closed, for what is left of stationarity: rounding may not allow what is asked.
+PATIENCE = 5
 # Steps stay this far from the boundary, as a share of the way to it.
 SHORT_OF = 0.995
 # Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
@@ -35,6 +37,8 @@ class Hinges:
         The diagonal of R.
     fixed : ndarray of shape (D,)
         bool: coordinates that are not to move.
+    level : float
+        What the objective is, or more, counted from the least that it could be without a penalty.
     """
 
     rows: object
@@ -45,6 +49,7 @@ class Hinges:
     linear: np.ndarray
     quadratic: np.ndarray
     fixed: np.ndarray
+    level: float
 
     def __post_init__(self):
         self.own = np.flatnonzero(self.strengths > 0)
@@ -80,16 +85,36 @@ class Hinges:
             out[self.fixed, self.fixed] = 1.0
         return out
 
+    def value(self, z):
+        """The function at z."""
+        above = self.product(z)
+        above[: len(self.positions)] -= self.positions
+        return self.linear @ z + 0.5 * (self.quadratic * z) @ z + self.omega @ np.maximum(above, 0.0)
+
     def rest_at_kinks(self, point, width):
         """Coordinates whose own hinge is at its kink are 0, not next to it: slacks and slopes tell which."""
         m = len(self.weights)
         alpha, tau, xi, zeta = point.hinges[:, m:]
-        point.z[self.own[np.maximum(xi, zeta) < width * np.minimum(alpha, tau)]] = 0.0
+        resting = self.own[np.maximum(xi, zeta) < width * np.minimum(alpha, tau)]
+        if len(resting):
+            z = point.z.copy()
+            z[resting] = 0.0
+            point.gap += max(self.value(z) - self.value(point.z), 0.0)
+            point.z = z
 
     def defect(self, rest, z):
-        """By how much at most a rest of the stationarity condition lowers the dual's bound, where R > 0."""
+        """By how much at most a rest of the stationarity condition lowers the dual's bound.
+
+        With R > 0 by rest^2 / (2 R). A coordinate with a hinge of its own is at most level / l1 in sum at the minimum,
+        where its part of the objective is l1 abs(z_j). Of others no more is known than where they are.
+        """
         curved = self.quadratic > 0
-        return rest[curved] ** 2 @ (0.5 / self.quadratic[curved]) + np.abs(rest[~curved]) @ np.abs(z[~curved])
+        lowered = rest[curved] ** 2 @ (0.5 / self.quadratic[curved])
+        own = (self.strengths > 0) & ~curved
+        if own.any():
+            lowered += self.level * np.max(np.abs(rest[own]) / (0.5 * self.strengths[own] * self.scales[own]))
+        free = ~(curved | own)
+        return lowered + np.abs(rest[free]) @ np.abs(z[free])
 
 
 @dataclass(eq=False)
@@ -149,7 +174,7 @@ def interior_point(problem, start, width, *, gone, goal):
     curvature, pair, step, steps = np.empty(M), np.empty((M, 2)), np.empty(M), np.empty((3, M))
     goals, change = np.empty((2, M)), np.empty(M)
     even = np.any(problem.quadratic)        # one length for all: else z' R z spoils what the dual step has gained
-    hold = np.zeros_like(start)
+    hold, patience = np.zeros_like(start), PATIENCE
     if not even and not len(problem.own):
         hold[:-1] = HOLD * omega.sum() / width * problem.scales[:-1] ** 2
     for point.iterations in range(ITERATIONS):
@@ -159,8 +184,10 @@ def interior_point(problem, start, width, *, gone, goal):
         rest[problem.fixed] = 0.0
         point.defect = problem.defect(rest, point.z)
         rest += hold * point.z
-        if point.gap <= goal and (point.defect <= goal or _settles(problem, point, rest, goal)):
-            break
+        if point.gap <= goal:
+            if point.defect <= goal or _settles(problem, point, rest, goal) or patience == 0:
+                break
+            patience -= 1
         solve = _solver(problem.matrix(curvature) + np.diag(hold))
         if solve is None:
             break

@@ -302,7 +302,8 @@ class KinkedColumn:
             positions = positions - here.intercept
         fixed = np.append(np.zeros(d, dtype=bool), not self.fit_intercept)
         quadratic = np.append(np.full(d, self.l2), 0.0)
-        return Hinges(rows, positions, sides.jumps[band.kink, band.row], scales, strengths, linear, quadratic, fixed)
+        weights, level = sides.jumps[band.kink, band.row], here.objective - sides.lowest
+        return Hinges(rows, positions, weights, scales, strengths, linear, quadratic, fixed, level)
 
     def _show(self, stage):
         """Make the best place the model."""
