@@ -222,7 +222,9 @@ class Column:
                 self.curvature = None
         self.objective = self._objective(look, self.coef)
         if self.gap > goal or self.gap_kind != "proof":
-            self._proves(reading, look, self._gradient(look, self.coef), max(tol, goal))
+            gradient = self._gradient(look, self.coef)
+            if not self._proves(reading, look, gradient, max(tol, goal)) and self.provable:
+                self._proves(reading, look, gradient, np.inf)       # a bound out of reach of the tolerance is one too
         least = ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
         self.reached = self.gap <= max(tol, LEAST_TOL, least)
         if not self.convex:     # a stationary point, and no more is known

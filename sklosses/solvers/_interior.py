@@ -91,7 +91,7 @@ class Hinges:
         above[: len(self.positions)] -= self.positions
         return self.linear @ z + 0.5 * (self.quadratic * z) @ z + self.omega @ np.maximum(above, 0.0)
 
-    def rest_at_kinks(self, point, width):
+    def rest_at_kinks(self, point, width, goal):
         """Coordinates whose own hinge is at its kink are 0, not next to it: slacks and slopes tell which."""
         m = len(self.weights)
         alpha, tau, xi, zeta = point.hinges[:, m:]
@@ -99,8 +99,9 @@ class Hinges:
         if len(resting):
             z = point.z.copy()
             z[resting] = 0.0
-            point.gap += max(self.value(z) - self.value(point.z), 0.0)
-            point.z = z
+            worse = max(self.value(z) - self.value(point.z), 0.0)
+            if worse <= point.gap + goal:
+                point.gap, point.z = point.gap + worse, z
 
     def defect(self, rest, z):
         """By how much at most a rest of the stationarity condition lowers the dual's bound.

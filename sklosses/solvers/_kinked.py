@@ -31,7 +31,7 @@ WIDER, GONE = 3.0, 30.0
 START = 2.0
 # A stage on a sample ends at this share of the sample's own error, d / m F; a round at this share of its goal.
 STAGE_TOL, ROUND_TOL = 0.1, 0.1
-ROUNDS = 30
+ROUNDS, AGAIN = 30, 2
 # What rounding makes of F itself, relative; and of predictions whose large parts cancel.
 ROUNDING, CANCELLING = 1e-15, 2e-16
 # An objective of this share of the best constant's is none, where none can be below 0.
@@ -158,6 +158,7 @@ class KinkedColumn:
         self._show(stage)
         move = self._next_move(stage.typical)
         band = sides.band(here.p, move, stage.reach, self._fewest())
+        again = AGAIN
         for _ in range(ROUNDS):
             if stage.done or reading.readings >= budget:
                 break
@@ -183,7 +184,9 @@ class KinkedColumn:
                 stage.best = here
                 self._show(stage)
             if kept is None and not len(crossed.row):
-                break
+                again -= 1      # every kink is in its place: what is left is the interior point method's own
+                if again < 0:
+                    break
             band = sides.band(here.p, move, stage.reach, self._fewest(), (kept, crossed))
         self.moved = _typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
         self._keep(stage)
@@ -276,9 +279,10 @@ class KinkedColumn:
             start = np.append(here.coef, here.intercept + self.centre @ here.coef if self.fit_intercept else 0.0)
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
             least = max(abs(here.objective), 1e-12 * self.null)
-            found = interior_point(hinges, start, START * move, gone=gone, goal=ROUND_TOL * stage.goal * least)
+            goal = ROUND_TOL * stage.goal * least
+            found = interior_point(hinges, start, START * move, gone=gone, goal=goal)
             if found.arrived:
-                hinges.rest_at_kinks(found, START * move)
+                hinges.rest_at_kinks(found, START * move, goal)
             return found
 
     def _hinges(self, rows, sides, here, band):
