@@ -75,7 +75,7 @@ class Auto:
 
 def _rests_at_zero(loss):
     """Whether a prediction of 0 is as good as any, for every class."""
-    if loss.traits.smooth or not loss.target.codes:
+    if loss.traits.smooth or not loss.target.hard:
         return False
     try:
         smooth = loss.smoothed(1.0)

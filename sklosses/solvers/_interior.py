@@ -11,6 +11,8 @@ from sklosses._isa import kernel
 ITERATIONS = 80
 # And once the gap is closed, for what is left of stationarity: rounding may not allow what is asked.
 PATIENCE = 5
+# What is left of a condition, relative to what it is made of, where it is met.
+NOTHING = 1e-9
 # Steps stay this far from the boundary, as a share of the way to it.
 SHORT_OF = 0.995
 # Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
@@ -96,18 +98,26 @@ class Hinges:
         m = len(self.weights)
         alpha, tau, xi, zeta = point.hinges[:, m:]
         resting = self.own[np.maximum(xi, zeta) < width * np.minimum(alpha, tau)]
-        if len(resting):
-            z = point.z.copy()
-            z[resting] = 0.0
-            worse = max(self.value(z) - self.value(point.z), 0.0)
-            if worse <= point.gap + goal:
-                point.gap, point.z = point.gap + worse, z
+        z = point.z.copy()
+        z[resting] = 0.0
+        if len(resting) and self.value(z) - self.value(point.z) <= point.gap + goal:
+            point.z = z
+
+    def certify(self, point):
+        """The gap and the defect of a point as it is: its own account of them is that of iterations, with rounding."""
+        alpha = np.clip(point.hinges[0], 0.0, 1.0)
+        above = self.product(point.z)
+        above[: len(self.positions)] -= self.positions
+        rest = self.linear + self.quadratic * point.z + self.back(self.omega * alpha)
+        point.gap = float(self.omega @ (np.maximum(above, 0.0) - alpha * above))
+        point.defect = self.defect(np.where(self.fixed, 0.0, rest), point.z)
 
     def defect(self, rest, z):
         """By how much at most a rest of the stationarity condition lowers the dual's bound.
 
         With R > 0 by rest^2 / (2 R). A coordinate with a hinge of its own is at most level / l1 in sum at the minimum,
-        where its part of the objective is l1 abs(z_j). Of others no more is known than where they are.
+        where its part of the objective is l1 abs(z_j). Of others no more is known than where they are: inf, if more
+        than rounding is left of their condition.
         """
         curved = self.quadratic > 0
         lowered = rest[curved] ** 2 @ (0.5 / self.quadratic[curved])
@@ -115,7 +125,10 @@ class Hinges:
         if own.any():
             lowered += self.level * np.max(np.abs(rest[own]) / (0.5 * self.strengths[own] * self.scales[own]))
         free = ~(curved | own)
-        return lowered + np.abs(rest[free]) @ np.abs(z[free])
+        slopes, total = np.abs(rest[free]) / self.scales[free], self.weights.sum()
+        if np.any(slopes > NOTHING * total):
+            return np.inf
+        return lowered + slopes @ (np.abs(z[free]) * self.scales[free] + abs(self.level) / total)
 
 
 @dataclass(eq=False)

@@ -34,6 +34,8 @@ STAGE_TOL, ROUND_TOL = 0.1, 0.1
 ROUNDS, AGAIN = 30, 2
 # What rounding makes of F itself, relative; and of predictions whose large parts cancel.
 ROUNDING, CANCELLING = 1e-15, 2e-16
+# A model this far below a bound, relative, says that the bound is wrong.
+IMPOSSIBLE = 1e-9
 # An objective of this share of the best constant's is none, where none can be below 0.
 LEAST_FALL = 1e-12
 
@@ -165,7 +167,9 @@ class KinkedColumn:
             found = self._solve(stage, here, band, move or stage.typical)
             there = yield from self._go_to(*self._model(found.z), sides)
             crossed, excess = sides.crossed(here.p, there.p, band)
-            stage.bound = max(stage.bound, there.objective - found.gap - found.defect - excess)
+            bound = there.objective - found.gap - found.defect - excess
+            if bound > stage.bound:
+                stage.bound = bound
             if found.arrived and there.objective < stage.best.objective:
                 # The move was worth the fall to the bound; what crossed kinks are worth says how far it is still.
                 rest = np.sqrt(excess / max(here.objective - stage.bound, excess, 1e-300))
@@ -175,7 +179,7 @@ class KinkedColumn:
             elif found.arrived and not len(crossed.row):
                 break           # no better, with every kink in its place: the limit of precision
             else:               # too far: kinks that were left out would have held it back
-                if there.objective >= here.objective:
+                if not there.objective < here.objective:
                     there = yield from self._part_way(stage, here, there)
                     crossed, _ = sides.crossed(here.p, there.p, band)
                 move, kept = WIDER * (move or stage.typical), band
@@ -283,6 +287,7 @@ class KinkedColumn:
             found = interior_point(hinges, start, START * move, gone=gone, goal=goal)
             if found.arrived:
                 hinges.rest_at_kinks(found, START * move, goal)
+            hinges.certify(found)
             return found
 
     def _hinges(self, rows, sides, here, band):
@@ -325,7 +330,10 @@ class KinkedColumn:
             return np.inf
         if away <= 0 and stage.bound == stage.sides.lowest:
             return 0.0          # every row is as well off as can be
-        return (max(away, 0.0) + noise) / max(abs(stage.bound), 1e-12 * self.null, 1e-300)
+        scale = max(abs(stage.bound), 1e-12 * self.null, 1e-300)
+        if away < -(noise + IMPOSSIBLE * scale):        # nothing is below a bound
+            return np.inf
+        return (max(away, 0.0) + noise) / scale
 
     # The end --------------------------------------------------------------------------------------------------------
 

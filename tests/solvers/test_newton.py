@@ -341,6 +341,27 @@ def test_memory_stays_below_a_copy_of_the_table():
     assert peak < 0.25 * X.nbytes + 12 * 8 * len(X) + 8 * (4 << 20)
 
 
+@pytest.mark.parametrize("seed", [0, 2, 5])
+def test_a_few_rows_that_weigh_everything(seed, monkeypatch):
+    """Bands that leave out what counts: a bound from a point that went astray is none."""
+    monkeypatch.setattr(_newton, "SMALL", 0)
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((20_000, 1))
+    y, weights = X[:, 0] + rng.standard_normal(20_000), np.exp(5 * rng.standard_normal(20_000))
+    result = minimize(X, y, "absolute_error", sample_weight=weights, fit_intercept=False, tol=1e-4)
+    # The minimiser is the weighted median of y / x, with weights s abs(x).
+    ratios, shares = y / X[:, 0], weights * np.abs(X[:, 0])
+    order = np.argsort(ratios)
+    best = ratios[order][np.searchsorted(np.cumsum(shares[order]), shares.sum() / 2)]
+    lowest = F(np.array([best, 0.0]), X, y, get_loss("absolute_error"), NoPenalty(), weights)
+    assert (result.objective[0] - lowest) / lowest <= min(result.gap[0], 1e-4)
+
+
+def test_wide_insensitivity_is_no_perceptron():
+    X, y, _, _ = table("epsilon_insensitive")
+    assert minimize(X, y, get_loss("epsilon_insensitive", epsilon=1.5)).solver == "interior point"
+
+
 class Ramp:
     """max(p - y, 0), whose kinks nobody knows."""
 
