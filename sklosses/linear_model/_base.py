@@ -73,12 +73,13 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         loss = getattr(self, "_loss", None)
         return resolve_loss(self, self._task) if loss is None else loss
 
-    def _solver(self, loss):
+    def _solver(self, loss, problem):
         n_jobs, schedule = getattr(self, "n_jobs", None), self.learning_rate
-        if schedule == "auto" and knows_its_kinks(loss):
+        if schedule == "auto" and knows_its_kinks(loss) and solvers.Auto.can(problem):
             return solvers.Auto(n_jobs=n_jobs, n_iter_no_change=self.n_iter_no_change)
         if schedule == "auto":
-            # A loss of the user's own of which nothing is known but slopes: steps are all there is.
+            # Nothing is known of the user's own loss but slopes, or the table is wide and the loss not convex: steps
+            # are all there is.
             schedule = "optimal" if self._task == "classification" and self.alpha > 0 else "invscaling"
         return SGD(
             learning_rate=schedule,
@@ -111,7 +112,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         hooks = None
         if getattr(self, "_skl_callbacks", None):
             hooks = EpochHooks(self, context, passed, attributes(start.coef, start.intercept, 0))
-        solver, zero = self._solver(loss), self._zero(n_columns, sample.X.shape[1])
+        solver, zero = self._solver(loss, problem), self._zero(n_columns, sample.X.shape[1])
         if self.learning_rate == "auto" and not np.any(start.coef) and np.array_equal(start.intercept, zero.intercept):
             start = None  # solvers know a better one than zero
         result = self._solve(
@@ -130,11 +131,12 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         n_columns, n_features = self._n_columns(), sample.X.shape[1]
         start = self._zero(n_columns, n_features) if first else self._state(n_columns, n_features)
         attributes = functools.partial(self._reconstruction, loss=loss, dtype=sample.X.dtype)
+        problem = self._problem(sample, loss, None)
         if self.learning_rate == "auto":
             solver = solvers.Streaming(forgetting=self.forgetting, shuffle=bool(self.shuffle))
         else:
-            solver = self._solver(loss)
-        result = self._solve(solver, self._problem(sample, loss, None), start, attributes, max_iter=1)
+            solver = self._solver(loss, problem)
+        result = self._solve(solver, problem, start, attributes, max_iter=1)
         self._keep(result, attributes(result.coef, result.intercept, result.n_iter))
         return self
 

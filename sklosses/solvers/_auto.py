@@ -54,6 +54,20 @@ class Auto:
         with np.errstate(all="ignore"):
             return self.choose(problem).solve(problem, **given)
 
+    @staticmethod
+    def can(problem):
+        """Whether there is a solver for a problem: wide tables need convex losses, and no cost of the intercept.
+
+        Parameters
+        ----------
+        problem : Problem
+
+        Returns
+        -------
+        bool
+        """
+        return problem.n_features <= LARGEST_D or _has_dual(problem)
+
     def choose(self, problem):
         """The solver for a problem.
 
@@ -67,10 +81,13 @@ class Auto:
         """
         rows, d = problem.rows, problem.n_features
         entries = len(rows.data) / max(1, rows.n_rows) if hasattr(rows, "indptr") else np.inf
-        convex = all(loss.traits.convex for loss, _ in problem.losses)
-        if convex and not problem.intercept_cost and (d > LARGEST_D or d * d > SQUARES_AN_ENTRY * entries):
+        if _has_dual(problem) and (d > LARGEST_D or d * d > SQUARES_AN_ENTRY * entries):
             return DualDescent()
         return Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
+
+
+def _has_dual(problem):
+    return not problem.intercept_cost and all(loss.traits.convex for loss, _ in problem.losses)
 
 
 def _rests_at_zero(loss):

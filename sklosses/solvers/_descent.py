@@ -223,7 +223,8 @@ class Column:
         self.objective = self._objective(look, self.coef)
         if self.gap > goal or self.gap_kind != "proof":
             gradient = self._gradient(look, self.coef)
-            if not self._proves(reading, look, gradient, max(tol, goal)) and self.provable:
+            proven = self._proves(reading, look, gradient, max(tol, goal))
+            if not proven and self.provable and self.gap > max(tol, goal):
                 self._proves(reading, look, gradient, np.inf)       # a bound out of reach of the tolerance is one too
         least = ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
         self.reached = self.gap <= max(tol, LEAST_TOL, least)

@@ -163,6 +163,7 @@ class _Run:
         self.began = perf_counter()
         self.columns = []
         self.history = {"rows": [], "objective": [], "gap": [], "seconds": []}
+        self.best = None        # the best score of a monitor, and the model that had it
 
     def start(self, reading, seed, state):
         """The columns, at the state or at the best constant."""
@@ -186,9 +187,11 @@ class _Run:
         for name, value in (("rows", self.problem.n_rows), ("objective", objective), ("gap", gaps),
                             ("seconds", seconds)):
             self.history[name].append(value)
-        epoch = Epoch(len(self.history["rows"]) - 1, objective, seconds, self._model)
+        epoch = Epoch(len(self.history["rows"]) - 1, objective, seconds, self._model, gaps)
         verdict = self.monitor.end(epoch)
         epoch.close()
+        if verdict.score is not None and (self.best is None or verdict.score >= self.best[0]):
+            self.best = verdict.score, *self._model(), objective, gaps
         return not (verdict.stop or all(column.done for column in self.columns))
 
     def _model(self):
@@ -198,15 +201,19 @@ class _Run:
     def result(self):
         """What the solver returns."""
         coef, intercept = self._model()
+        objective = np.array([column.bound.objective for column in self.columns])
+        gap = np.array([column.bound.gap for column in self.columns])
+        converged = bool(np.all(gap <= max(self.tol, 1e-9)))
+        if self.best is not None:
+            _, coef, intercept, objective, gap = self.best
         history = {name: np.array(values) for name, values in self.history.items()}
         if len(self.columns) == 1:
             history["objective"], history["gap"] = history["objective"][:, 0], history["gap"][:, 0]
-        gap = np.array([column.bound.gap for column in self.columns])
         kinds = tuple(column.bound.kind for column in self.columns)
         readings = np.array([ceil(column.readings) for column in self.columns])
-        return Result(coef, intercept, np.array([column.bound.objective for column in self.columns]),
-                      int(readings.max()), readings, history, "dual descent", State(coef.copy(), intercept.copy()),
-                      bool(np.all(gap <= max(self.tol, 1e-9))), gap, kinds)
+        state = State(coef.copy(), intercept.copy(), t=1.0 + self.problem.n_rows)
+        return Result(coef, intercept, objective, int(readings.max()), readings, history, "dual descent", state,
+                      converged, gap, kinds)
 
 
 class _Column:

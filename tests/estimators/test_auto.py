@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from sklosses import SGDClassifier, SGDRegressor
+from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from sklosses.losses import get_loss, loss_names
 
 CONVEX = {name for name in loss_names() if get_loss(name).traits.convex}
@@ -148,6 +148,24 @@ def test_a_loss_that_is_not_convex_claims_nothing():
     assert model.score(X, y) > 0.9
     assert np.isnan(model.gap_)
     assert model.gap_kind_ is None
+
+
+def test_early_stopping_of_wide_tables():
+    rng = np.random.default_rng(0)
+    wide, labels = rng.standard_normal((200, 2100)), rng.integers(0, 2, 200)
+    model = SGDClassifier(early_stopping=True, random_state=0)
+    model.fit(wide[:150], labels[:150], X_val=wide[150:], y_val=labels[150:])
+    assert model.solver_ == "dual descent"
+    assert model.score(wide[150:], labels[150:]) == model.history_["validation_score"].max()
+
+
+def test_wide_tables_without_a_dual_fall_back_on_steps():
+    wide = np.random.default_rng(0).standard_normal((30, 2001))
+    model = SGDClassifier(loss="focal", random_state=0).fit(wide, wide[:, 0] > 0)
+    assert model.solver_ == "sgd"
+    assert np.isnan(model.gap_)
+    assert np.isnan(SGDOneClassSVM(random_state=0).fit(wide).gap_)
+    assert SGDClassifier().fit(wide, wide[:, 0] > 0).gap_ <= 1e-3
 
 
 def test_early_stopping_restores_the_best_weights():
