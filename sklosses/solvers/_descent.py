@@ -23,7 +23,8 @@ GOAL_SHARE = 1e-2
 # An exact step that leaves more of the decrement than this is at the limit of precision.
 STALLED = 0.1
 # A step of less than this share of what was proposed asks for damping: at first this much of the largest curvature.
-SHORT, LEAST_DAMPING, MOST_DAMPING = 0.25, 1e-3, 1e6
+# Curvature that has been kept up to date for some steps is not damped by more than this, but made anew.
+SHORT, LEAST_DAMPING, MOST_DAMPING, STALE_DAMPING = 0.25, 1e-3, 1e6, 1.0
 # Curvature, relative to the features' own, that is lent to losses where they have none.
 STRAIGHT = 1e-8
 # The relative error of a sum over rows, with room.
@@ -214,7 +215,9 @@ class Column:
                 self._estimate(decrement, look.p - last.p)
                 if self.gap <= goal and not self.provable and (tries := tries - 1) < 0:
                     break
-            if look is not last:
+            if look is not last and not fresh and self.damping > STALE_DAMPING:
+                self.curvature, self.damping = None, LEAST_DAMPING
+            elif look is not last:
                 self.curvature.update(step, self._gradient(look, self.coef) - gradient)
             elif fresh and self.damping > MOST_DAMPING:
                 break
