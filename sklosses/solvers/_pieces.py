@@ -1,7 +1,6 @@
 """Rows that a stream takes in, and what a loss makes of them in one column."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -142,7 +141,6 @@ class Piece:
         second = weight * (jumps * (inside > 0)).sum(axis=0) / band
         return total + float((weight * (jumps * inside * inside).sum(axis=0)).sum()) / (2 * band), first, second
 
-
     def _evaluate(self, p, *results):
         arrays = tuple(None if result is None else result.reshape(-1, 1) for result in results)
         self._sweep(self.loss, self.targets.reshape(-1, 1), p.reshape(-1, 1), self.weights, arrays)
@@ -159,20 +157,10 @@ class Piece:
 def _declared(loss, targets):
     """Kinks of a loss, their jumps and the slope before the first, or None; whether second derivatives can be had."""
     if loss.traits.smooth:
-        return None, _has_hessian(loss)
+        return None, loss.has_hessian
     try:
         positions, jumps = loss.kinks(targets)
     except NotImplementedError:
         return None, False
     before = positions[0] - 1.0 - 1e-3 * np.abs(positions[0])
     return (positions, jumps, loss.gradient(targets, before)), False
-
-
-@lru_cache(maxsize=64)
-def _has_hessian(loss):
-    """Whether a loss knows its second derivatives; those of the user's own need not."""
-    try:
-        loss.hessian(loss.target.codes[:1] if loss.target.codes else [1.0], [0.0])
-    except NotImplementedError:
-        return False
-    return True

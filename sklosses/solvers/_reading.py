@@ -176,11 +176,6 @@ class Reading:
         self.readings += 1
         return added(self.each(lambda chunk: self.rows_of(chunk).T @ vector[chunk]))
 
-    def product(self, coef):
-        """Xw for coefficients of shape (n_features,), in one reading."""
-        self.readings += 1
-        return np.concatenate(self.each(lambda chunk: self.rows_of(chunk) @ coef))
-
     def squares(self, weight, centre):
         """The diagonal of :meth:`gram` without its last entry, in one reading."""
         self.readings += 1
