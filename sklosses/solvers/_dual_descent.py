@@ -7,6 +7,7 @@ from time import perf_counter
 import numpy as np
 
 from sklosses._isa import kernel
+from sklosses.solvers._descent import LEAST_TOL
 from sklosses.solvers._dual_bound import Bound
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
@@ -203,7 +204,7 @@ class _Run:
         coef, intercept = self._model()
         objective = np.array([column.bound.objective for column in self.columns])
         gap = np.array([column.bound.gap for column in self.columns])
-        converged = bool(np.all(gap <= max(self.tol, 1e-9)))
+        converged = bool(np.all(gap <= max(self.tol, LEAST_TOL)))
         if self.best is not None:
             _, coef, intercept, objective, gap = self.best
         history = {name: np.array(values) for name, values in self.history.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sklosses.solvers._centred import CentredRows
-from sklosses.solvers._descent import LEAST_TOL
+from sklosses.solvers._descent import LEAST_TOL, STAGE_TOL
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._sides import Sides, middle
@@ -29,8 +29,8 @@ FIRST_MOVE, LEAST_MOVE = 1e-2, 1e-6
 WIDER, GONE = 3.0, 30.0
 # The interior point method starts as far from the kinks as predictions are expected to move, times this.
 START = 2.0
-# A stage on a sample ends at this share of the sample's own error, d / m F; a round at this share of its goal.
-STAGE_TOL, ROUND_TOL = 0.1, 0.1
+# A round ends at this share of its stage's goal.
+ROUND_TOL = 0.1
 ROUNDS, AGAIN = 30, 2
 # What rounding makes of F itself, relative; and of predictions whose large parts cancel.
 ROUNDING, CANCELLING = 1e-15, 2e-16
