@@ -116,12 +116,12 @@ class Column:
     def _matrix(self, reading, second):
         """The Hessian with respect to w and c, from the loss's second derivatives: one reading."""
         matrix = reading.gram(second, self.centre) / self.total
+        if not np.all(np.isfinite(np.diag(matrix))):
+            raise OverflowError("The squares of X do not fit into float64.")
         # What is left of a constant column when its mean is taken off is rounding.
         self.constant = np.diag(matrix)[:-1] <= (CONSTANT * self.centre) ** 2 * matrix[-1, -1]
         matrix[:-1][self.constant] = 0.0
         matrix[:, :-1][:, self.constant] = 0.0
-        if not np.all(np.isfinite(np.diag(matrix))):
-            raise OverflowError("The squares of X do not fit into float64.")
         d = len(self.coef)
         if not self.fit_intercept:
             matrix[d] = matrix[:, d] = 0
