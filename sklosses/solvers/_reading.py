@@ -69,7 +69,7 @@ class Reading:
         edges = np.linspace(0, self.n_rows, max(1, -(-self.n_rows // size)) + 1).astype(int)
         self.chunks = [slice(*pair) for pair in pairwise(edges)]
         self._sweep = kernel("sklosses.losses._arrays").sweep
-        self._limits = _libraries().limit(limits=1, user_api="blas")
+        self._limits = one_blas_thread()
         self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
         self.n_threads = n_threads
         self.readings = 0
@@ -236,6 +236,11 @@ class Reading:
 def _libraries():
     """The BLAS libraries of this process; looking for them takes milliseconds."""
     return ThreadpoolController()
+
+
+def one_blas_thread():
+    """A context in which BLAS uses one thread."""
+    return _libraries().limit(limits=1, user_api="blas")
 
 
 def allowed_threads():
