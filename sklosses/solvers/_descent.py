@@ -88,6 +88,15 @@ class Column:
         self.length = 1.0       # of the last step, as a share of what the model proposed
         self.damping = 0.0      # see `_damp`
         self.variances = None
+        # Near the minimum for other rows, where this place may pass as one for these: but it knows those others.
+        self.must_step = state is not None and state.near is not None
+        if self.must_step:
+            self.centre, matrix = state.near[k]
+            self.curvature = Curvature(matrix.copy())
+
+    def knowledge(self):
+        """What serves to start near here, with other rows; None if too little is known."""
+        return None if self.curvature is None else (self.centre, self.curvature.matrix)
 
     def settle(self, reading, look):
         """Take the model as it is, for want of time: a look at it on all rows is all there is."""
@@ -202,8 +211,9 @@ class Column:
         before, tries = np.inf, PROOF_STEPS if self.dual else 0
         while True:
             gradient, step, decrement, fresh, exact = self._model(reading, look, before, goal)
-            if self._proves(reading, look, gradient, goal) or reading.readings >= budget:
+            if not self.must_step and (self._proves(reading, look, gradient, goal) or reading.readings >= budget):
                 break
+            self.must_step = False
             if fresh and decrement <= self._noise(look) and not 0 < decrement <= STALLED * before:
                 if exact:
                     self._estimate(max(decrement, 0.0), np.zeros(1))

@@ -15,6 +15,8 @@ PATIENCE = 5
 NOTHING = 1e-9
 # Steps stay this far from the boundary, as a share of the way to it.
 SHORT_OF = 0.995
+# Steps shorter than this are blocked: then this share of the gap is aimed at.
+BLOCKED, CENTRE = 0.1, 0.8
 # Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
 HOLD = 1e-13
 # Added to the diagonal of the scaled matrix, at first and at most, where Cholesky finds it singular.
@@ -207,14 +209,17 @@ def interior_point(problem, start, width, *, gone, goal):
             break
         target = -rest - slopes[:, 1]
         after = kernel_.predict(point.hinges, omega, curvature * (problem.product(solve(target)) + rho), step)
-        mu = (after / point.gap) ** 3 * point.gap / (2 * problem.shares)
-        kernel_.aim(point.hinges, step, mu * problem.share, goals, change)
-        dz = solve(target - problem.back(curvature * change))
-        moved = problem.product(dz)
-        ends = kernel_.correct(point.hinges, omega, curvature * (moved + rho + change), goals, steps)
-        primal, dual = (min(1.0, SHORT_OF / end) if end > 0 else 1.0 for end in ends)
-        if even:
-            primal = dual = min(primal, dual)
+        # Where the predicted step is blocked at once, its second-order term misleads: then to the central path first.
+        for mu, predicted in ((after / point.gap) ** 3, step), (CENTRE, np.zeros_like(step)):
+            kernel_.aim(point.hinges, predicted, mu * point.gap / (2 * problem.shares) * problem.share, goals, change)
+            dz = solve(target - problem.back(curvature * change))
+            moved = problem.product(dz)
+            ends = kernel_.correct(point.hinges, omega, curvature * (moved + rho + change), goals, steps)
+            primal, dual = (min(1.0, SHORT_OF / end) if end > 0 else 1.0 for end in ends)
+            if even:
+                primal = dual = min(primal, dual)
+            if min(primal, dual) >= BLOCKED:
+                break
         kernel_.move(point.hinges, steps, primal, dual)
         point.z, rho = point.z + primal * dz, rho + primal * moved
         if gone < np.inf and np.sum((rho[:m] - first[:m]) ** 2) > gone * gone * m:

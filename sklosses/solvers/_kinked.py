@@ -32,6 +32,8 @@ START = 2.0
 # A round ends at this share of its stage's goal.
 ROUND_TOL = 0.1
 ROUNDS, AGAIN = 30, 2
+# A start too near the boundary of the central path stalls: then again from further inside, until this near the goal.
+AGAIN_WIDER, NEAR_GOAL = (1.0, 10.0, 100.0), 10.0
 # What rounding makes of F itself, relative; and of predictions whose large parts cancel.
 ROUNDING, CANCELLING = 1e-15, 2e-16
 # A model this far below a bound, relative, says that the bound is wrong.
@@ -130,6 +132,13 @@ class KinkedColumn:
         self.centre = None
         self.squares = None     # mean squares of the centred features, of the last stage's rows
         self.moved = None       # by how much the last stage moved predictions, and the rows it had
+        if state is not None and state.near is not None:
+            self.centre, self.null, self.squares, change = state.near[k]
+            self.moved = change, problem.n_rows
+
+    def knowledge(self):
+        """What serves to start near here, with other rows; None if too little is known."""
+        return None if self.moved is None else (self.centre, self.null, self.squares, self.moved[0])
 
     def settle(self, reading, look):
         """Take the model as it is, for want of time: a look at it on all rows is all there is."""
@@ -284,7 +293,10 @@ class KinkedColumn:
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
             least = max(abs(here.objective), 1e-12 * self.null)
             goal = ROUND_TOL * stage.goal * least
-            found = interior_point(hinges, start, START * move, gone=gone, goal=goal)
+            for wider in AGAIN_WIDER:
+                found = interior_point(hinges, start, wider * START * move, gone=gone, goal=goal)
+                if not found.arrived or found.gap + found.defect <= NEAR_GOAL * goal:
+                    break
             if found.arrived:
                 hinges.rest_at_kinks(found, START * move, goal)
             hinges.certify(found)

@@ -1,16 +1,33 @@
 """Many problems over one table: candidates, folds, outputs."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from functools import reduce
+
+import numpy as np
 
 from sklosses.solvers._auto import Auto
-from sklosses.solvers._reading import allowed_threads, one_blas_thread
+from sklosses.solvers._block import Block
+from sklosses.solvers._newton import SMALL, Newton
+from sklosses.solvers._patterns import patterns
+from sklosses.solvers._reading import allowed_threads, column_losses, one_blas_thread
+
+# Tolerances that quasi-Newton steps and smoothing reach in a few readings.
+LEAST_TOL = 1e-7
+# With l1 every step solves a model of so many features, column by column.
+LARGEST_SPARSE = 256
+# Where folds start from need not be exact.
+START_TOL = 1e-6
 
 
 def solve_many(problems, *, tol=1e-3, max_iter=100, random_state=0, n_jobs=None, progress=None):
     """Solve problems that share a table.
 
     Problems whose arrays are the same objects (``rows``, ``targets``, ``weights``, ``offset``; the ``subset`` of one
-    fold) are known to share them: a search passes every candidate's problem on every fold at once.
+    fold) are known to share them: a search passes every candidate's problem on every fold at once, and the table is
+    read once for all of them. What that does not bring to the tolerance, and what it does not apply to (losses that are
+    not convex, no penalty, wide tables, tolerances below 1e-7, small tables) is solved problem by problem.
 
     Parameters
     ----------
@@ -29,24 +46,156 @@ def solve_many(problems, *, tol=1e-3, max_iter=100, random_state=0, n_jobs=None,
         In the order of the problems. A problem that fails has its exception, and disturbs no other.
     """
     problems = list(problems)
-    n_threads = min(max(1, len(problems)), allowed_threads() if n_jobs is None else n_jobs)
-    solver, results = Auto(n_jobs=1), [None] * len(problems)
+    n_threads = allowed_threads() if n_jobs is None else n_jobs
+    results, progress = [None] * len(problems), _Progress(progress, len(problems))
+    given = {"tol": tol, "random_state": random_state}
+    # One limit around all: the limits of readings in several threads would restore each other's.
+    with one_blas_thread(), np.errstate(all="ignore"):
+        for numbers in _blocks(problems, tol):
+            if not progress.stopped:
+                _solve_block(problems, numbers, results, given | {"n_threads": n_threads}, progress)
+        left = [number for number, result in enumerate(results) if result is None]
+        if left and not progress.stopped:
+            _solve_each(problems, left, results, given | {"max_iter": max_iter}, n_threads, progress)
+    return results
+
+
+class _Progress:
+    """How much is done: blocks count the problems that they solve."""
+
+    def __init__(self, call, total):
+        self.call, self.total, self.done, self.stopped = call, total, 0, False
+
+    def __call__(self, share, of):
+        """A share of so many problems beyond those done is done."""
+        if self.call is not None and self.call(min((self.done + share * of) / self.total, 1.0)):
+            self.stopped = True
+        return self.stopped
+
+
+def _blocks(problems, tol):
+    """Numbers of problems that make a block: they share a table, and what they ask for can be had there."""
+    groups = {}
+    for number, problem in enumerate(problems):
+        if _fits(problem, tol):
+            groups.setdefault(_table(problem), []).append(number)
+    return [numbers for numbers in groups.values() if sum(problems[number].n_columns for number in numbers) > 1]
+
+
+def _fits(problem, tol):
+    n, d = problem.n_rows, problem.n_features
+    if not tol or tol < LEAST_TOL or n * (d + 1) <= SMALL or problem.intercept_cost:
+        return False
+    if problem.weights is not None and np.min(problem.weights) < 0:
+        return False
+    l1, l2 = np.asarray(problem.penalty.l1), np.asarray(problem.penalty.l2)
+    if np.any((l1 == 0) & (l2 == 0)) or (np.any(l1 > 0) and d > LARGEST_SPARSE):
+        return False
+    return isinstance(Auto().choose(problem), Newton) and all(_can_be_blocked(loss) for loss in column_losses(problem))
+
+
+def _can_be_blocked(loss):
+    if not loss.traits.convex:
+        return False
+    if loss.traits.smooth:
+        return loss.has_hessian
+    try:
+        smooth = loss.smoothed(1.0)
+    except NotImplementedError:
+        return False
+    # Losses that no prediction at all satisfies best (perceptron) have no minimum worth finding.
+    hollow = loss.target.hard and not np.any(smooth.gradient(np.array(loss.target.codes), np.zeros(2)))
+    return loss.traits.has_conjugate and smooth.has_hessian and not hollow
+
+
+def _solve_block(problems, numbers, results, given, progress):
+    """Fill in the results of some problems that share a table, as far as the block proves them."""
+    folds, candidates = {}, {}
+    for number in numbers:
+        subset = problems[number].subset
+        fold = folds.setdefault(id(subset), (len(folds), subset))[0]
+        candidates.setdefault(_candidate(problems[number]), {})[fold] = number
+    subsets = [subset for _, subset in folds.values()]
+    together = patterns(problems[numbers[0]].rows.n_rows, subsets)
+    if together is None:
+        for fold in range(len(subsets)):
+            alone = [group[fold] for group in candidates.values() if fold in group]
+            _run(problems, [{0: number} for number in alone], patterns(1, [subsets[fold]]), results, given, progress)
+    else:
+        _run(problems, list(candidates.values()), together, results, given, progress)
+
+
+def _run(problems, groups, folds, results, given, progress):
+    """One block: `groups` are numbers of problems by fold, one group a candidate."""
+    count = sum(map(len, groups))
+    first = [problems[next(iter(group.values()))] for group in groups]
+    with Block(first, folds, **given, progress=lambda share: progress(share, count)) as block:
+        found = block.solve()
+    for group, of_folds in zip(groups, found, strict=True):
+        for fold, number in group.items():
+            results[number] = of_folds[fold]
+            progress.done += results[number] is not None
+
+
+def _table(problem):
+    """What the problems of a block have in common."""
+    return (id(problem.rows), id(problem.weights), id(problem.offset), bool(problem.fit_intercept),
+            problem.one_vs_rest is None)
+
+
+def _candidate(problem):
+    """What a candidate's problems on several folds have in common."""
+    classes = problem.one_vs_rest
+    penalty = np.broadcast_to(problem.penalty.l1, problem.n_columns), np.broadcast_to(problem.penalty.l2,
+                                                                                      problem.n_columns)
+    return (repr(problem.losses), id(problem.targets), *(values.tobytes() for values in map(np.array, penalty)),
+            None if classes is None else (classes.codes, classes.class_weight.tobytes()))
+
+
+def _solve_each(problems, left, results, given, n_threads, progress):
+    """Problem by problem, a thread each; the folds of a candidate from where it is on all rows that they have."""
+    solver, starts = Auto(n_jobs=1), {}
+
+    def first(numbers):
+        """A candidate on the rows of all its folds."""
+        with suppress(Exception):       # its folds will say what the matter is
+            chosen = problems[numbers[0]]
+            subsets = [problems[number].subset for number in numbers]
+            rows = None if any(subset is None for subset in subsets) else reduce(np.union1d, subsets)
+            roughly = given | {"tol": max(given["tol"] or 0.0, START_TOL)}
+            state = solver.solve(replace(chosen, subset=rows), **roughly).state
+            if state.near is not None:
+                starts.update(dict.fromkeys(numbers, state))
 
     def solve(number):
         try:
-            results[number] = solver.solve(problems[number], tol=tol, max_iter=max_iter, random_state=random_state)
+            results[number] = solver.solve(problems[number], state=starts.get(number), **given)
         except Exception as error:
             results[number] = error
 
-    # One limit around all: the limits of readings in several threads would restore each other's.
-    with one_blas_thread(), ThreadPoolExecutor(n_threads) as pool:
-        pending = [pool.submit(solve, number) for number in range(len(problems))]
-        try:
-            for done, future in enumerate(pending, 1):
+    groups = {}
+    for number in left:
+        groups.setdefault(_table(problems[number]) + _candidate(problems[number]), []).append(number)
+    with ThreadPoolExecutor(min(n_threads, len(left))) as pool:
+        _all(pool, first, [numbers for numbers in groups.values() if _starts(problems, numbers)], progress, 0)
+        _all(pool, solve, left, progress, 1)
+
+
+def _starts(problems, numbers):
+    """Whether folds should start from where their candidate is on all rows: small tables are as quick without."""
+    problem = problems[numbers[0]]
+    return (len(numbers) > 2 and problem.n_rows * (problem.n_features + 1) > SMALL
+            and isinstance(Auto().choose(problem), Newton))
+
+
+def _all(pool, call, tasks, progress, share):
+    """Do all tasks, unless asked to stop; each brings on a share of a problem."""
+    pending = [pool.submit(call, task) for task in tasks]
+    try:
+        for done, future in enumerate(pending, 1):
+            if not progress.stopped:
                 future.result()
-                if progress is not None and progress(done / len(problems)):
-                    break
-        finally:
-            for future in pending:
-                future.cancel()
-    return results
+                progress(done * share, 1)
+    finally:
+        for future in pending:
+            future.cancel()

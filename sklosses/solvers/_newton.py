@@ -116,7 +116,8 @@ class Newton:
         run = _Run(self, problem, tol, max_iter, Monitor() if monitor is None else monitor)
         with Reading(problem, self._n_threads(problem)) as reading:
             run.start(reading, state)
-            for rows in _samples(problem, random_state):
+            near = state is not None and state.near is not None
+            for rows in () if near else _samples(problem, random_state):
                 with Reading(replace(problem, subset=rows), reading.n_threads, gather=True) as sample:
                     run.stage(sample)
                 if run.stopped:
@@ -268,8 +269,10 @@ class _Run:
             history["objective"], history["gap"] = history["objective"][:, 0], history["gap"][:, 0]
         gap = np.array([column.gap for column in self.columns])
         solver = ", ".join(sorted({column.solver for column in self.columns}, reverse=True))
+        near = tuple(column.knowledge() for column in self.columns)
         return Result(coef, intercept, np.array([column.objective for column in self.columns]), self.n_iter,
                       np.full(len(gap), self.n_iter), history, solver,
-                      State(coef.copy(), intercept.copy(), t=1.0 + self.problem.n_rows),
+                      State(coef.copy(), intercept.copy(), t=1.0 + self.problem.n_rows,
+                            near=None if None in near else near),
                       self.stopped or all(column.reached for column in self.columns), gap,
                       tuple(column.gap_kind for column in self.columns))

@@ -103,6 +103,9 @@ class State:
         Iterates in the mean of each column; None: what `t` says of solvers that step once a row.
     stream : Stream or None, default=None
         What :class:`Streaming` remembers of the rows.
+    near : tuple or None, default=None
+        What :class:`Newton` has learnt of the rows, one object a column. Where it is given, it begins with all rows,
+        near the minimum for others or for other weights.
     """
 
     coef: np.ndarray
@@ -113,6 +116,7 @@ class State:
     steps: int | None = None
     averaged: np.ndarray | None = None
     stream: object = None
+    near: tuple | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,7 +59,7 @@ class Reading:
         if gather and subset is not None and len(subset) <= max(FEWEST_GATHERED, LARGEST_GATHERED * rows.n_rows):
             self.table, self.subset = self.table[subset], None
         self.n_rows = rows.n_rows if subset is None else len(subset)
-        self.losses = [_of_one_column(loss, place) for loss, count in problem.losses for place in range(count)]
+        self.losses = column_losses(problem)
         self.targets, self.weights = _targets_and_weights(problem)
         K = problem.n_columns
         self.totals = np.full(K, float(self.n_rows)) if self.weights is None else (
@@ -288,6 +288,11 @@ def _csr_rows(table, chunk):
     entries = slice(starts[0], starts[-1])
     return sparse.csr_array((table.data[entries], table.indices[entries], starts - starts[0]),
                             shape=(chunk.stop - chunk.start, table.shape[1]))
+
+
+def column_losses(problem):
+    """The loss of each column of a problem, with scalar parameters."""
+    return [_of_one_column(loss, place) for loss, count in problem.losses for place in range(count)]
 
 
 def _of_one_column(loss, place):

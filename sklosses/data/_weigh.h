@@ -1,0 +1,79 @@
+/* Sums over rows, for a vector of columns at a time: they stay in registers. */
+#ifndef SKLOSSES_WEIGH_H
+#define SKLOSSES_WEIGH_H
+
+#include <math.h>
+#include <stddef.h>
+
+#include "_products.h"
+
+typedef struct {
+    ptrdiff_t n;                /* rows */
+    ptrdiff_t stride;           /* from a row to the next, of all that follows but `weight` */
+    const double *weight;       /* of rows */
+    const double *of_class;     /* of rows and columns; NULL: 1 */
+    const double *smooth;
+    const double *value;
+    double *gradient;
+} sk_swept;
+
+#if SK_LANES > 1
+/* x where s is not 0, else 0: what has weight 0 counts 0, be it infinite. */
+SK_INLINE sk_vector sk_where(sk_vector x, sk_vector s) { return (sk_vector)((sk_mask)x & (s != (sk_vector){0})); }
+SK_INLINE sk_vector sk_size(sk_vector x)
+{
+    const sk_mask sign = (sk_mask){0} + INT64_MIN;
+    return (sk_vector)((sk_mask)x & ~sign);
+}
+#else
+SK_INLINE sk_vector sk_where(sk_vector x, sk_vector s) { return s != 0 ? x : 0; }
+SK_INLINE sk_vector sk_size(sk_vector x) { return fabs(x); }
+#endif
+
+/* Multiply gradients with their weights, row times mask times class, and add up the weights, weighted smooth values,
+   values, absolute gradients and their squares: each in a row of `sums`. For the columns of a vector. */
+SK_INLINE void sk_weigh_vector(const sk_swept *from, ptrdiff_t first, const double *mask, double *sums,
+                               const int classes)
+{
+    const sk_vector factor = sk_load(mask + first);
+    sk_vector part[5];
+    for (int j = 0; j < 5; j++)
+        part[j] = sk_load(sums + j * from->stride + first);
+    for (ptrdiff_t i = 0; i < from->n; i++) {
+        const ptrdiff_t at = i * from->stride + first;
+        const sk_vector s = classes ? from->weight[i] * factor * sk_load(from->of_class + at) : from->weight[i] * factor;
+        const sk_vector u = sk_where(sk_load(from->gradient + at), s), su = s * u;
+        part[0] += s;
+        part[1] += s * sk_where(sk_load(from->smooth + at), s);
+        part[2] += s * sk_where(sk_load(from->value + at), s);
+        part[3] += s * sk_size(u);
+        part[4] += su * u;
+        sk_store(from->gradient + at, su);
+    }
+    for (int j = 0; j < 5; j++)
+        sk_store(sums + j * from->stride + first, part[j]);
+}
+
+/* Columns `first` to `stop`, multiples of eight. */
+static void sk_weigh(const sk_swept *from, ptrdiff_t first, ptrdiff_t stop, const double *mask, double *sums)
+{
+    for (; first < stop; first += SK_LANES) {
+        if (from->of_class)
+            sk_weigh_vector(from, first, mask, sums, 1);
+        else
+            sk_weigh_vector(from, first, mask, sums, 0);
+    }
+}
+
+/* Whether any of SK_PADDING numbers are not the same, bit for bit. */
+SK_INLINE int sk_differ(const double *a, const double *b)
+{
+    int64_t x[SK_PADDING], y[SK_PADDING], any = 0;
+    memcpy(x, a, sizeof x);
+    memcpy(y, b, sizeof y);
+    for (int k = 0; k < SK_PADDING; k++)
+        any |= x[k] ^ y[k];
+    return any != 0;
+}
+
+#endif

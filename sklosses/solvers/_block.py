@@ -1,0 +1,283 @@
+"""Many columns over one table, trained while it is read once: the block.
+
+Candidates of a search that share a table differ in loss, penalty and strength; each is wanted on every fold. The
+candidates are solved first, on growing samples and then on all rows that any fold trains on. A step for the rows that a
+fold leaves out starts the columns of the folds, which go down together, reading by reading, until each has its proof.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from math import ceil
+from time import perf_counter
+
+import numpy as np
+
+from sklosses.solvers._block_column import BlockColumn, Stage
+from sklosses.solvers._block_reading import BlockReading, Cell
+from sklosses.solvers._order import RowOrder
+from sklosses.solvers._problem import Result, State
+from sklosses.solvers._reading import Reading, column_losses
+from sklosses.solvers._shift import best_shift, lowest_value
+
+# Samples: so many rows at least, so many a coefficient, so much larger each time, up to so many and this share.
+FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST, LARGEST_SHARE = 2000, 8, 4, 40_000, 0.25
+# A stage on a sample ends at this share of the sample's own error, d / m of the loss.
+STAGE_TOL = 0.1
+# Up to this many features every candidate has a matrix of its own; beyond, those of a loss share one.
+OWN_MATRIX = 128
+# Smoothing of losses with kinks begins over so many typical distances from them.
+FIRST_WIDTH = 4.0
+# Folds start from where a candidate's decrement, and the slack of its smoothing, are these shares of the tolerance.
+BASE_TOL, BASE_SLACK = 0.05, 0.5
+# Readings of a stage, and second derivatives asked for.
+STEPS_ON_SAMPLE, READINGS, RENEWALS = 30, 40, 6
+# Smoothed kinks that take more readings than this are left to the interior point method.
+READINGS_KINKED = 10
+
+
+class Block:
+    """Columns of coefficients over one table. A context manager: threads end with it.
+
+    Parameters
+    ----------
+    candidates : sequence of Problem
+        That share rows, weights, offset and intercept, and number classes or do not; subsets do not matter.
+    folds : Patterns
+    tol : float
+        Relative suboptimality to reach.
+    random_state : int
+    n_threads : int
+    progress : callable or None
+        Called with the share of the work done; True stops.
+    """
+
+    def __init__(self, candidates, folds, *, tol, random_state, n_threads, progress=None):
+        self.candidates, self.folds, self.tol, self.seed = candidates, folds, tol, random_state
+        self.problem = candidates[0]
+        self.intercept = bool(self.problem.fit_intercept)
+        self.targets, self.sources = _distinct([candidate.targets for candidate in candidates])
+        self.pool = ThreadPoolExecutor(n_threads)
+        self.progress = progress
+        self.began = perf_counter()
+        self.stopped = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.pool.shutdown(cancel_futures=True)
+
+    def solve(self):
+        """Results by candidate and fold; None where the tolerance was not proven.
+
+        Returns
+        -------
+        list of list of (Result or None)
+        """
+        cells = [list(self._cells(*pair)) for pair in zip(self.candidates, self.sources, strict=True)]
+        base = [BlockColumn(cell, None, None, None, 0.0) for group in cells for cell in group]
+        self._on_samples(base)
+        reading = self._reading(self.folds.order, self.folds.ends)
+        stage = Stage(self.tol, reading.moments()[1], self.intercept, exact=True)
+        whole = np.ones(reading.n_patterns)
+        for column in base:
+            column.enter(stage, replace(column.cell, mask=whole))
+            column.lowest = self._lowest(column)
+        masks = self.folds.masks
+        if len(masks) == 1:
+            self._descend(reading, base, _proven)
+            return self._results(cells, [base])
+        self._descend(reading, base, _near, by_pattern=True)
+        columns = [[column.fold(replace(column.cell, mask=mask)) if column.arrived else None for column in base]
+                   for mask in masks]
+        self._descend(reading, [column for group in columns for column in group if column], _proven)
+        return self._results(cells, columns)
+
+    # Stages ---------------------------------------------------------------------------------------------------------
+
+    def _reading(self, order, ends):
+        return BlockReading(self.problem, self.targets, order, ends, self.centre, self.pool)
+
+    def _cells(self, candidate, source):
+        """The columns of a candidate, whose targets begin at a row of the block's."""
+        K = candidate.n_columns
+        l1, l2 = np.broadcast_to(candidate.penalty.l1, K), np.broadcast_to(candidate.penalty.l2, K)
+        shared, classes = np.ndim(candidate.targets) == 1, candidate.one_vs_rest
+        for k, loss in enumerate(column_losses(candidate)):
+            recoding = None if classes is None else (float(k), *classes.codes, *classes.class_weight[k])
+            yield Cell(loss, float(l1[k]), float(l2[k]), np.ones(1), source + (0 if shared else k), recoding)
+
+    def _on_samples(self, columns):
+        """From nothing to where samples of the rows have their minima."""
+        rows, d = self.folds.order, self.problem.n_features
+        positions = RowOrder(len(rows), self.problem.rows.row_bytes).draw(self.seed, 0).positions
+        size = max(FEWEST, ROWS_A_COEFFICIENT * d)
+        most = max(min(LARGEST, LARGEST_SHARE * len(rows)), min(size, len(rows)))
+        self.centre = None
+        while size <= most or self.centre is None:
+            chosen = np.sort(rows[positions[:size]])
+            if self.centre is None:
+                self._start(columns, chosen)
+            reading = self._reading(chosen, np.array([len(chosen)]))
+            stage = Stage(self.tol, reading.moments()[1], self.intercept, exact=False)
+            for column in columns:
+                column.enter(stage, column.cell)
+                column.metric = None
+            self._descend(reading, columns, _SampleRule(d / len(chosen)))
+            size *= GROWTH
+
+    def _start(self, columns, chosen):
+        """The centre; every column at its best constant for some rows."""
+        d, known, at = self.problem.n_features, {}, iter(columns)
+        self.centre = np.zeros(d)
+        if self.intercept:
+            reading = self._reading(chosen, np.array([len(chosen)]))
+            sums = reading.moments()[0]
+            self.centre = sums[:-1] / sums[-1]
+        for candidate in self.candidates:
+            key = _key(candidate)
+            if key not in known:
+                with Reading(replace(candidate, subset=chosen)) as sample:
+                    known[key] = [self._constant(sample, k) for k in range(candidate.n_columns)]
+            for shift, width in known[key]:
+                column = next(at)
+                column.z, column.width = np.append(np.zeros(d), shift), width
+
+    def _constant(self, sample, k):
+        """The best constant of a column, and over which width to smooth its loss."""
+        p = np.zeros(sample.n_rows) if sample.offset is None else sample.offset.copy()
+        shift = best_shift(sample, k, p) if self.intercept else 0.0
+        loss = sample.losses[k]
+        if loss.traits.smooth:
+            return shift, None
+        kinks, _ = loss.kinks(sample.target(k))
+        distance = np.abs(kinks - (p + shift)).min(axis=0)
+        return shift, FIRST_WIDTH * (np.mean(distance) or 1.0)
+
+    def _lowest(self, column):
+        """Below which a column's mean loss cannot fall; 0 but for losses that leave out a constant."""
+        if column.cell.loss.traits.link != "log":
+            return 0.0
+        alone = replace(self.problem, losses=((column.cell.loss, 1),), targets=self.targets[column.cell.source],
+                        one_vs_rest=None, subset=self.folds.order)
+        with Reading(alone) as reading:
+            return lowest_value(reading, 0) / reading.totals[0]
+
+    # Lockstep -------------------------------------------------------------------------------------------------------
+
+    def _descend(self, reading, columns, arrived, *, by_pattern=False):
+        """Run the columns' generators: what they ask for is looked for together, in one reading for all."""
+        if not columns:
+            return
+        steps = [column.descend(arrived, _budget(column), RENEWALS) for column in columns]
+        asked = {}
+
+        def go_on(k, answer):
+            with suppress(StopIteration, OverflowError):
+                asked[k] = steps[k].send(answer)
+
+        for k in range(len(steps)):
+            go_on(k, None)
+        while asked and not self.stopped:
+            looks = [k for k in sorted(asked) if not asked[k].gram]
+            grams = [k for k in sorted(asked) if asked[k].gram]
+            answers = dict(zip(grams, self._grams(reading, [asked[k] for k in grams]), strict=True))
+            if looks:
+                found = reading.look([asked[k] for k in looks], by_pattern=by_pattern)
+                answers |= dict(zip(looks, found, strict=True))
+            asked.clear()
+            for k, answer in answers.items():
+                go_on(k, answer)
+            self._report(len(columns) - len(asked), len(columns))
+
+    def _grams(self, reading, asks):
+        """Matrices for the columns that ask: one for each, or one for each loss where there are many features."""
+        if reading.n_features <= OWN_MATRIX:
+            return reading.grams(asks) if asks else []
+        groups = {}
+        for ask in asks:
+            groups.setdefault((repr(ask.cell.loss), ask.cell.source, ask.cell.recoding), []).append(ask)
+        middle = {key: sorted(group, key=lambda ask: ask.cell.l2)[len(group) // 2] for key, group in groups.items()}
+        found = dict(zip(middle, reading.grams(list(middle.values())), strict=True)) if middle else {}
+        return [found[repr(ask.cell.loss), ask.cell.source, ask.cell.recoding].copy() for ask in asks]
+
+    def _report(self, done, of):
+        if self.progress is not None and self.progress(done / of):
+            self.stopped = True
+
+    # Results --------------------------------------------------------------------------------------------------------
+
+    def _results(self, cells, columns):
+        """By candidate and fold."""
+        out, first = [], 0
+        for group in cells:
+            stop = first + len(group)
+            out.append([self._result(fold[first:stop]) for fold in columns])
+            first = stop
+        return out
+
+    def _result(self, columns):
+        """What a solver returns, of the columns of a candidate on a fold."""
+        if not all(column is not None and column.gap <= self.tol for column in columns):
+            return None
+        coef = np.array([column.z[:-1] for column in columns])
+        intercept = np.array([column.z[-1] for column in columns]) - coef @ self.centre
+        if not self.intercept:
+            intercept = np.zeros(len(columns))
+        objective, gap = (np.array([getattr(column, name) for column in columns]) for name in ("objective", "gap"))
+        n_iter = np.array([column.looked for column in columns])
+        history = {"rows": np.array([len(self.folds.order)]), "objective": objective[np.newaxis],
+                   "gap": gap[np.newaxis], "seconds": np.array([perf_counter() - self.began])}
+        if len(columns) == 1:
+            history["objective"], history["gap"] = objective, gap
+        return Result(coef, intercept, objective, ceil(n_iter.max()), n_iter, history, "block",
+                      State(coef.copy(), intercept.copy(), t=1.0 + len(self.folds.order)), True, gap,
+                      ("proof",) * len(columns))
+
+
+def _distinct(arrays):
+    """Targets as the rows of one array, and the row at which each of some arrays begins; equal objects share theirs."""
+    rows, starts, known = [], [], {}
+    for array in arrays:
+        if id(array) not in known:
+            known[id(array)] = len(rows)
+            values = np.asarray(array, dtype=np.float64)
+            rows += [values] if values.ndim == 1 else list(values.T)
+        starts.append(known[id(array)])
+    return np.ascontiguousarray(rows), starts
+
+
+def _key(candidate):
+    """What the best constants of a candidate depend on: strengths do not matter to them."""
+    classes = candidate.one_vs_rest
+    return (repr(candidate.losses), id(candidate.targets),
+            None if classes is None else (classes.codes, classes.class_weight.tobytes()))
+
+
+class _SampleRule:
+    """Whether a column is as near the minimum of a sample as that is to the minimum of all rows."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, column, decrement):
+        loss = abs(column.objective - column.lowest)
+        goal = STAGE_TOL * max(self.error, 0.1 * column.stage.tol) * loss
+        return decrement <= goal and column.slack <= 4 * max(goal, column.stage.tol * loss)
+
+
+def _budget(column):
+    if column.stage.exact and column.width is not None:
+        return READINGS_KINKED
+    return READINGS if column.stage.exact else STEPS_ON_SAMPLE
+
+
+def _near(column, decrement):
+    """Whether a candidate is near enough its minimum for folds to start from there."""
+    goal = column.stage.tol * abs(column.objective - column.lowest)
+    return column.gap <= column.stage.tol or (decrement <= BASE_TOL * goal and column.slack <= BASE_SLACK * goal)
+
+
+def _proven(column, _):
+    return column.gap <= column.stage.tol

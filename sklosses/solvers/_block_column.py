@@ -1,0 +1,268 @@
+"""One column of a block on its way down: quasi-Newton steps, smoothing, and the proof of how far it is.
+
+The methods are generators: they yield an :class:`Ask` and are sent what a reading found, so that one reading serves
+all columns of a block. No margins are kept: nothing here has the length of the table.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklosses.solvers._block_reading import FIRST, SLACK, SMOOTH, SQUARE, STEEPNESS, VALUE, WEIGHT, Ask
+from sklosses.solvers._curvature import Curvature
+from sklosses.solvers._metric import Metric
+
+# A step is taken if it brings this part of what its slope promises; tried again with a tenth to a half of its length.
+ARMIJO, TRIES = 1e-4, 12
+# A sample's metric: columns that few of its rows have are given this part of the curvature they would have if they
+# were like the others, and all columns a little of it.
+RARE, LENT = 0.1, 1e-5
+# Steps shorter than this share of the model's damp it: at first by this much of the mean curvature.
+SHORT, LEAST_DAMPING = 0.25, 1e-3
+# Smoothing: at first over this many typical distances from the kinks; then by these factors, towards this share of the
+# tolerance, once the rest of the gap is this small beside it. Its slack falls with the width's square.
+FIRST_WIDTH, NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 4.0, 0.15, 0.6, 0.15, 0.3
+# Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement. They cost
+# as much as a quarter of so many readings as there are coefficients, but for smoothed kinks: few rows have any.
+SLOW, SLOW_STEPS = 0.3, 3
+SLOW_KINKED, RENEWALS_KINKED = 0.1, 5
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """What columns need to know of the rows that are read.
+
+    Attributes
+    ----------
+    tol : float
+        The relative gap to reach.
+    squares : ndarray of shape (d + 1,)
+        Weighted sums of squares of the centred features; of ones, last.
+    intercept : bool
+        Whether there is one.
+    exact : bool
+        Whether these are all rows.
+    """
+
+    tol: float
+    squares: np.ndarray
+    intercept: bool
+    exact: bool
+
+
+class BlockColumn:
+    """A column of a block, in centred coordinates: predictions are (x - m).w + c, and z = (w, c).
+
+    Parameters
+    ----------
+    cell : Cell
+    stage : Stage
+    z : ndarray of shape (d + 1,)
+        Where to start.
+    width : float or None
+        Of the smoothing; None for smooth losses.
+    lowest : float
+        Below which the mean loss cannot fall.
+
+    Attributes
+    ----------
+    objective : float
+        Of the loss itself.
+    gap : float
+        A proven bound on (F - F*) / F*.
+    """
+
+    def __init__(self, cell, stage, z, width, lowest):
+        self.cell, self.stage, self.z, self.width, self.lowest = cell, stage, z, width, lowest
+        self.metric, self.damping = None, 0.0
+        self.objective = self.gap = np.inf
+        self.found = None           # at z, by pattern if the last reading was
+        self.looked = 0
+        self.must_step = False      # see `fold`
+        self.arrived = False        # where the last descent was to end
+
+    def enter(self, stage, cell):
+        """Go on with other rows."""
+        self.stage, self.cell = stage, cell
+        self.objective = self.gap = np.inf
+
+    # What is found --------------------------------------------------------------------------------------------------
+
+    def _take(self, z, found):
+        """Make z the column's place."""
+        self.z, self.found = z, found
+        sums, penalty = _total(found), self._penalty(z)
+        self.total = sums[WEIGHT]
+        self.smooth = sums[SMOOTH] / self.total + penalty
+        self.objective = sums[VALUE] / self.total + penalty
+        self.slack = max(sums[SLACK], 0.0) / self.total
+        self.gradient = sums[FIRST:] / self.total       # of all but the l1 penalty
+        self.gradient[:-1] += self.cell.l2 * z[:-1]
+        if not self.stage.intercept:
+            self.gradient[-1] = 0.0
+        bound = self._bound(z, sums) if self.stage.exact else np.inf
+        away = self.objective - self.lowest
+        self.gap = bound / max(away - bound, 1e-12 * abs(away), 1e-300) if np.isfinite(bound) else np.inf
+
+    def _penalty(self, z):
+        return 0.5 * self.cell.l2 * z[:-1] @ z[:-1] + self.cell.l1 * np.abs(z[:-1]).sum()
+
+    def _bound(self, z, sums):
+        """F - F* is not more: the duality gap of the loss's slopes u, made feasible.
+
+        Slopes of one sign, scaled by 1 - e, sum to 0, as an intercept demands; conjugates are convex, so that costs at
+        most e times the loss, and changes X'u by at most e times what Cauchy and Schwarz allow. With l2 the gap is
+        half the least subgradient's square over l2, plus Fenchel's slack; with l1 alone, slopes are scaled once more,
+        until no correlation exceeds l1.
+        """
+        cell, S = self.cell, self.total
+        loss = sums[VALUE] / S - self.lowest
+        slope = sums[-1] / S if self.stage.intercept else 0.0
+        side = 0.5 * (sums[STEEPNESS] / S + abs(slope))
+        share = abs(slope) / side if side > 0 else 0.0
+        spread = cell.largest_weight * self.stage.squares[:-1] / S
+        changed = share * np.sqrt(spread * max(sums[SQUARE] / S, 0.0))
+        w, products = z[:-1], sums[FIRST:-1] / S
+        slack = self.slack + share * (loss + self.slack)
+        if cell.l2 > 0:
+            away = np.abs(products + cell.l2 * w + cell.l1 * np.sign(w))
+            g = np.where(w == 0, np.maximum(np.abs(products) - cell.l1, 0.0), away) + changed
+            return slack + g @ g / (2 * cell.l2)
+        keep = min(1.0, cell.l1 / max((np.abs(products) + changed).max(initial=0.0), 1e-300))
+        inner = products @ w + changed @ np.abs(w)
+        return keep * slack + (1 - keep) * loss + cell.l1 * np.abs(w).sum() + keep * inner
+
+    # Steps ----------------------------------------------------------------------------------------------------------
+
+    def _step(self):
+        """The model's step and what its slope promises."""
+        if self.cell.l1 == 0:
+            step = -self.metric.solve(self.gradient)
+            return step, -self.gradient @ step
+        curvature = Curvature(self.metric.dense())
+        step = curvature.step(self.gradient, self.z[:-1], self.cell.l1)
+        after = np.abs(self.z[:-1] + step[:-1]).sum() - np.abs(self.z[:-1]).sum()
+        return step, -(self.gradient @ step + self.cell.l1 * after)
+
+    def _ask(self, z, *, gram=False):
+        return Ask(self.cell, z, self.width, gram)
+
+    def renew(self):
+        """Ask for second derivatives here.
+
+        A sample may hardly have seen a column: none is given less curvature than a part of what its spread and the mean
+        curvature make likely.
+        """
+        matrix = (yield self._ask(self.z, gram=True)) / self.total
+        likely = matrix[-1, -1] * self.stage.squares / self.stage.squares[-1]
+        if not self.stage.intercept:
+            matrix[-1], matrix[:, -1], likely[-1] = 0.0, 0.0, 0.0
+        at = np.arange(len(likely))
+        diagonal = matrix[at, at]
+        if not self.stage.exact:
+            diagonal = np.maximum(diagonal, RARE * likely) + LENT * likely
+        diagonal[:-1] += self.cell.l2
+        matrix[at, at] = diagonal + self.damping * likely
+        if not np.all(np.isfinite(matrix[at, at])):
+            raise OverflowError("The squares of X do not fit into float64.")
+        self.metric = Metric(matrix)
+
+    def _advance(self, step, promise):
+        """Go down along a step: the share of it that was taken, 0 if there is no way down."""
+        share = 1.0
+        for _ in range(TRIES):
+            z = self.z + share * step
+            found = yield self._ask(z)
+            self.looked += 1
+            sums = _total(found)
+            smooth = sums[SMOOTH] / sums[WEIGHT] + self._penalty(z)
+            if smooth <= self.smooth - ARMIJO * share * promise + 1e-15 * abs(self.smooth):
+                gradient = self.gradient
+                self._take(z, found)
+                self.metric.learn(share * step, self.gradient - gradient)
+                return share
+            rise = smooth - self.smooth + share * promise
+            with np.errstate(invalid="ignore"):
+                best = 0.5 * share * promise / rise if np.isfinite(rise) and rise > 0 else 0.0
+            share *= min(max(best, 0.1), 0.5)
+        return 0.0
+
+    def look(self):
+        """See what is at the column's place."""
+        found = yield self._ask(self.z)
+        self.looked += 1
+        self._take(self.z, found)
+
+    def descend(self, arrived, budget, renewals):
+        """Steps until `arrived(self, decrement)`.
+
+        Parameters
+        ----------
+        arrived : callable
+        budget : int
+            Readings.
+        renewals : int
+            How often second derivatives may be asked for.
+        """
+        kinked, before, slow = self.width is not None, np.inf, 0
+        budget, renewals = budget + self.looked, renewals * (RENEWALS_KINKED if kinked else 1)
+        if not self.must_step:
+            yield from self.look()
+        while True:
+            if self.metric is None:
+                yield from self.renew()
+                before, slow = np.inf, 0
+            step, promise = self._step()
+            decrement = 0.5 * max(promise, 0.0)
+            self.arrived = not self.must_step and arrived(self, decrement)
+            if self.arrived or (self.looked >= budget and not self.must_step):
+                return
+            slow = slow + 1 if decrement > (SLOW_KINKED if kinked else SLOW) * before else 0
+            if not self.must_step and self._narrow(decrement):
+                self.metric = None
+                yield from self.look()
+            elif renewals and slow >= (1 if kinked else SLOW_STEPS):
+                renewals, self.metric = renewals - 1, None
+            else:
+                before = decrement
+                share = yield from self._advance(step, promise)
+                self.must_step = False
+                if share == 0 and not renewals:
+                    return
+                if share < SHORT and renewals:
+                    self.damping = max(10 * self.damping, LEAST_DAMPING)
+                    renewals, self.metric = renewals - 1, None
+                elif share == 1:
+                    self.damping *= 0.2
+
+    def _narrow(self, decrement):
+        """Smooth over a narrower band, if the smoothing is what the gap consists of."""
+        if self.width is None:
+            return False
+        goal = SHARE_OF_TOL * self.stage.tol * max(self.objective - self.lowest, 1e-300)
+        if self.slack <= 2 * goal or decrement > SHARE_OF_SLACK * self.slack:
+            return False
+        self.width *= min(max(np.sqrt(goal / self.slack), NARROWER), WIDEST)
+        return True
+
+    def fold(self, cell):
+        """A column for a cell that leaves out some patterns of rows, which starts from here.
+
+        It must make a step: the place of a column that has seen all rows may pass for the minimum of a part of them,
+        but knows rows that are to judge it.
+
+        Parameters
+        ----------
+        cell : Cell
+        """
+        other = BlockColumn(cell, self.stage, self.z, self.width, self.lowest)
+        other._take(self.z, self.found[cell.mask > 0].sum(axis=0))
+        other.must_step = True
+        if self.width is None:      # second derivatives of smoothed kinks cost little, and depend on where it is
+            other.metric, other.damping = self.metric.heir(), self.damping
+        return other
+
+
+def _total(found):
+    """Sums over all patterns."""
+    return found if found.ndim == 1 else found.sum(axis=0)

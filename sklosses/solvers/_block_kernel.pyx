@@ -1,0 +1,447 @@
+"""Readings of a table for a block of columns: its rows are read once, whatever the number of columns.
+
+Some rows at a time are brought into the cache, in double precision and less a centre, with a 1 behind them. Predictions
+of all columns are one matrix product, the losses sweep columns of equal loss, gradients are a product back. Arrays
+are (rows, columns) with the columns across the vector lanes; runs of columns of equal loss are padded to whole vectors.
+What is found of a column does not depend on the other columns, bit for bit.
+"""
+
+from cython cimport floating
+from libc.stdint cimport int32_t, int64_t
+
+import numpy as np
+
+from sklosses.data._products cimport prefetch_far
+from sklosses.data._rows cimport Rows, View
+from sklosses.data._tile cimport PADDING, multiply
+from sklosses.losses._loss cimport Block, Loss
+
+cdef extern from "_weigh.h" nogil:
+    ctypedef struct Swept "sk_swept":
+        Py_ssize_t n
+        Py_ssize_t stride
+        const double* weight
+        const double* of_class
+        const double* smooth
+        const double* value
+        double* gradient
+    void weigh "sk_weigh"(const Swept* swept, Py_ssize_t first, Py_ssize_t stop, const double* mask,
+                          double* sums) noexcept
+    bint differ "sk_differ"(const double* a, const double* b) noexcept      # any of eight
+
+ctypedef fused index_t:
+    int32_t
+    int64_t
+
+cdef enum:
+    # The steps of loops have to say 64 themselves: Cython must see their sign.
+    HEIGHT = 64     # rows at a time: they and what is computed of 100 columns fit into the second-level cache
+
+
+# What `read` finds of each column, in this order; the gradient with respect to coefficients and intercept follows.
+SUMS = ("weight", "smooth", "value", "steepness", "square", "slack")
+PAD = PADDING
+cdef enum:
+    # weight, smooth, value, steepness, square: by `weigh`. The smooth loss is what is minimised, with slopes u: |u|
+    # and u^2. The value is that of the loss itself, which may have kinks.
+    SLACK = 5       # value + conjugate(u) - u p
+    FIRST = 6       # row of the gradient
+
+
+cdef class Table:
+    """Rows in the order in which they are read, and what belongs to them.
+
+    Parameters
+    ----------
+    rows : Rows
+    order : ndarray of shape (m,)
+        intp row numbers.
+    targets : ndarray of shape (T, n)
+    weights, offset : ndarray of shape (n,) or None
+    centre : ndarray of shape (d,)
+    """
+
+    cdef Rows rows
+    cdef View view
+    cdef readonly Py_ssize_t n_features
+    cdef bint single, wide, sparse
+    cdef const Py_ssize_t[::1] order
+    cdef const double[:, ::1] targets
+    cdef const double[::1] weights
+    cdef const double[::1] offset
+    cdef const double[::1] centre
+
+    def __init__(self, rows, order, targets, weights, offset, centre):
+        self.rows, self.order, self.targets, self.weights = rows, order, targets, weights
+        self.offset, self.centre = offset, centre
+        self.view = self.rows.view
+        self.n_features = self.view.n_features
+        self.single = rows.dtype == np.float32
+        self.sparse = self.view.starts != NULL
+        self.wide = self.sparse and rows.indptr.dtype == np.int64
+
+
+cdef struct Run:
+    void* smooth
+    void* kinked            # the loss that `smooth` stands for; NULL: itself
+    Py_ssize_t first
+    Py_ssize_t count
+    bint shared             # all its columns have the same targets
+
+
+cdef class Columns:
+    """Columns of coefficients, in runs of equal loss.
+
+    Parameters
+    ----------
+    runs : list of (Loss, Loss or None, int)
+        What is minimised, the loss with kinks that it stands for, and a number of columns: a multiple of `PAD`.
+        Vector parameters hold one value for each of them.
+    z : ndarray of shape (d + 1, K)
+        Centred coefficients and, last, the prediction at the centre.
+    sources : ndarray of shape (K,)
+        intp row of the table's targets that each column has.
+    mask : ndarray of shape (P, K)
+        What the weights of the rows of each pattern are multiplied by.
+    recoding : ndarray of shape (K, 5) or None, default=None
+        Where targets are class numbers: each column's own class, the loss's codes of the other classes and of its own,
+        and weights of their rows likewise.
+    """
+
+    cdef object _losses
+    cdef Run* runs
+    cdef object _runs
+    cdef Py_ssize_t n_runs
+    cdef const double[:, ::1] z
+    cdef const Py_ssize_t[::1] sources
+    cdef const double[:, ::1] mask
+    cdef const double[:, ::1] recoding
+    cdef readonly Py_ssize_t n_columns
+
+    def __init__(self, runs, z, sources, mask, recoding=None):
+        cdef Py_ssize_t first = 0, i
+        cdef Loss smooth, kinked
+        cdef const unsigned char[::1] memory
+        self._losses = runs
+        self._runs = np.zeros(max(1, len(runs)) * sizeof(Run), dtype=np.uint8)
+        memory = self._runs
+        self.runs = <Run*>&memory[0]
+        self.n_runs = len(runs)
+        for i in range(self.n_runs):
+            smooth, kinked, count = runs[i]
+            if count % PADDING:
+                raise ValueError(f"A run must have a multiple of {PADDING} columns, got {count}.")
+            self.runs[i] = Run(<void*>smooth, NULL, first, count, False)
+            if kinked is not None:
+                self.runs[i].kinked = <void*>kinked
+            first += count
+        if z.shape[1] != first or sources.shape[0] != first or mask.shape[1] != first:
+            raise ValueError(f"The runs have {first} columns, z {z.shape[1]}.")
+        self.z, self.sources, self.mask, self.n_columns = z, sources, mask, first
+        self.recoding = recoding
+        for i in range(self.n_runs):
+            of_run = sources[self.runs[i].first:self.runs[i].first + self.runs[i].count]
+            self.runs[i].shared = bool(np.all(of_run == of_run[0]))
+
+
+# Some rows --------------------------------------------------------------------------------------------------------------
+
+cdef struct Work:
+    # Arrays of HEIGHT rows. `x` has a stride of its own; the others one element a column.
+    double* x
+    double* p
+    double* y
+    double* value
+    double* gradient
+    double* kinked_value
+    double* kinked_gradient
+    double* weight          # of a row
+    double* of_class        # of a row and column; NULL: 1
+
+
+cdef inline void load_dense(Table t, const floating* values, const Py_ssize_t* order, Py_ssize_t n, double* out,
+                            Py_ssize_t stride) noexcept nogil:
+    cdef Py_ssize_t d = t.n_features, step = t.view.column_stride, i, j
+    cdef bint ahead = step == 1 and order + n + HEIGHT <= &t.order[0] + t.order.shape[0]
+    cdef const double* centre = &t.centre[0]
+    cdef const floating* row
+    cdef double* to
+    if t.view.row_stride == 1 and step != 1:        # Fortran order: along the columns
+        for j in range(d):
+            row = values + j * step
+            for i in range(n):
+                out[i * stride + j] = row[order[i]] - centre[j]
+        return
+    for i in range(n):
+        row, to = values + order[i] * t.view.row_stride, out + i * stride
+        if ahead:       # the next block's row: it arrives while this block is multiplied
+            prefetch_far(<const char*>(values + order[i + HEIGHT] * t.view.row_stride), d * sizeof(floating))
+        if step == 1:
+            for j in range(d):
+                to[j] = row[j] - centre[j]
+        else:
+            for j in range(d):
+                to[j] = row[j * step] - centre[j]
+
+
+cdef inline void load_sparse(Table t, const floating* values, const index_t* indices, const Py_ssize_t* order,
+                             Py_ssize_t n, double* out, Py_ssize_t stride) noexcept nogil:
+    cdef Py_ssize_t d = t.n_features, i, j, e
+    cdef const double* centre = &t.centre[0]
+    cdef const index_t* starts = <const index_t*>t.view.starts
+    cdef double* to
+    for i in range(n):
+        to = out + i * stride
+        for j in range(d):
+            to[j] = -centre[j]
+        for e in range(starts[order[i]], starts[order[i] + 1]):
+            to[indices[e]] += values[e]
+
+
+cdef void load(Table t, Py_ssize_t start, Py_ssize_t n, double* out, Py_ssize_t stride) noexcept nogil:
+    """Centred rows with a last column of ones, and zeros to the stride."""
+    cdef const Py_ssize_t* order = &t.order[start]
+    cdef Py_ssize_t d = t.n_features, i, j
+    if not t.sparse:
+        if t.single:
+            load_dense(t, <const float*>t.view.values, order, n, out, stride)
+        else:
+            load_dense(t, <const double*>t.view.values, order, n, out, stride)
+    elif t.single:
+        if t.wide:
+            load_sparse(t, <const float*>t.view.values, <const int64_t*>t.view.indices, order, n, out, stride)
+        else:
+            load_sparse(t, <const float*>t.view.values, <const int32_t*>t.view.indices, order, n, out, stride)
+    elif t.wide:
+        load_sparse(t, <const double*>t.view.values, <const int64_t*>t.view.indices, order, n, out, stride)
+    else:
+        load_sparse(t, <const double*>t.view.values, <const int32_t*>t.view.indices, order, n, out, stride)
+    for i in range(n):
+        out[i * stride + d] = 1
+        for j in range(d + 1, stride):
+            out[i * stride + j] = 0
+
+
+cdef void take_targets(Table t, Columns c, Py_ssize_t start, Py_ssize_t n, Work* w) noexcept nogil:
+    """Targets of rows for each column, and weights."""
+    cdef Py_ssize_t K = c.z.shape[1], i, k, r, row, stop
+    cdef double y
+    cdef double* line
+    for i in range(n):
+        row, line = t.order[start + i], w.y + i * K
+        w.weight[i] = 1.0 if t.weights is None else t.weights[row]
+        for r in range(c.n_runs):
+            stop = c.runs[r].first + c.runs[r].count
+            if c.runs[r].shared:
+                y = t.targets[c.sources[c.runs[r].first], row]
+                for k in range(c.runs[r].first, stop):
+                    line[k] = y
+            else:
+                for k in range(c.runs[r].first, stop):
+                    line[k] = t.targets[c.sources[k], row]
+        if c.recoding is not None:
+            recode(&c.recoding[0, 0], K, line, w.of_class + i * K)
+
+
+cdef inline void recode(const double* recoding, Py_ssize_t K, double* y, double* weight) noexcept nogil:
+    """From class numbers to a loss's codes."""
+    cdef Py_ssize_t k
+    cdef bint own
+    for k in range(K):
+        own = y[k] == recoding[5 * k]
+        y[k] = recoding[5 * k + 2] if own else recoding[5 * k + 1]
+        weight[k] = recoding[5 * k + 4] if own else recoding[5 * k + 3]
+
+
+cdef void predict(Table t, Columns c, Py_ssize_t start, Py_ssize_t n, Work* w, Py_ssize_t stride) noexcept nogil:
+    cdef Py_ssize_t K = c.z.shape[1], Q = t.n_features + 1, i, k
+    cdef Py_ssize_t[3] shape = [n, K, Q]
+    cdef double offset
+    for i in range(n):
+        offset = 0.0 if t.offset is None else t.offset[t.order[start + i]]
+        for k in range(K):
+            w.p[i * K + k] = offset
+    multiply(shape, w.x, stride, 1, &c.z[0, 0], K, w.p, K)
+
+
+cdef int sweep(Columns c, Py_ssize_t n, Work* w) except -1 nogil:
+    """Values and gradients at the predictions; of the losses with kinks too, where there are some."""
+    cdef Py_ssize_t K = c.z.shape[1], r, at
+    cdef Block block
+    for r in range(c.n_runs):
+        at = c.runs[r].first
+        block = Block(n, c.runs[r].count, K, 0, w.y + at, w.p + at, w.value + at, w.gradient + at, NULL)
+        (<Loss>c.runs[r].smooth).evaluate(&block)
+        if c.runs[r].kinked != NULL:
+            block.value, block.gradient = w.kinked_value + at, w.kinked_gradient + at
+            (<Loss>c.runs[r].kinked).evaluate(&block)
+    return 0
+
+
+cdef void add_slack(Columns c, Run run, Py_ssize_t n, const double* mask, Work* w, double* slack) noexcept nogil:
+    """By how much Fenchel's inequality misses equality: only where smoothing has changed the slope."""
+    cdef Py_ssize_t K = c.z.shape[1], i, k, first, at
+    cdef double u, s
+    for i in range(n):
+        for first in range(run.first, run.first + run.count, 8):
+            if not differ(w.gradient + i * K + first, w.kinked_gradient + i * K + first):
+                continue
+            for k in range(first, first + 8):
+                at = i * K + k
+                u = w.gradient[at]
+                if u != w.kinked_gradient[at] and mask[k] != 0:
+                    s = w.weight[i] * mask[k] * (1.0 if w.of_class == NULL else w.of_class[at])
+                    slack[k] += s * (w.kinked_value[at] - u * w.p[at]
+                                     + (<Loss>run.kinked).conjugate_at(w.y[at], u, k - run.first))
+
+
+cdef int read_rows(Table t, Columns c, Py_ssize_t start, Py_ssize_t n, const double* mask, Work* w,
+                   double* sums) except -1 nogil:
+    """One block of rows: add to the sums."""
+    cdef Py_ssize_t K = c.z.shape[1], Q = t.n_features + 1, r, first
+    cdef Py_ssize_t stride = (Q + PADDING - 1) // PADDING * PADDING
+    cdef Py_ssize_t[3] shape = [Q, K, n]
+    cdef Swept swept
+    load(t, start, n, w.x, stride)
+    take_targets(t, c, start, n, w)
+    predict(t, c, start, n, w, stride)
+    sweep(c, n, w)
+    for r in range(c.n_runs):
+        first = c.runs[r].first
+        swept = Swept(n, K, w.weight, w.of_class, w.value, w.value, w.gradient)
+        if c.runs[r].kinked != NULL:
+            add_slack(c, c.runs[r], n, mask, w, sums + SLACK * K)
+            swept.value = w.kinked_value
+        weigh(&swept, first, first + c.runs[r].count, mask, sums)
+    multiply(shape, w.x, 1, stride, w.gradient, K, sums + FIRST * K, K)
+    return 0
+
+
+cdef class Buffers:
+    """Memory for some rows."""
+
+    cdef object _arrays
+    cdef Work work
+
+    def __init__(self, Table t, Columns c):
+        cdef Py_ssize_t K = c.z.shape[1], stride = (t.n_features + PADDING) // PADDING * PADDING
+        self._arrays = []
+        self.work.x = self._new(HEIGHT * stride)
+        self.work.p, self.work.y = self._new(HEIGHT * K), self._new(HEIGHT * K)
+        self.work.value, self.work.gradient = self._new(HEIGHT * K), self._new(HEIGHT * K)
+        self.work.kinked_value, self.work.kinked_gradient = self._new(HEIGHT * K), self._new(HEIGHT * K)
+        self.work.weight = self._new(HEIGHT)
+        self.work.of_class = NULL if c.recoding is None else self._new(HEIGHT * K)
+
+    cdef double* _new(self, Py_ssize_t size) except NULL:
+        cdef double[::1] view = np.empty(size + 8)
+        cdef Py_ssize_t address = <Py_ssize_t>&view[0]
+        self._arrays.append(view)
+        return <double*>(address + (64 - address % 64) % 64)     # vectors that straddle cache lines take two loads
+
+
+def read(Table table, Columns columns, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t pattern, double[:, ::1] out):
+    """Add what is found of rows `start` to `stop` of the order, which share a pattern.
+
+    Parameters
+    ----------
+    table : Table
+    columns : Columns
+    start, stop, pattern : int
+    out : ndarray of shape (len(SUMS) + d + 1, K)
+    """
+    cdef Buffers buffers = Buffers(table, columns)
+    cdef const double* mask = &columns.mask[pattern, 0]
+    cdef Py_ssize_t at
+    with nogil:
+        for at in range(start, stop, 64):
+            read_rows(table, columns, at, min(<Py_ssize_t>HEIGHT, stop - at), mask, &buffers.work, &out[0, 0])
+
+
+# Second derivatives -------------------------------------------------------------------------------------------------
+
+cdef void add_gram(Py_ssize_t n, Py_ssize_t Q, Py_ssize_t stride, const double* x, const double* weight,
+                   Py_ssize_t step, double* room, double* out) noexcept nogil:
+    """out += X' diag(weight) X, the lower triangle, by strips of columns; rows of weight 0 are left out."""
+    cdef double* kept = room
+    cdef double* scaled = room + HEIGHT * stride
+    cdef Py_ssize_t m = 0, i, j, width
+    cdef Py_ssize_t[3] shape
+    cdef double h
+    for i in range(n):
+        h = weight[i * step]
+        if h > 0:
+            for j in range(stride):
+                kept[m * stride + j] = x[i * stride + j]
+                scaled[m * stride + j] = h * x[i * stride + j]
+            m += 1
+    for j in range(0, stride, 24):
+        width = min(<Py_ssize_t>24, stride - j)
+        shape = [Q - j, width, m]
+        if m > 0 and j < Q:
+            multiply(shape, kept + j, 1, stride, scaled + j, stride, out + j * stride + j, stride)
+
+
+def grams(Table table, Columns columns, (Py_ssize_t, Py_ssize_t) rows, Py_ssize_t pattern, const Py_ssize_t[::1] wanted,
+          double[:, :, ::1] out):
+    """Add X' diag(s phi'') X of each wanted column over rows from one place of the order to another, of one pattern.
+
+    Parameters
+    ----------
+    table : Table
+    columns : Columns
+    rows : tuple of two ints
+    pattern : int
+    wanted : ndarray of shape (A,)
+        intp numbers of columns.
+    out : ndarray of shape (A, d + 1, stride)
+        The lower triangles; `stride` is d + 1 padded to a multiple of `PAD`.
+    """
+    cdef Buffers buffers = Buffers(table, columns)
+    cdef Work* w = &buffers.work
+    cdef Py_ssize_t K = columns.z.shape[1], Q = table.n_features + 1, stride = out.shape[2], at, n, a, i, k, r, first
+    cdef double[::1] room = np.empty(2 * HEIGHT * stride)
+    cdef const double* mask = &columns.mask[pattern, 0]
+    cdef Block block
+    with nogil:
+        for at in range(rows[0], rows[1], 64):
+            n = min(<Py_ssize_t>HEIGHT, rows[1] - at)
+            load(table, at, n, w.x, stride)
+            take_targets(table, columns, at, n, w)
+            predict(table, columns, at, n, w, stride)
+            for r in range(columns.n_runs):
+                first = columns.runs[r].first
+                block = Block(n, columns.runs[r].count, K, 0, w.y + first, w.p + first, NULL, NULL, w.value + first)
+                (<Loss>columns.runs[r].smooth).evaluate(&block)
+            for a in range(wanted.shape[0]):
+                k = wanted[a]
+                if mask[k] == 0:
+                    continue
+                for i in range(n):
+                    w.value[i * K + k] *= w.weight[i] * mask[k]
+                    if w.of_class != NULL:
+                        w.value[i * K + k] *= w.of_class[i * K + k]
+                add_gram(n, Q, stride, w.x, w.value + k, K, &room[0], &out[a, 0, 0])
+
+
+def moments(Table table, Py_ssize_t start, Py_ssize_t stop, double[:, ::1] out):
+    """Add weighted sums of the centred features and of their squares; of ones, last.
+
+    Parameters
+    ----------
+    table : Table
+    start, stop : int
+    out : ndarray of shape (2, d + 1)
+    """
+    cdef Py_ssize_t Q = table.n_features + 1, stride = (Q + PADDING - 1) // PADDING * PADDING, at, n, i, j
+    cdef double[::1] x = np.empty(HEIGHT * stride)
+    cdef double s
+    with nogil:
+        for at in range(start, stop, 64):
+            n = min(<Py_ssize_t>HEIGHT, stop - at)
+            load(table, at, n, &x[0], stride)
+            for i in range(n):
+                s = 1.0 if table.weights is None else table.weights[table.order[at + i]]
+                for j in range(Q):
+                    out[0, j] += s * x[i * stride + j]
+                    out[1, j] += s * x[i * stride + j] * x[i * stride + j]

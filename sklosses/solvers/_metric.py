@@ -1,0 +1,75 @@
+"""What a column knows of the objective's curvature: a matrix that columns may share, and its own steps since."""
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+# Steps remembered.
+PAIRS = 10
+# Added to a matrix whose diagonal has been scaled to 1.
+RIDGE = 1e-10
+
+
+class Metric:
+    """A quadratic model: a matrix, corrected by the steps made since it was computed (L-BFGS).
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (Q, Q)
+        Symmetric. Scaled to a diagonal of 1 before it is factorised: scales of features do not matter. Coordinates with
+        a diagonal of 0 are left alone.
+    """
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+        diagonal = np.diag(matrix)
+        self._scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros(len(diagonal)), where=diagonal > 0)
+        self._factor = self._factorise()
+        self._pairs = []
+
+    def _factorise(self):
+        scaled = self.matrix * self._scale * self._scale[:, np.newaxis]
+        at = np.arange(len(scaled))
+        scaled[at, at] = 1.0
+        ridge = RIDGE
+        while True:
+            scaled[at, at] += ridge
+            try:
+                return cho_factor(scaled, lower=True, check_finite=False)
+            except LinAlgError:
+                ridge = max(10 * ridge, 1e-12)
+                if not ridge < 1:
+                    raise
+
+    def heir(self):
+        """A metric that shares the factors, and starts with what has been learnt here."""
+        other = object.__new__(Metric)
+        other.matrix, other._scale, other._factor = self.matrix, self._scale, self._factor
+        other._pairs = list(self._pairs)
+        return other
+
+    def learn(self, step, change):
+        """The gradient changed so much over a step; nothing where the two contradict convexity."""
+        product = step @ change
+        if product > 1e-10 * np.sqrt((step @ step) * (change @ change)):
+            self._pairs.append((step, change, product))
+            del self._pairs[:-PAIRS]
+
+    def solve(self, gradient):
+        """The model's inverse times a gradient (Nocedal and Wright 2006, algorithm 7.4)."""
+        rest, shares = gradient, []
+        for step, change, product in reversed(self._pairs):
+            share = (step @ rest) / product
+            shares.append(share)
+            rest = rest - share * change
+        out = cho_solve(self._factor, rest * self._scale, check_finite=False) * self._scale
+        for (step, change, product), share in zip(self._pairs, reversed(shares), strict=True):
+            out = out + (share - (change @ out) / product) * step
+        return out
+
+    def dense(self):
+        """The model's matrix."""
+        matrix = self.matrix
+        for step, change, product in self._pairs:
+            moved = matrix @ step
+            matrix = matrix + np.outer(change, change / product) - np.outer(moved, moved / (step @ moved))
+        return matrix
