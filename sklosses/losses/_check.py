@@ -92,7 +92,7 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
     ValueError
         If parameters are vectors, or `y` is outside the declared domain.
     TypeError
-        If `loss` is none, or one of embeddings.
+        If `loss` is none, or one of embeddings or of whole rows of predictions.
 
     References
     ----------
@@ -114,7 +114,8 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
     """
     loss = get_loss(loss)
     if not isinstance(loss, Loss):
-        raise TypeError(f"check_loss takes losses of a target and a raw prediction, and {loss!r} acts on embeddings.")
+        what = "rows of predictions" if hasattr(loss, "coupled") else "embeddings"
+        raise TypeError(f"check_loss takes losses of a target and a raw prediction, and {loss!r} acts on {what}.")
     if loss.n_columns > 1:
         raise ValueError(f"{loss!r} is {loss.n_columns} losses: check one at a time.")
     subject = _Subject(loss, y, raw_prediction)

@@ -6,10 +6,14 @@ from sklosses._isa import kernel
 from sklosses.losses._custom import as_loss, is_custom
 from sklosses.losses._embedding import Center, Contrastive, Cosine, EmbeddingLoss, NTXent, SupCon, Triplet
 from sklosses.losses._loss import Loss
+from sklosses.losses._multiclass import CrammerSinger, MulticlassLoss, Multinomial, SmoothedCrammerSinger
 from sklosses.losses._nca import NCA
 
 LOSSES = dict(kernel("sklosses.losses._kernels").LOSSES)
 EMBEDDING_LOSSES = {cls.name: cls for cls in (Contrastive, Cosine, Triplet, Center, NTXent, SupCon, NCA)}
+MULTICLASS_LOSSES = {cls.name: cls for cls in (Multinomial, CrammerSinger, SmoothedCrammerSinger)}
+_OURS = Loss | MulticlassLoss | EmbeddingLoss
+_ALL = LOSSES | MULTICLASS_LOSSES | EMBEDDING_LOSSES
 
 # Names that other libraries and papers use for a loss of ours. PyTorch's and Keras's classes are matched without
 # regard to case, underscores and a trailing "loss"; XGBoost's and LightGBM's objectives as they are written.
@@ -34,6 +38,9 @@ ALIASES = {
     "hinge": "svm hinge_embedding binary:hinge multi_margin",
     "squared_hinge": "l2_svm squared_svm",
     "exponential": "adaboost exp",
+    "multinomial": "softmax categorical_crossentropy sparse_categorical_crossentropy multi:softmax multi:softprob "
+    "multiclass softmax_cross_entropy multinomial_deviance kl_div kl_divergence",
+    "crammer_singer": "categorical_hinge multiclass_hinge",
     "cosine": "cosine_embedding cosine_similarity",
     "triplet": "triplet_margin triplet_margin_with_distance triplet_semi_hard",
     "nt_xent": "simclr info_nce normalized_temperature_cross_entropy",
@@ -49,7 +56,7 @@ def _plain(name):
 
 
 _BY_ALIAS = {_plain(alias): name for name, aliases in ALIASES.items() for alias in aliases.split()}
-_BY_ALIAS |= {_plain(cls.__name__): name for name, cls in (LOSSES | EMBEDDING_LOSSES).items()}
+_BY_ALIAS |= {_plain(cls.__name__): name for name, cls in _ALL.items()}
 
 
 def loss_names(task=None):
@@ -57,8 +64,9 @@ def loss_names(task=None):
 
     Parameters
     ----------
-    task : {"regression", "classification", "embedding"} or None, default=None
-        Only those that can be trained for this task; None: all that act on targets and raw predictions.
+    task : {"regression", "classification", "multiclass", "embedding"} or None, default=None
+        Only those that can be trained for this task; "multiclass": those that read all predictions of a row. None: all
+        that act on targets and raw predictions, element by element.
 
     Returns
     -------
@@ -70,8 +78,8 @@ def loss_names(task=None):
     >>> "huber" in loss_names("regression")
     True
     """
-    if task == "embedding":
-        return tuple(EMBEDDING_LOSSES)
+    if task in ("multiclass", "embedding"):
+        return tuple(MULTICLASS_LOSSES if task == "multiclass" else EMBEDDING_LOSSES)
     return tuple(name for name, cls in LOSSES.items() if task is None or task in cls.tasks)
 
 
@@ -92,14 +100,14 @@ def get_loss(loss, **parameters):
 
     Parameters
     ----------
-    loss : str, subclass or instance of Loss or EmbeddingLoss, or object with value and gradient
+    loss : str, subclass or instance of Loss, MulticlassLoss or EmbeddingLoss, or object with value and gradient
         What to look up; :func:`as_loss` makes a loss of the last.
     **parameters : dict
         Parameters of the loss; for an instance they replace its own in a copy.
 
     Returns
     -------
-    Loss or EmbeddingLoss
+    Loss, MulticlassLoss or EmbeddingLoss
 
     Raises
     ------
@@ -114,9 +122,9 @@ def get_loss(loss, **parameters):
     >>> get_loss("huber", epsilon=1.35)
     Huber(epsilon=1.35)
     """
-    if isinstance(loss, Loss | EmbeddingLoss):
+    if isinstance(loss, _OURS):
         return type(loss)(**{**loss.get_params(), **parameters}) if parameters else loss
-    if isinstance(loss, type) and issubclass(loss, Loss | EmbeddingLoss):
+    if isinstance(loss, type) and issubclass(loss, _OURS):
         return loss(**parameters)
     if not isinstance(loss, str) and is_custom(loss):
         if parameters and not isinstance(loss, type):
@@ -124,10 +132,9 @@ def get_loss(loss, **parameters):
         return as_loss(loss(**parameters) if isinstance(loss, type) else loss)
     if not isinstance(loss, str):
         raise TypeError(f"loss={loss!r} must be a name, a Loss class or a Loss instance, or have value and gradient.")
-    known = LOSSES | EMBEDDING_LOSSES
-    if loss not in known:
-        raise unknown_loss(loss, known)
-    cls = known[loss]
+    if loss not in _ALL:
+        raise unknown_loss(loss, _ALL)
+    cls = _ALL[loss]
     for name in parameters:
         if name not in cls.ranges:
             raise TypeError(f"{loss!r} has no parameter {name!r}; it has: {sorted(cls.ranges) or 'none'}.")

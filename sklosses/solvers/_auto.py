@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sklosses.solvers._coupled import Coupled
 from sklosses.solvers._dual_descent import DualDescent
 from sklosses.solvers._newton import LARGEST_D, Newton
 from sklosses.solvers._sgd import SGD
@@ -19,6 +20,7 @@ class Auto:
 
     - :class:`Newton` for tables of up to 2000 columns, unless they are so sparse that
     - :class:`DualDescent` is faster, which takes all wider tables.
+    - :class:`Coupled` for losses that look at all predictions of a row.
     - Losses that no coefficients at all satisfy best, as the perceptron's, have no minimum worth finding: the
       perceptron algorithm runs, :class:`SGD` with a constant step of 1.
 
@@ -48,6 +50,9 @@ class Auto:
     def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
         """Minimise: arguments, result and errors are those of the solver chosen, :meth:`Newton.solve` for one."""
         given = {"tol": tol, "max_iter": max_iter, "random_state": random_state, "monitor": monitor, "state": state}
+        if _is_coupled(problem):
+            with np.errstate(all="ignore"):
+                return self.choose(problem).solve(problem, **given)
         if all(_rests_at_zero(loss) for loss, _ in problem.losses):
             return _perceptron(problem, given, self)
         # Trial steps may lead beyond float64, and lose: no noise about it.
@@ -66,7 +71,7 @@ class Auto:
         -------
         bool
         """
-        return problem.n_features <= LARGEST_D or _has_dual(problem)
+        return _is_coupled(problem) or problem.n_features <= LARGEST_D or _has_dual(problem)
 
     def choose(self, problem):
         """The solver for a problem.
@@ -77,13 +82,19 @@ class Auto:
 
         Returns
         -------
-        Newton or DualDescent
+        Coupled or Newton or DualDescent
         """
+        if _is_coupled(problem):
+            return Coupled(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
         rows, d = problem.rows, problem.n_features
         entries = len(rows.data) / max(1, rows.n_rows) if hasattr(rows, "indptr") else np.inf
         if _has_dual(problem) and (d > LARGEST_D or d * d > SQUARES_AN_ENTRY * entries):
             return DualDescent()
         return Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
+
+
+def _is_coupled(problem):
+    return any(getattr(loss, "coupled", False) for loss, _ in problem.losses)
 
 
 def _has_dual(problem):

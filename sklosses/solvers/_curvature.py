@@ -67,32 +67,31 @@ class Curvature:
         return np.abs(rest * scale).max(initial=0.0) <= 1e-6 * np.abs(gradient * scale).max(initial=0.0)
 
     def step(self, gradient, coef, l1):
-        """The step s that minimises g.s + s'Ms / 2 + l1 ||coef + s||_1; coef lacks the intercept's last place."""
+        """The step s that minimises g.s + s'Ms / 2 + l1 ||coef + s||_1; coef lacks the intercepts' last places."""
         if l1 == 0:
             if self._solve is None:
                 self._solve = _solver(self._damped())
             return -self._solve(gradient)
-        return self._sparse_step(gradient, np.append(coef, 0.0), l1)
+        strengths = np.zeros(len(gradient))
+        strengths[: len(coef)] = l1
+        return self._sparse_step(gradient, np.append(coef, np.zeros(len(gradient) - len(coef))), strengths)
 
-    def _sparse_step(self, gradient, start, l1):
+    def _sparse_step(self, gradient, start, strengths):
         """Coordinate descent finds the support and its signs, a Newton step on them the rest; until both agree."""
         matrix = self._damped()
-        strengths = np.full(len(start), l1)
-        strengths[-1] = 0.0
-        here = start.copy()
+        here, penalised, l1 = start.copy(), strengths > 0, strengths.max()
         descend = kernel("sklosses.solvers._coordinate").descend
         for _ in range(ROUNDS):
             moved = descend(matrix, gradient, start, here, strengths, SWEEPS)
             if not moved:
                 break
-            signs = np.sign(here)
-            signs[-1] = 0.0
+            signs = np.sign(here) * penalised
             free = np.flatnonzero((here != 0) | (strengths == 0))
             rest = gradient + matrix @ (here - start) + strengths * signs
             newton = here.copy()
             newton[free] += _down(matrix[np.ix_(free, free)], rest[free])
             turned = np.flatnonzero(newton * signs < 0)
-            if not len(turned) and np.abs(newton[:-1] - here[:-1]).max(initial=0.0) >= FAR * l1:
+            if not len(turned) and np.abs(newton - here)[penalised].max(initial=0.0) >= FAR * l1:
                 break               # flat, with nothing to stop at: rounding
             if len(turned):         # a sign would change: as far as the first that does, which is then 0
                 shares = here[turned] / (here[turned] - newton[turned])

@@ -1,0 +1,451 @@
+"""The solver for losses that look at all predictions of a row: softmax, the multiclass hinge."""
+
+from dataclasses import dataclass, replace
+from math import ceil
+from time import perf_counter
+
+import numpy as np
+from joblib import effective_n_jobs
+from scipy.linalg import LinAlgError
+
+from sklosses.exceptions import DivergenceError
+from sklosses.solvers._monitor import Epoch, Monitor
+from sklosses.solvers._order import RowOrder
+from sklosses.solvers._problem import Result, State
+from sklosses.solvers._reading import allowed_threads
+from sklosses.solvers._slice_descent import DOUBT, Descent, settle
+from sklosses.solvers._slice_interior import SliceInterior
+from sklosses.solvers._slices import Dual, SliceReading, best_shifts
+
+# Multiply-adds of a reading up to which all rows are used from the start, and the solution is taken to rounding.
+SMALL = 1e6
+# Samples: rows at least, and for each feature; growth, and the largest share of the rows.
+FEWEST, ROWS_A_FEATURE, GROWTH, LARGEST_SHARE = 2000, 10, 4, 0.25
+# Coordinates up to which the whole Hessian is held; multiplications for one up to which it is made of all rows, and by
+# the interior point method in every iteration.
+LARGEST_D, LARGEST_HESSIAN, LARGEST_INTERIOR = 1500, 2e11, 5e10
+# Numbers in a table from which a second thread pays.
+LARGE = 2e6
+# A stage on a sample ends below this part of its statistical error.
+STAGE_TOL = 0.1
+# Gaps up to this are at the limit of precision: no tolerance below it is missed.
+LEAST_TOL = 1e-9
+# Smoothing: the first width, and how a width is chosen after a gap.
+FIRST_WIDTH, NARROWER = 0.5, (0.1, 0.4)
+
+
+@dataclass(frozen=True)
+class Coupled:
+    """Minimises losses of whole rows of predictions, of :class:`~sklosses.losses.MulticlassLoss`.
+
+    One problem with K columns, for any penalty, dense or CSR rows of any scale::
+
+        F(W, b) = (1/S) sum_i s_i phi(y_i, W x_i + b) + l1 ||W||_1 + (l2/2) ||W||^2
+
+    Smooth losses: Newton's method on growing samples and then on all rows, with the whole Hessian in the K (d + 1)
+    coefficients, while there are no more than 1500 of them; beyond, L-BFGS, preconditioned by one block of the Hessian
+    a class. Losses with kinks: an interior point method of the same Hessian; where that is too large, smoothed forms,
+    whose width shrinks.
+
+    Parameters
+    ----------
+    n_jobs : int or None, default=None
+        Threads, as :class:`Newton` takes them. Results do not depend on it.
+    n_iter_no_change : int, default=5
+        As of :class:`Newton`.
+
+    Notes
+    -----
+    The certificate is the duality gap, with any l1 or l2 penalty, and then a proof: every distribution over the classes
+    for every row gives a lower bound on F*, those that are best at the coefficients nearly the best one. For the
+    multiclass hinge these distributions are those of K. Crammer, Y. Singer (JMLR 2, 2001). Without a penalty the gap is
+    an estimate: the Newton decrement, times a factor for the change of curvature along the step (Bach, EJS 4, 2010), or
+    50 where the Hessian is L-BFGS's; for kinks, what complementarity is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklosses.data import as_rows
+    >>> from sklosses.losses import Multinomial
+    >>> from sklosses.penalties import L2
+    >>> from sklosses.solvers import Coupled, Problem
+    >>> X = np.linspace(-1, 1, 60)[:, np.newaxis] * 1e6
+    >>> y = np.repeat([0.0, 1.0, 2.0], 20)
+    >>> result = Coupled().solve(Problem(as_rows(X), y, ((Multinomial(), 3),), L2(alpha=1e-2)), tol=1e-6)
+    >>> bool(result.gap[0] <= 1e-6), result.gap_kind
+    (True, ('proof',))
+    """
+
+    n_jobs: int | None = None
+    n_iter_no_change: int = 5
+
+    def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
+        """Minimise.
+
+        Parameters
+        ----------
+        problem : Problem
+            With one loss of whole rows; targets are class numbers or rows of probabilities.
+        tol : float >= 0 or None, default=1e-3
+            Relative suboptimality (F - F*) / F* to reach. None and 0: the limit of precision.
+        max_iter : int, default=100
+            Readings of all rows, at most.
+        random_state : int, default=0
+            Seed of the samples.
+        monitor : Monitor or None, default=None
+        state : State or None, default=None
+            Where to start.
+
+        Returns
+        -------
+        Result
+            `objective`, `gap` and `gap_kind` have one entry: the columns have one objective together.
+
+        Raises
+        ------
+        ValueError
+            If the problem has other losses, weights are negative, or the intercept costs something.
+        """
+        _check(problem)
+        run = _Run(self, problem, tol, max_iter, Monitor() if monitor is None else monitor)
+        n_threads = effective_n_jobs(self.n_jobs) if self.n_jobs is not None else (
+            allowed_threads() if problem.n_rows * problem.n_features >= LARGE else 1)
+        with SliceReading(problem, n_threads) as reading:
+            try:
+                run.start(reading, state)
+                run.go(reading, random_state)
+            except (LinAlgError, OverflowError):
+                raise DivergenceError(
+                    f"Floating-point under-/overflow occurred at epoch #{ceil(reading.readings)}. Scaling input data "
+                    "with StandardScaler or MinMaxScaler might help. Squares of X do not fit into float64."
+                ) from None
+            run.close(reading)
+            return run.result(reading)
+
+
+def _check(problem):
+    """Refuse what this solver cannot do, before any work."""
+    if len(problem.losses) != 1 or not getattr(problem.losses[0][0], "coupled", False):
+        raise ValueError(f"Coupled takes one loss of whole rows, got {problem.losses!r}.")
+    if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
+        raise ValueError("Coupled needs weights >= 0: with negative ones the objective is not convex.")
+    if problem.intercept_cost:
+        raise ValueError(f"Coupled takes no intercept_cost, got {problem.intercept_cost!r}.")
+
+
+class _Run:
+    """One call of `solve`."""
+
+    def __init__(self, solver, problem, tol, max_iter, monitor):
+        self.problem, self.max_iter, self.monitor, self.patience = problem, max_iter, monitor, solver.n_iter_no_change
+        self.tol = tol or 0.0
+        self.loss, self.K = problem.losses[0]
+        self.began = perf_counter()
+        self.before = 0.0           # readings of all rows, on samples
+        self.history = {"rows": [], "objective": [], "gap": [], "seconds": []}
+        self.stopped, self.scored, self.patient = False, None, 0
+        self.objective = self.gap = np.inf
+        self.kind, self.lower = "estimate", -np.inf
+        self.solver = ""
+        self.penalty = float(np.max(problem.penalty.l1)), float(np.max(problem.penalty.l2))
+
+    def start(self, reading, state):
+        """The model at the state, or at the best constant."""
+        K, d, n = self.K, reading.n_features, reading.n_rows
+        self.coef = np.zeros((K, d)) if state is None else np.array(state.coef, dtype=np.float64)
+        self.intercept = np.zeros(K) if state is None else np.array(state.intercept, dtype=np.float64)
+        smooth = self.loss.smoothed(FIRST_WIDTH)
+        p = np.zeros((n, K))
+        best = best_shifts(reading, p, smooth) if self.problem.fit_intercept else np.zeros(K)
+        if state is None and self.problem.fit_intercept:
+            self.intercept = best
+        self.null = reading.evaluate(p + best)[0] / reading.total
+        self.small = n * (d + 1) * K <= SMALL
+        self.goal = 1e-12 if self.small else max(self.tol, 1e-13)
+        self.D = K * (d + 1)
+        # Small tables get 8 readings at least, which are a step or two.
+        self.budget = max(self.max_iter, 8)
+
+    def go(self, reading, seed):
+        """Samples first, then all rows."""
+        smooth = self.loss.traits.smooth
+        if not smooth and self.D <= LARGEST_D and reading.n_rows * self.D**2 <= LARGEST_INTERIOR:
+            self._interior(reading)
+        elif smooth:
+            self._smooth(reading, seed)
+        else:
+            self._narrowing(reading, seed)
+
+    # Smooth losses --------------------------------------------------------------------------------------------------
+
+    def _descent(self, loss, metric=None, start=None):
+        start = (self.coef, self.intercept) if start is None else start
+        descent = Descent(self.problem, loss, self.penalty, start,
+                          self.D <= LARGEST_D and self.problem.n_rows * self.D**2 <= LARGEST_HESSIAN)
+        if metric is not None:
+            descent.metric = metric
+            metric.descent = descent
+        return descent
+
+    def _smooth(self, reading, seed):
+        self.solver = "newton" if self.D <= LARGEST_D else "l-bfgs"
+        self.dual = None
+        metric = self._on_samples(reading, self.loss, seed)
+        if self.stopped:
+            return
+        descent = self._descent(self.loss, metric)
+        descent.find_centre(reading)
+        if metric is not None:
+            descent.constant = metric.constant
+        self._prepare_dual(reading, descent.centre)
+        self._finish(reading, descent, self.loss)
+
+    def _prepare_dual(self, reading, centre):
+        fixed = None if self.problem.fit_intercept else self.intercept
+        self.dual = Dual(reading, self.penalty, centre, fixed)
+
+    def _on_samples(self, reading, loss, seed):
+        """Stages on growing samples; returns the metric of the last, None if there was none."""
+        metric = None
+        for rows in self._samples(seed):
+            with SliceReading(replace(self.problem, subset=rows), reading.n_threads, gather=True) as sample:
+                descent = self._descent(loss)
+                descent.find_centre(sample)
+                look = sample.see(self.coef, self.intercept, loss)
+                if not sample.total > 0:
+                    continue
+                descent.ridge = _ridge(sample, descent, look)
+                error = STAGE_TOL * self.K * sample.n_features / sample.n_rows
+
+                def done(_, __, decrement, ___, error=error, descent=descent):
+                    return decrement / 2 <= error * abs(descent.objective)
+
+                descent.goal = error
+                descent.metric.renew(sample, look)
+                descent.descend(sample, done, 60, self._note)
+                self.coef, self.intercept = descent.coef, descent.intercept
+                if not self.stopped:
+                    descent.metric.renew(sample, sample.see(self.coef, self.intercept, loss))
+                metric = descent.metric
+                metric.constant = descent.constant
+                self.before += sample.readings * sample.n_rows / self.problem.n_rows
+            if self.stopped:
+                break
+        return metric
+
+    def _samples(self, seed):
+        """Numbers of the rows of growing samples: the beginnings of one random order of blocks."""
+        n, d = self.problem.n_rows, self.problem.n_features
+        if self.small or d > 2000:
+            return
+        positions = RowOrder(n, self.problem.rows.row_bytes).draw(seed, 0).positions
+        size = max(FEWEST, ROWS_A_FEATURE * d)
+        most = LARGEST_SHARE * n
+        if self.D <= LARGEST_D:         # whole Hessians: no larger than some tens of readings
+            most = min(most, 40 * n / self.D)
+        sizes = [size] if size <= LARGEST_SHARE * n else []
+        while sizes and sizes[-1] * GROWTH <= most and self.D <= LARGEST_D:
+            sizes.append(sizes[-1] * GROWTH)
+        for size in sizes:
+            rows = np.sort(positions[:size])
+            yield rows if self.problem.subset is None else self.problem.subset[rows]
+
+    def _finish(self, reading, descent, loss, goal=None):
+        """Down to the goal on all rows."""
+        goal = self.goal if goal is None else goal
+        descent.goal = 1e-2 * goal
+        tries = {"left": 6}
+
+        def done(look, gradient, decrement, exact):
+            if any(self.penalty) and self._hoped(descent, gradient) <= goal * abs(descent.objective):
+                tries["left"] -= 1
+                if self._prove(reading, descent, look, loss) <= goal or tries["left"] < 0:
+                    return True
+            if exact and decrement > 0 and not any(self.penalty):
+                return self._estimate(reading, descent, look, decrement) <= goal
+            if not any(self.penalty) and not exact and not isinstance_whole(descent):
+                self._claim(descent.objective, DOUBT * decrement, "estimate", descent)
+                return self.gap <= goal
+            return False
+
+        ended = descent.descend(reading, done, self.budget - self.before, self._note)
+        self.coef, self.intercept, self.objective = descent.coef, descent.intercept, descent.objective
+        if ended == "stopped":
+            return
+        if self.gap > goal and any(self.penalty):
+            self._prove(reading, descent, reading.see(self.coef, self.intercept, loss), loss)
+        self.coef, self.intercept, self.objective = descent.coef, descent.intercept, descent.objective
+
+    def _hoped(self, descent, gradient):
+        """What the bound on F - F* comes to, about: cheap."""
+        slopes = gradient[: descent.coef.size].reshape(descent.coef.shape)
+        if descent.l2 > 0:
+            g = np.abs(slopes + descent.l1 * np.sign(descent.coef))
+            g = np.where(descent.coef == 0, np.maximum(np.abs(slopes) - descent.l1, 0.0), g)
+            return float(np.vdot(g, g)) / (2 * descent.l2)
+        return max(1 - descent.l1 / max(np.abs(slopes).max(initial=0.0), 1e-300), 0.0) * abs(descent.objective)
+
+    def _prove(self, reading, descent, look, loss):
+        """The duality gap at the best intercepts for the coefficients; returns it."""
+        if descent.fit_intercept:
+            known = descent.intercept, descent.objective
+            settled = settle(descent, reading, look)
+            if descent.objective > known[1] * (1 + 1e-12):
+                descent.intercept, descent.objective = known
+            else:
+                look = settled
+        objective = descent.objective
+        if loss is not self.loss:
+            objective = descent.value(reading.evaluate(look.p)[0], descent.coef, reading)
+        lower = self.dual(look.a, look.product, look.slope)
+        self.lower = max(self.lower, lower)
+        self._claim(objective, objective - self.lower, "proof", descent)
+        return self.gap
+
+    def _estimate(self, reading, descent, look, decrement):
+        """Half the squared decrement of an exact Newton step, with room for the change of curvature along it."""
+        step = descent.metric.step(descent.gradient(reading, look), descent.coef)
+        coef, intercept = descent._moved(step)
+        change = reading.products(coef - descent.coef, intercept - descent.intercept)
+        r = float(np.max(change.max(axis=1) - change.min(axis=1), initial=0.0))
+        factor = 1.0 if r < 1e-4 else r * r / 2 / (np.exp(-r) + r - 1)
+        self._claim(descent.objective, factor * decrement, "estimate", descent)
+        return self.gap
+
+    def _claim(self, objective, bound, kind, descent):
+        """Take a bound on F - F* as the gap."""
+        value = objective
+        bound = max(bound, 0.0) + 1e-15 * abs(value)
+        self.gap = bound / max(value - bound, 1e-12 * abs(self.null), 1e-300)
+        self.kind, self.objective = kind, objective
+        self.coef, self.intercept = descent.coef, descent.intercept
+
+    # Kinks ----------------------------------------------------------------------------------------------------------
+
+    def _interior(self, reading):
+        self.solver = "interior point"
+        centre = np.zeros(reading.n_features)
+        if self.problem.fit_intercept:
+            centre = reading.back(np.ones(reading.n_rows) if reading.s is None else reading.s) / reading.total
+        self._prepare_dual(reading, centre)
+        method = SliceInterior(reading, self.penalty, centre, self.problem.fit_intercept, (self.coef, self.intercept))
+        best = {"bound": np.inf, "stale": 0}
+        l1, l2 = self.penalty
+
+        def done(coef, intercept, a):
+            p = reading.products(coef, intercept)
+            value, _ = reading.evaluate(p)
+            objective = value / reading.total + l1 * np.abs(coef).sum() + 0.5 * l2 * np.vdot(coef, coef)
+            g = reading.gradients(a)
+            lower = self.dual(a, reading.back_slices(g), g.sum(axis=0))
+            self.lower = max(self.lower, lower)
+            if objective <= self.objective:
+                self.objective, self.coef, self.intercept = float(objective), coef, intercept
+            if any(self.penalty):
+                bound, kind = self.objective - self.lower, "proof"
+            else:       # what complementarity leaves; stationarity holds to rounding after full steps
+                bound, kind = method.rows.complementarity()[0], "estimate"
+            bound = max(bound, 0.0) + 1e-15 * abs(self.objective)
+            self.gap = bound / max(self.objective - bound, 1e-12 * abs(self.null), 1e-300)
+            self.kind = kind
+            best["stale"] = 0 if bound < 0.9 * best["bound"] else best["stale"] + 1
+            best["bound"] = min(bound, best["bound"])
+            self._note(reading, self)
+            return self.gap <= self.goal or self.stopped or best["stale"] > 8
+
+        method.run(done, np.inf)
+
+    def _narrowing(self, reading, seed):
+        """Smoothed forms of a loss with kinks, each with the last one's solution to start from."""
+        self.solver = "smoothing"
+        width, metric = FIRST_WIDTH, None
+        centre = None
+        while not self.stopped:
+            loss = self.loss.smoothed(width)
+            if metric is None:
+                metric = self._on_samples(reading, loss, seed)
+                if self.stopped:
+                    return
+            descent = self._descent(loss)
+            if centre is None:
+                descent.find_centre(reading)
+                centre = descent.centre
+                self._prepare_dual(reading, centre)
+            descent.centre = centre
+            self._finish_smoothed(reading, descent, loss)
+            left = self.budget - self.before - reading.readings
+            if self.gap <= self.goal or left <= 0 or width < 1e-9:
+                return
+            width *= float(np.clip(0.5 * self.goal / self.gap, *NARROWER))
+
+    def _finish_smoothed(self, reading, descent, loss):
+        """Down on one width, until what is left of it is small beside what the width costs."""
+        def done(look, gradient, decrement, _):
+            hoped = self._hoped(descent, gradient)
+            cost = (reading.evaluate(look.p)[0] - look.value) / reading.total
+            return hoped <= 0.1 * max(cost, 0.0) or hoped <= 0.1 * self.goal * descent.objective
+
+        descent.goal = 1e-2 * self.goal
+        if descent.descend(reading, done, self.budget - self.before, self._note) != "stopped":
+            self._prove(reading, descent, reading.see(descent.coef, descent.intercept, loss), loss)
+
+    # The course -----------------------------------------------------------------------------------------------------
+
+    def _note(self, reading, model):
+        """An entry of the history; returns whether the monitor wants to stop."""
+        number = len(self.history["rows"])
+        self.monitor.begin(number)
+        seconds = perf_counter() - self.began
+        objective, gap = np.array([model.objective]), np.array([self.gap])
+        for name, value in (("rows", reading.n_rows), ("objective", objective[0]), ("gap", gap[0]),
+                            ("seconds", seconds)):
+            self.history[name].append(value)
+
+        def copies():
+            return np.array(model.coef), np.array(model.intercept)
+
+        epoch = Epoch(number, objective, seconds, copies, gap)
+        verdict = self.monitor.end(epoch)
+        epoch.close()
+        if verdict.score is not None:
+            rise = np.inf if self.scored is None else verdict.score - self.scored[0]
+            self.patient = 0 if rise > self.tol else self.patient + 1
+            if rise >= 0:
+                self.scored = verdict.score, number, copies()
+        self.stopped = verdict.stop or self.patient >= self.patience
+        if self.stopped:
+            self.coef, self.intercept = copies()
+        return self.stopped
+
+    def close(self, reading):
+        """Take the model that scored best, or the one at which a monitor stopped, and find its objective."""
+        last = len(self.history["rows"]) - 1
+        if self.scored is not None and self.scored[1] < last:
+            self.coef, self.intercept = self.scored[2]
+        elif not self.stopped:
+            return
+        l1, l2 = self.penalty
+        value = reading.see(self.coef, self.intercept).value / reading.total
+        self.objective = value + l1 * np.abs(self.coef).sum() + 0.5 * l2 * float(np.vdot(self.coef, self.coef))
+        self.gap, self.kind = np.inf, "estimate"
+
+    def result(self, reading):
+        """What the solver returns."""
+        history = {name: np.array(values) for name, values in self.history.items()}
+        n_iter = ceil(self.before + reading.readings)
+        least = 1e-14 * abs(self.null) / max(abs(self.objective), 1e-300)
+        return Result(self.coef, self.intercept, np.array([self.objective]), n_iter, np.array([n_iter]), history,
+                      self.solver, State(self.coef.copy(), self.intercept.copy(), t=1.0 + self.problem.n_rows),
+                      self.stopped or bool(self.gap <= max(self.tol, LEAST_TOL, least)), np.array([self.gap]),
+                      (self.kind,))
+
+
+def isinstance_whole(descent):
+    return descent.metric.readings() < np.inf
+
+
+def _ridge(sample, descent, look):
+    """What keeps coefficients of columns that the sample hardly saw: the loss's curvature over the number of rows."""
+    h = sample.spread(look.a, descent.loss)
+    squares = np.maximum(sample.squares(h.sum(axis=1), descent.centre), 0.0)
+    return float(squares.mean()) / (sample.total * sample.n_rows * sample.K)

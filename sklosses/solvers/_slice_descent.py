@@ -1,0 +1,429 @@
+"""Down a smooth loss of whole rows: quasi-Newton steps in a metric that knows the features' scales, and a certificate."""
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from sklosses.solvers._curvature import Curvature
+from sklosses.solvers._slices import best_shifts
+
+# A step is taken if it brings this part of what its slope promises.
+ARMIJO = 1e-4
+# The relative error of a sum over rows, with room; and of F itself.
+ROUNDING = 1e-14
+# Pairs of steps and changes of the gradient that are remembered.
+MEMORY = 30
+# What is added to the diagonal of a sample's blocks, relative to their mean diagonal: rare features want it.
+RIDGE = 1e-4
+# The decrement of quasi-Newton steps lies below the truth by a factor of 10 to 25.
+DOUBT = 50.0
+# A Hessian costs D / this many readings.
+COLUMNS_A_READING = 12
+STEPS_SAVED = 3
+# A matrix of the rows at hand is made for each step while it takes at most so many multiplications.
+CHEAP = 2e8
+
+
+class Whole:
+    """The whole Hessian, dense, in all K (d + 1) coordinates; between renewals kept up to date by BFGS."""
+
+    def __init__(self, descent):
+        self.descent = descent
+        self.curvature = None
+        self.exact = False
+
+    def renew(self, reading, look):
+        """Make the Hessian at a look."""
+        descent, K, d = self.descent, reading.K, reading.n_features
+        matrix = reading.hessian(reading.spread(look.a, descent.loss), descent.centre) / reading.total
+        if not np.all(np.isfinite(np.diag(matrix))):
+            raise OverflowError("The squares of X do not fit into float64.")
+        descent.find_constant(np.diag(matrix)[: K * d].reshape(K, d), np.diag(matrix)[K * d :])
+        still = np.flatnonzero(np.append(np.tile(descent.constant, K), np.full(K, not descent.fit_intercept)))
+        matrix[still] = 0.0
+        matrix[:, still] = 0.0
+        # Predictions that all rise alike change no loss: a direction without curvature. It gets some, to no effect.
+        tied = np.arange(K) * d
+        free = range(d) if descent.l1 == 0 and descent.l2 == 0 else ()
+        for group in [*(tied + j for j in free), K * d + np.arange(K)]:
+            matrix[np.ix_(group, group)] += np.mean(np.diag(matrix)[group]) / K
+        at = np.arange(K * d)
+        matrix[at, at] += np.tile(np.where(descent.constant, 0.0, descent.l2 + descent.ridge), K)
+        self.curvature, self.exact = Curvature(matrix), True
+
+    def damp(self, damping):
+        """Levenberg's damping, in proportion to the diagonal."""
+        self.curvature.damp(damping * np.diag(self.curvature.matrix))
+
+    def step(self, gradient, coef):
+        """The step of the quadratic model."""
+        return self.curvature.step(gradient, coef.ravel(), self.descent.l1)
+
+    def update(self, step, change):
+        """Learn what a step did to the gradient."""
+        self.curvature.update(step, change)
+        self.exact = False
+
+    def readings(self):
+        """What a renewal costs, about, in readings."""
+        return self.descent.D / COLUMNS_A_READING
+
+
+class Blocks:
+    """One block of the Hessian a class, from a sample of the rows; what connects them is learnt from the steps (L-BFGS).
+
+    Where features are too many for matrices, the diagonals serve.
+    """
+
+    exact = False
+
+    def __init__(self, descent, dense):
+        self.descent, self.dense = descent, dense
+        self.solvers, self.pairs = None, []
+        self.longer = 1.0       # of an l1 penalty: factor of the blocks
+
+    def renew(self, reading, look):
+        """Make the blocks at a look; pairs are forgotten."""
+        descent, d = self.descent, reading.n_features
+        h = reading.spread(look.a, descent.loss)
+        total = h.sum(axis=1, keepdims=True)
+        own = h * (1 - np.divide(h, total, out=np.zeros_like(h), where=total > 0))
+        self.pairs = []
+        make = self._block if self.dense else self._diagonal
+        diagonals, blocks = zip(*(make(reading, own[:, k]) for k in range(reading.K)), strict=True)
+        descent.find_constant(np.array([diagonal[:d] for diagonal in diagonals]),
+                              np.array([diagonal[d] for diagonal in diagonals]))
+        self.solvers = [self._solver(block) for block in blocks]
+
+    def _block(self, reading, own):
+        matrix = reading.gram(own, self.descent.centre) / reading.total
+        diagonal = np.diag(matrix).copy()
+        if not np.all(np.isfinite(diagonal)):
+            raise OverflowError("The squares of X do not fit into float64.")
+        return diagonal, matrix
+
+    def _diagonal(self, reading, own):
+        squares = np.maximum(reading.squares(own, self.descent.centre), 0.0)
+        diagonal = np.append(squares, own.sum()) / reading.total
+        if not np.all(np.isfinite(diagonal)):
+            raise OverflowError("The squares of X do not fit into float64.")
+        return diagonal, diagonal
+
+    def _solver(self, block):
+        """Curvature of a class, or the inverse of its diagonal."""
+        descent = self.descent
+        diagonal = np.diag(block).copy() if self.dense else block.copy()
+        still = np.append(descent.constant, not descent.fit_intercept)
+        some = diagonal > 0
+        extra = np.where(some, RIDGE * diagonal, 0.0) + np.append(np.full(len(diagonal) - 1, descent.l2), 0.0)
+        mean = float(np.mean(diagonal[:-1][some[:-1]])) if np.any(some[:-1]) else 1.0
+        extra = np.where(some | still, extra, extra + mean)     # columns of which the sample saw nothing
+        if not self.dense:
+            return np.where(still, np.inf, diagonal + extra)
+        matrix = block.copy()
+        matrix[still] = 0.0
+        matrix[:, still] = 0.0
+        matrix[np.diag_indices_from(matrix)] += np.where(still, 0.0, extra)
+        return Curvature(matrix) if descent.l1 > 0 else _Factor(matrix)
+
+    def damp(self, damping):
+        """Longer blocks make shorter steps; without l1 the line search is all that is needed."""
+        self.longer = 1.0 + damping
+
+    def step(self, gradient, coef):
+        """The step of the model: by L-BFGS's two loops, or with l1 class by class."""
+        if self.descent.l1 > 0:
+            return self._sparse_step(gradient, coef)
+        q, alphas = gradient.copy(), []
+        for step, change, product in reversed(self.pairs):
+            alphas.append((step @ q) / product)
+            q -= alphas[-1] * change
+        q = self._solved(q)
+        for (step, change, product), alpha in zip(self.pairs, reversed(alphas), strict=True):
+            q += (alpha - (change @ q) / product) * step
+        return -q
+
+    def _by_class(self, vector):
+        K, d = self.descent.coef.shape
+        return np.column_stack([vector[: K * d].reshape(K, d), vector[K * d :]])
+
+    def _joined(self, rows):
+        return np.concatenate([rows[:, :-1].ravel(), rows[:, -1]])
+
+    def _solved(self, q):
+        rows = self._by_class(q)
+        if not self.dense:
+            return self._joined(rows / np.array(self.solvers))
+        return self._joined(np.array([solver(row) for solver, row in zip(self.solvers, rows, strict=True)]))
+
+    def _sparse_step(self, gradient, coef):
+        rows = self._by_class(gradient)
+        l1 = self.descent.l1
+        if self.dense:
+            # The blocks are the model's whole matrix: twice them is no less than what connects them, for softmax.
+            return self._joined(np.array([
+                solver.step(row / self.longer, w, l1 / self.longer)
+                for solver, row, w in zip(self.solvers, rows, coef, strict=True)
+            ]))
+        inverse = 1 / (self.longer * np.array(self.solvers))
+        step = -rows * inverse
+        moved = coef + step[:, :-1]
+        step[:, :-1] = np.sign(moved) * np.maximum(np.abs(moved) - l1 * inverse[:, :-1], 0.0) - coef
+        return self._joined(step)
+
+    def update(self, step, change):
+        """Remember a step and what it did to the gradient."""
+        product = step @ change
+        if self.descent.l1 == 0 and product > 1e-10 * np.sqrt((step @ step) * (change @ change)):
+            self.pairs = [*self.pairs[1 - MEMORY :], (step, change, product)]
+
+    def readings(self):
+        """What a renewal costs, about, in readings."""
+        return np.inf
+
+
+class _Factor:
+    """Solves with a positive definite matrix, its diagonal scaled to 1; coordinates without a diagonal are left alone."""
+
+    def __init__(self, matrix):
+        diagonal = np.diag(matrix)
+        self.used = np.flatnonzero(diagonal > 0)
+        self.scale = 1 / np.sqrt(diagonal[self.used])
+        scaled = matrix[np.ix_(self.used, self.used)] * self.scale * self.scale[:, np.newaxis]
+        ridge = 0.0
+        while True:
+            try:
+                self.factor = cho_factor(scaled + ridge * np.eye(len(scaled)), lower=True, check_finite=False)
+                return
+            except LinAlgError:
+                ridge = max(10 * ridge, 1e-12)
+
+    def __call__(self, vector):
+        out = np.zeros_like(vector)
+        out[self.used] = cho_solve(self.factor, vector[self.used] * self.scale, check_finite=False) * self.scale
+        return out
+
+
+class Descent:
+    """A model of a loss of whole rows on its way down.
+
+    Coefficients are those of centred features: with the centre m, predictions are (x - m).w + c, intercepts b = c - m.w.
+    Steps and gradients are vectors: the K rows of coefficients, then the K intercepts c.
+
+    Parameters
+    ----------
+    problem : Problem
+    loss : MulticlassLoss
+        Smooth.
+    penalty : tuple of two floats
+        Factors of ||W||_1 and of ||W||^2 / 2.
+    coef : ndarray of shape (K, d)
+    intercept : ndarray of shape (K,)
+        Where to start.
+    dense : bool
+        Whether the whole Hessian is affordable.
+
+    Attributes
+    ----------
+    coef, intercept, objective
+        The model as it is now.
+    """
+
+    def __init__(self, problem, loss, penalty, start, dense):
+        self.loss, self.fit_intercept = loss, problem.fit_intercept
+        self.l1, self.l2 = penalty
+        self.coef, self.intercept = (np.array(part, dtype=np.float64) for part in start)
+        self.D = self.coef.size + len(self.intercept)
+        self.metric = Whole(self) if dense else Blocks(self, problem.n_features <= 2000)
+        self.constant = np.zeros(problem.n_features, dtype=bool)
+        self.centre, self.ridge, self.damping = None, 0.0, 0.0
+        self.objective = np.inf
+
+    # What a look says -----------------------------------------------------------------------------------------------
+
+    def find_centre(self, reading):
+        """The weighted mean of the rows, where intercepts are fitted."""
+        self.centre = np.zeros(reading.n_features)
+        if self.fit_intercept:
+            self.centre = reading.back(np.ones(reading.n_rows) if reading.s is None else reading.s) / reading.total
+
+    def find_constant(self, squares, intercepts):
+        """Columns that are constant: what is left of them when their mean is taken off is rounding."""
+        bound = (1e-14 * self.centre) ** 2 * intercepts[:, np.newaxis]
+        self.constant = np.all(squares <= bound, axis=0)
+
+    def value(self, value, coef, reading):
+        """F, from the sum of losses."""
+        ridge = 0.5 * (self.l2 + self.ridge) * np.vdot(coef, coef)
+        return value / reading.total + float(ridge) + self.l1 * float(np.abs(coef).sum())
+
+    def gradient(self, reading, look):
+        """Of all but the l1 penalty."""
+        slope = look.slope / reading.total
+        out = look.product / reading.total - np.outer(slope, self.centre)
+        out[:, self.constant] = 0.0
+        out += (self.l2 + self.ridge) * self.coef
+        return np.concatenate([out.ravel(), slope if self.fit_intercept else np.zeros_like(slope)])
+
+    def _promised(self, gradient, step):
+        """By how much F falls along a step, by its slope."""
+        w = self.coef.ravel()
+        dw = step[: len(w)]
+        if self.l1 == 0:
+            return -float(gradient @ step)
+        slopes, same = gradient.copy(), w * (w + dw) > 0
+        slopes[: len(w)][same] += self.l1 * np.sign(w[same])
+        return -float(slopes @ step + self.l1 * (np.abs(w + dw)[~same].sum() - np.abs(w[~same]).sum()))
+
+    def _noise(self, reading, look):
+        """Rounding of F: of its sum, and of predictions whose large parts cancel."""
+        parts = (np.abs(self.coef) @ np.abs(self.centre)).sum() + np.abs(self.intercept).max()
+        return ROUNDING * (abs(look.value) / reading.total + 1e-2 * parts * float(np.abs(look.slope).max())
+                           / reading.total)
+
+    # Steps ----------------------------------------------------------------------------------------------------------
+
+    def _moved(self, step):
+        dw = step[: self.coef.size].reshape(self.coef.shape)
+        return self.coef + dw, self.intercept + step[self.coef.size :] - dw @ self.centre
+
+    def advance(self, reading, look, step, fall, see):
+        """A step or a part of it; returns the look there, and how much of the step was taken: 0 if none leads down."""
+        start, noise, length = self.value(look.value, self.coef, reading), self._noise(reading, look), 1.0
+        for _ in range(4):
+            coef, intercept = self._moved(length * step)
+            trial = see(coef, intercept)
+            end = self.value(trial.value, coef, reading)
+            if end <= start - ARMIJO * length * fall + (noise if fall < 1e3 * noise else 0.0):
+                self.coef, self.intercept, self.objective = coef, intercept, end
+                return trial, length
+            length *= self._along(reading, look.p, trial.p, length * step)
+            if length == 0:
+                break
+        return look, 0.0
+
+    def _along(self, reading, p, end, step):
+        """How much of a step to take: where F has about stopped falling along it. Reads no rows."""
+        change = end - p
+        w, dw = self.coef.ravel(), step[: self.coef.size]
+        strength = self.l2 + self.ridge
+
+        def slope(t):
+            with np.errstate(over="ignore", invalid="ignore"):
+                _, a = reading.evaluate(p + t * change, loss=self.loss)
+                smooth = np.vdot(reading.gradients(a), change) / reading.total
+            at = w + t * dw
+            return smooth + strength * (at @ dw) + self.l1 * np.where(at == 0, np.abs(dw), np.sign(at) * dw).sum()
+
+        first, low, high = slope(0.0), 0.0, 1.0
+        if not first < 0:
+            return 0.0
+        for _ in range(50):
+            t = 0.5 * (low + high)
+            here = slope(t)
+            if here < 0:
+                low = t
+                if here >= 0.3 * first:
+                    break
+            else:
+                high = t
+        return low
+
+    def descend(self, reading, done, budget, note):
+        """Go down until `done(look, gradient, decrement, exact)` says so, or nothing leads down.
+
+        Parameters
+        ----------
+        reading : SliceReading
+        done : callable
+            Is asked at every look; `decrement` is what the next step promises, `exact` whether by the Hessian there.
+        budget : float
+            Readings after which to stop.
+        note : callable
+            Called after every look; True: stop.
+
+        Returns
+        -------
+        str
+            "done", "budget", "stopped", or "stuck" where no more than rounding is left, or no way down is found.
+        """
+        def see(coef, intercept):
+            return reading.see(coef, intercept, self.loss)
+
+        look, before, exhausted = see(self.coef, self.intercept), np.inf, False
+        self.objective = self.value(look.value, self.coef, reading)
+        cheap = isinstance(self.metric, Whole) and reading.n_rows * self.D**2 <= CHEAP
+        if cheap or not self._has_metric():
+            self.metric.renew(reading, look)
+        while True:
+            if note(reading, self):
+                return "stopped"
+            gradient = self.gradient(reading, look)
+            self.metric.damp(self.damping)
+            step = self.metric.step(gradient, self.coef)
+            decrement = self._promised(gradient, step)
+            if not self.metric.exact and self._slow(decrement, before):
+                self.metric.renew(reading, look)
+                self.metric.damp(self.damping)
+                step = self.metric.step(gradient, self.coef)
+                decrement = self._promised(gradient, step)
+            if done(look, gradient, decrement, self.metric.exact and self.damping == 0):
+                return "done"
+            if reading.readings >= budget:
+                return "budget"
+            if not decrement > self._noise(reading, look) or not decrement > 0:
+                if exhausted or self.metric.exact or not decrement > 0:
+                    return "stuck"
+                exhausted = True
+            last = look
+            look, length = self.advance(reading, look, step, decrement, see)
+            if length == 0:
+                if self.metric.exact or exhausted:
+                    if self.damping > 1e6 or decrement <= 1e3 * self._noise(reading, look):
+                        return "stuck"
+                    self.damping = max(10 * self.damping, 1e-3)
+                else:
+                    self.metric.renew(reading, look)
+                    exhausted = not self.metric.exact
+                before = np.inf
+                continue
+            exhausted, before = False, decrement
+            self._adapt(length)
+            change = self.gradient(reading, look) - gradient
+            if cheap:
+                self.metric.renew(reading, look)
+            else:
+                self.metric.update(self._taken(step, length, last), change)
+
+    def _has_metric(self):
+        return (self.metric.curvature if isinstance(self.metric, Whole) else self.metric.solvers) is not None
+
+    def _taken(self, step, length, _):
+        return length * step
+
+    def _adapt(self, length):
+        if length < 0.25:
+            self.damping = max(10 * self.damping, 1e-3)
+        elif length == 1:
+            self.damping = 0.3 * self.damping if self.damping > 1e-3 else 0.0
+
+    def _slow(self, decrement, before):
+        """Whether a Hessian anew costs less than the steps it saves."""
+        if not before < np.inf or not self.metric.readings() < np.inf:
+            return False
+        if not 0 < decrement < before:
+            return True
+        steps = np.log(max(decrement / (self.goal * abs(self.objective) + 1e-300), 1.0)) / np.log(before / decrement)
+        return steps > STEPS_SAVED + self.metric.readings()
+
+    goal = 1e-8
+
+
+def settle(descent, reading, look):
+    """The look with the best intercepts for its coefficients, of smooth losses; the model takes them."""
+    shift = best_shifts(reading, look.p, descent.loss)
+    p = look.p + shift
+    value, a = reading.evaluate(p, loss=descent.loss)
+    g = reading.gradients(a)
+    descent.intercept = descent.intercept + shift
+    descent.objective = descent.value(value, descent.coef, reading)
+    return type(look)(p, a, value, reading.back_slices(g), g.sum(axis=0))

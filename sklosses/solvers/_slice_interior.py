@@ -1,0 +1,227 @@
+"""An interior point method for sums of maxima over a row's predictions: the multiclass hinge, and an l1 penalty."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+# Iterations at most; 15 to 40 are usual.
+ITERATIONS = 100
+# Steps stay this far from the boundary, as a share of the way to it.
+SHORT_OF = 0.995
+# Without a penalty minimisers may lie at infinity: this much of one, in the features' own units, keeps them near.
+HOLD = 1e-13
+
+
+@dataclass(eq=False)
+class Maxima:
+    """sum_i omega_i max_j (p_ij + cost_ij), with distributions a over j and slacks t = top - p - cost.
+
+    Attributes
+    ----------
+    omega : ndarray of shape (m,)
+    cost : ndarray of shape (m, k)
+    share : float
+        Complementarity a t tends to this times the common target.
+    a, t : ndarray of shape (m, k)
+        Both positive; rows of a sum to 1.
+    """
+
+    omega: np.ndarray
+    cost: np.ndarray
+    share: float
+    a: np.ndarray = None
+    t: np.ndarray = None
+
+    def start(self, p):
+        """Distributions in the middle, slacks of about 1 around predictions."""
+        full = p + self.cost
+        k = full.shape[1]
+        self.a = np.full(full.shape, 1.0 / k)
+        self.t = full.max(axis=1, keepdims=True) + max(1.0, float(np.abs(full).mean())) - full
+
+    def theta(self):
+        """The h of the Hessian diag(h) - h h' / sum(h) of each row, without its weight."""
+        return self.a / self.t
+
+    def aim(self, target, pairs=None):
+        """Where distributions would go if no prediction moved; `pairs`: the second-order part of complementarity."""
+        wanted = self.share * target / self.t
+        if pairs is not None:
+            wanted = wanted - pairs / self.t
+        theta = self.theta()
+        excess = wanted.sum(axis=1, keepdims=True) - 1
+        return wanted - theta * (excess / theta.sum(axis=1, keepdims=True)), excess
+
+    def move(self, aimed, dp):
+        """(da, dt) when predictions move by dp."""
+        goal, excess = aimed
+        theta = self.theta()
+        total = theta.sum(axis=1, keepdims=True)
+        pulled = (theta * dp).sum(axis=1, keepdims=True) / total
+        return goal - self.a + theta * (dp - pulled), excess / total + pulled - dp
+
+    def reach(self, step):
+        """The longest step, at most 1, that leaves both positive."""
+        longest = 1.0
+        for here, change in zip((self.a, self.t), step, strict=True):
+            down = change < 0
+            if np.any(down):
+                longest = min(longest, float((here[down] / -change[down]).min()))
+        return longest
+
+    def go(self, step, length):
+        """Take a step."""
+        self.a = self.a + length * step[0]
+        self.a /= self.a.sum(axis=1, keepdims=True)
+        self.t = self.t + length * step[1]
+
+    def complementarity(self, step=None, length=0.0):
+        """The weighted sum of a t, here or after a step, in units of the target; and the number of pairs."""
+        a, t = (self.a, self.t) if step is None else (self.a + length * step[0], self.t + length * step[1])
+        return float(self.omega @ (a * t).sum(axis=1)), self.share * float(self.omega.sum()) * a.shape[1]
+
+
+class SliceInterior:
+    """Mehrotra's predictor-corrector method (SIAM Journal on Optimization 2, 1992) on all rows of a reading.
+
+    The step in the coefficients solves a system whose matrix is a Hessian as softmax has it; rows far from all kinks
+    drop out of it by themselves. Indifferent to the scales of features. An l1 penalty is a maximum of (w, -w) for each
+    coefficient.
+
+    Parameters
+    ----------
+    reading : SliceReading
+    penalty : tuple of two floats
+        Factors of ||W||_1 and of ||W||^2 / 2.
+    centre : ndarray of shape (d,)
+    fit_intercept : bool
+    start : tuple of ndarrays of shapes (K, d) and (K,)
+        Coefficients and intercepts.
+    """
+
+    def __init__(self, reading, penalty, centre, fit_intercept, start):
+        self.reading, self.centre, self.fit_intercept = reading, centre, fit_intercept
+        self.l1, self.l2 = penalty
+        K, d = reading.K, reading.n_features
+        self.coef, self.intercept = (np.array(part, dtype=np.float64) for part in start)
+        s = np.ones(reading.n_rows) if reading.s is None else reading.s
+        counts = s > 0
+        self.counts = counts
+        self.rows = Maxima(s[counts] / reading.total, 1.0 - reading.indicator(slice(None))[counts], 1.0)
+        self.ends = None
+        if self.l1 > 0:
+            share = min(1.0, 1.0 / (self.l1 * K * d))
+            self.ends = Maxima(np.full(K * d, self.l1), np.zeros((K * d, 2)), share)
+        weight = s / reading.total
+        self.squares = np.maximum(reading.squares(weight, centre), 0.0)
+        size = float(np.sqrt(self.squares).max(initial=0.0))
+        self.constant = np.sqrt(self.squares) <= 1e-14 * np.maximum(np.abs(centre), 1e-300 * size)
+        self.hold = HOLD * self.squares if self.l2 == 0 else np.zeros(d)
+
+    def _predicted(self, coef, intercept):
+        return self.reading.products(coef, intercept)[self.counts]
+
+    def _back(self, v):
+        """Products of omega v with centred rows, and column sums, as a vector."""
+        g = np.zeros((self.reading.n_rows, self.reading.K))
+        g[self.counts] = self.rows.omega[:, np.newaxis] * v
+        slope = g.sum(axis=0)
+        moved = self.reading.back_slices(g) - np.outer(slope, self.centre)
+        moved[:, self.constant] = 0.0
+        return np.concatenate([moved.ravel(), slope if self.fit_intercept else np.zeros_like(slope)])
+
+    def _matrix(self):
+        K, d = self.coef.shape
+        h = np.zeros((self.reading.n_rows, K))
+        h[self.counts] = self.rows.omega[:, np.newaxis] * self.rows.theta()
+        matrix = self.reading.hessian(h, self.centre)
+        still = np.append(np.tile(self.constant, K), np.full(K, not self.fit_intercept))
+        matrix[still] = 0.0
+        matrix[:, still] = 0.0
+        diagonal = np.tile(self.l2 + self.hold, K)
+        if self.ends is not None:
+            theta = self.ends.theta()
+            diagonal = diagonal + self.l1 * 4 * theta[:, 0] * theta[:, 1] / theta.sum(axis=1)
+        at = np.arange(K * d)
+        matrix[at, at] += diagonal
+        group = K * d + np.arange(K)
+        if self.fit_intercept:      # predictions that all rise alike change no loss
+            matrix[np.ix_(group, group)] += np.mean(np.diag(matrix)[group]) / K
+        at = np.flatnonzero(still)
+        matrix[at, at] = 1.0
+        return matrix
+
+    def _solver(self):
+        matrix = self._matrix()
+        diagonal = np.diag(matrix)
+        scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+        scaled = matrix * scale * scale[:, np.newaxis]
+        ridge = 1e-15
+        while True:
+            try:
+                factor = cho_factor(scaled + ridge * np.eye(len(scaled)), lower=True, check_finite=False)
+                break
+            except LinAlgError:
+                ridge *= 10
+                if ridge > 1e-6:
+                    raise
+
+        def solved(vector):
+            x = cho_solve(factor, scale * vector, check_finite=False)
+            x += cho_solve(factor, scale * vector - scaled @ x, check_finite=False)
+            return scale * x
+
+        return solved
+
+    def _towards(self, solve, aims):
+        """The step in coefficients, intercepts, and all distributions and slacks, towards what `aims` ask for."""
+        K, d = self.coef.shape
+        rest = np.zeros(K * (d + 1))
+        rest += self._back(aims[0][0] - (1 - self.rows.cost))
+        rest[: K * d] += ((self.l2 + self.hold) * self.coef).ravel()
+        if self.ends is not None:
+            rest[: K * d] += self.l1 * (aims[1][0][:, 0] - aims[1][0][:, 1])
+        rest[: K * d][np.tile(self.constant, K)] = 0.0
+        step = -solve(rest)
+        dw = step[: K * d].reshape(K, d)
+        db = step[K * d :] - dw @ self.centre
+        moves = [self.rows.move(aims[0], self._predicted(dw, db))]
+        if self.ends is not None:
+            flat = dw.ravel()
+            moves.append(self.ends.move(aims[1], np.column_stack([flat, -flat])))
+        return dw, db, moves
+
+    def run(self, done, budget):
+        """Iterate until `done(coef, intercept, a)` or nothing more is gained; returns whether it is done."""
+        groups = [self.rows] if self.ends is None else [self.rows, self.ends]
+        self.rows.start(self._predicted(self.coef, self.intercept))
+        if self.ends is not None:
+            flat = self.coef.ravel()
+            self.ends.start(np.column_stack([flat, -flat]))
+        for _ in range(ITERATIONS):
+            a = self.reading.indicator(slice(None)).astype(np.float64)
+            a[self.counts] = self.rows.a
+            if done(self.coef, self.intercept, a):
+                return True
+            if self.reading.readings >= budget:
+                return False
+            now, pairs = map(sum, zip(*(group.complementarity() for group in groups), strict=True))
+            try:
+                solve = self._solver()
+            except LinAlgError:
+                return False
+            target = now / pairs
+            *_, moves = self._towards(solve, [group.aim(0.0) for group in groups])
+            length = min(group.reach(move) for group, move in zip(groups, moves, strict=True))
+            left = sum(group.complementarity(move, length)[0] for group, move in zip(groups, moves, strict=True))
+            target *= min(1.0, max(left / now, 0.0)) ** 3
+            aims = [group.aim(target, move[0] * move[1]) for group, move in zip(groups, moves, strict=True)]
+            dw, db, moves = self._towards(solve, aims)
+            length = min(1.0, SHORT_OF * min(group.reach(move) for group, move in zip(groups, moves, strict=True)))
+            if not length > 1e-10 or not np.all(np.isfinite(dw)):
+                return False
+            self.coef, self.intercept = self.coef + length * dw, self.intercept + length * db
+            for group, move in zip(groups, moves, strict=True):
+                group.go(move, length)
+        return False
