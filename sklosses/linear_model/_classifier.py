@@ -15,10 +15,13 @@ from sklosses.linear_model._parameters import (
     DEFAULT_EPSILON,
     OF_LOSSES,
     SUPERVISED,
+    is_coupled,
     loss_constraint,
     loss_functions,
+    resolve_loss,
 )
 from sklosses.linear_model._validation import Given, check_labels, encode, expand_class_weight, find_classes
+from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
 from sklosses.solvers import OneVsRest, Problem
 
@@ -41,6 +44,25 @@ def _has_probability(estimator):
             "them. Wrap the classifier in sklearn.calibration.CalibratedClassifierCV, or use 'log_loss'."
         )
     return True
+
+
+def _can_stream(estimator):
+    """Whether the estimator's loss can be trained chunk by chunk; raises what `available_if` chains if not."""
+    try:
+        loss = resolve_loss(estimator, estimator._task)
+    except (ValueError, TypeError):
+        return True         # the call itself says what is wrong
+    if is_coupled(loss):
+        raise AttributeError(f"partial_fit is not available for loss={estimator.loss!r}: it has no streaming solver.")
+    return True
+
+
+def _for_columns(loss, n_columns):
+    """The loss of one column where there is only one: of two classes, that of the difference of their predictions."""
+    if n_columns > 1 or not is_coupled(loss):
+        return loss
+    name, parameters = loss.of_difference
+    return get_loss(name, **parameters)
 
 
 class SGDClassifier(ClassifierMixin, BaseSGD):
@@ -67,6 +89,9 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         - "modified_huber": squared hinge, linear where it is badly wrong; "exponential": AdaBoost's, which needs
           another `learning_rate` than "optimal", whose first steps are too long for it.
         - "perceptron", "smoothed_perceptron" (`width`).
+        - "multinomial": softmax cross-entropy; "crammer_singer": the multiclass hinge;
+          "smoothed_crammer_singer" (`width`): its smooth relative. With more than two classes these three look at the
+          predictions of all classes at once, in place of one-vs-rest: see Notes.
         - "squared_error", "huber" (`epsilon`), "epsilon_insensitive" (`epsilon`), "squared_epsilon_insensitive"
           (`epsilon`): regression on -1 and +1.
 
@@ -178,6 +203,14 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     --------
     SGDRegressor : The same for numbers.
     sklearn.linear_model.SGDClassifier : What this estimator takes the place of.
+
+    Notes
+    -----
+    For "multinomial" and "crammer_singer" the classes share one objective: :math:`\phi(y_i, p_i)` with the row's
+    predictions of all classes, the penalty of all coefficients. `objective_` and `gap_` are numbers then, class weights
+    weigh rows, and `learning_rate` must be "auto"; there is no :meth:`partial_fit`. With two classes only the difference
+    of their predictions counts, and it is what is trained, with one column of coefficients, as scikit-learn's
+    LogisticRegression does: "multinomial" is "log_loss", "crammer_singer" is "hinge".
 
     References
     ----------
@@ -321,6 +354,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         )
         return self._fit(given)
 
+    @available_if(_can_stream)
     @unchanged_on_failure
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, offset=None):
@@ -407,6 +441,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
         With p the raw prediction of a column, its class has the probability [1]_, [2]_
 
+        - "multinomial": its entry of softmax(p),
         - "log_loss": 1 / (1 + exp(-p)),
         - "modified_huber", "squared_hinge", "squared_error": (clip(p, -1, 1) + 1) / 2,
         - "exponential": 1 / (1 + exp(-2 p)),
@@ -435,7 +470,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         .. [3] B. Zadrozny, C. Elkan, Transforming classifier scores into multiclass probability estimates, KDD 2002.
         """
         scores = self._raw(X, offset)
-        probability = np.asarray(self._fitted_loss().probability(scores))
+        probability = np.asarray(_for_columns(self._fitted_loss(), self._n_columns()).probability(scores))
         if probability.ndim == 1:
             return np.column_stack([1 - probability, probability])
         total = probability.sum(axis=1, keepdims=True)
@@ -531,13 +566,14 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     def _problem(self, sample, loss, subset):
         codes = encode(sample.y, self.classes_)
         weights, class_weight = sample.sample_weight, expand_class_weight(self.class_weight, self.classes_, codes)
-        values = loss.target.codes or _SIGNS
         n_columns, one_vs_rest = self._n_columns(), None
-        if n_columns == 1:
+        loss = _for_columns(loss, n_columns)
+        values = None if is_coupled(loss) else loss.target.codes or _SIGNS
+        if n_columns == 1 or is_coupled(loss):
             if class_weight is not None:
                 of_rows = class_weight[codes.astype(np.intp)]
                 weights = of_rows if weights is None else weights * of_rows
-            targets = codes if values == (0.0, 1.0) else values[0] + (values[1] - values[0]) * codes
+            targets = codes if values in (None, (0.0, 1.0)) else values[0] + (values[1] - values[0]) * codes
         else:
             targets = codes
             of_columns = np.ones((n_columns, 2))

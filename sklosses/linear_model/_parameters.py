@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval, InvalidParameterError, StrOptions
 
-from sklosses.losses import EMBEDDING_LOSSES, LOSSES, get_loss, loss_names
+from sklosses.losses import EMBEDDING_LOSSES, LOSSES, MULTICLASS_LOSSES, MulticlassLoss, get_loss, loss_names
 from sklosses.losses._registry import unknown_loss
 
 #: The losses of the passive-aggressive schedules.
@@ -79,7 +79,8 @@ OF_LOSSES = {
 
 def loss_constraint(task):
     """Constraint of the parameter `loss`: a name, or a class or an instance, of ours or of the user's."""
-    return [str_options(loss_names(task)), HasMethods(["value", "gradient"])]
+    names = loss_names(task) + (loss_names("multiclass") if task == "classification" else ())
+    return [str_options(names), HasMethods(["value", "gradient"])]
 
 
 def resolve_loss(estimator, task):
@@ -107,7 +108,8 @@ def resolve_loss(estimator, task):
     """
     given = estimator.loss
     if isinstance(given, str):
-        names = LOSSES[given].ranges if given in LOSSES else ()
+        known = LOSSES | MULTICLASS_LOSSES
+        names = known[given].ranges if given in known else ()
         loss = get_loss(given, **{name: getattr(estimator, name) for name in names if hasattr(estimator, name)})
     elif isinstance(given, type):
         loss = get_loss(given)
@@ -137,12 +139,24 @@ def check_settings(estimator, loss, task, *, partial):
             f"Learning rate '{estimator.learning_rate}' only works with loss '{_PASSIVE_AGGRESSIVE[task]}', "
             f"got {loss!r}."
         )
+    if is_coupled(loss) and estimator.learning_rate != "auto":
+        raise ValueError(
+            f"{type(loss).__name__} looks at the predictions of all classes, which schedules do not: learning_rate must "
+            f"be 'auto', got {estimator.learning_rate!r}."
+        )
     if estimator.penalty == "elasticnet" and estimator.l1_ratio is None:
         raise ValueError("l1_ratio must be set when penalty is 'elasticnet', got None.")
 
 
+def is_coupled(loss):
+    """Whether a loss looks at the predictions of all classes at once."""
+    return isinstance(loss, MulticlassLoss)
+
+
 def knows_its_kinks(loss):
     """Whether a loss is smooth or says where its kinks are: what learning_rate="auto" needs to find a minimum."""
+    if is_coupled(loss):
+        return True
     try:
         loss.kinks(np.empty(0))
     except NotImplementedError:
@@ -164,7 +178,7 @@ def _hint(parameter, value, valid):
     if parameter == "penalty" and value.lower() == "none":
         return " Did you mean None?"
     if parameter == "loss":
-        known = LOSSES | EMBEDDING_LOSSES
+        known = LOSSES | MULTICLASS_LOSSES | EMBEDDING_LOSSES
         if value in known:
             return _other(get_loss(value))
         suggestion = re.search(r"Did you mean .*?\?", str(unknown_loss(value, known)))

@@ -114,7 +114,7 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
     """
     loss = get_loss(loss)
     if not isinstance(loss, Loss):
-        what = "rows of predictions" if hasattr(loss, "coupled") else "embeddings"
+        what = "rows of predictions" if isinstance(loss, MulticlassLoss) else "embeddings"
         raise TypeError(f"check_loss takes losses of a target and a raw prediction, and {loss!r} acts on {what}.")
     if loss.n_columns > 1:
         raise ValueError(f"{loss!r} is {loss.n_columns} losses: check one at a time.")

@@ -44,8 +44,7 @@ class MulticlassLoss(Parametrised):
 
     name = ""
     ranges: ClassVar = {}
-    tasks = frozenset({"multiclass"})
-    coupled = True
+    tasks = frozenset({"classification"})
     n_columns = 1       # parameters are numbers
     takes_probabilities = False
     of_difference = ("", {})

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sklosses.losses import MulticlassLoss
 from sklosses.solvers._coupled import Coupled
 from sklosses.solvers._dual_descent import DualDescent
 from sklosses.solvers._newton import LARGEST_D, Newton
@@ -50,10 +51,7 @@ class Auto:
     def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
         """Minimise: arguments, result and errors are those of the solver chosen, :meth:`Newton.solve` for one."""
         given = {"tol": tol, "max_iter": max_iter, "random_state": random_state, "monitor": monitor, "state": state}
-        if _is_coupled(problem):
-            with np.errstate(all="ignore"):
-                return self.choose(problem).solve(problem, **given)
-        if all(_rests_at_zero(loss) for loss, _ in problem.losses):
+        if not _is_coupled(problem) and all(_rests_at_zero(loss) for loss, _ in problem.losses):
             return _perceptron(problem, given, self)
         # Trial steps may lead beyond float64, and lose: no noise about it.
         with np.errstate(all="ignore"):
@@ -94,7 +92,7 @@ class Auto:
 
 
 def _is_coupled(problem):
-    return any(getattr(loss, "coupled", False) for loss, _ in problem.losses)
+    return any(isinstance(loss, MulticlassLoss) for loss, _ in problem.losses)
 
 
 def _has_dual(problem):

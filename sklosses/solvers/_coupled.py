@@ -9,6 +9,7 @@ from joblib import effective_n_jobs
 from scipy.linalg import LinAlgError
 
 from sklosses.exceptions import DivergenceError
+from sklosses.losses import MulticlassLoss
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
@@ -125,7 +126,7 @@ class Coupled:
 
 def _check(problem):
     """Refuse what this solver cannot do, before any work."""
-    if len(problem.losses) != 1 or not getattr(problem.losses[0][0], "coupled", False):
+    if len(problem.losses) != 1 or not isinstance(problem.losses[0][0], MulticlassLoss):
         raise ValueError(f"Coupled takes one loss of whole rows, got {problem.losses!r}.")
     if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
         raise ValueError("Coupled needs weights >= 0: with negative ones the objective is not convex.")

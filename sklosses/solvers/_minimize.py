@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklosses.data import as_rows
-from sklosses.losses import get_loss
+from sklosses.losses import MulticlassLoss, get_loss
 from sklosses.penalties import get_penalty
 from sklosses.solvers._auto import Auto
 from sklosses.solvers._problem import Problem
@@ -20,9 +20,10 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
     ----------
     X : ndarray, or CSR matrix or array, of shape (n, d)
         float32 or float64, in any scale.
-    y : array-like of shape (n,)
-        Targets as the loss takes them (its ``target``).
-    loss : str or Loss
+    y : array-like of shape (n,) or (n, K)
+        Targets as the loss takes them (its ``target``); of a :class:`~sklosses.losses.MulticlassLoss` class numbers
+        0 .. K - 1, or rows of probabilities.
+    loss : str, Loss or MulticlassLoss
         With second derivatives, or kinks that it knows.
     penalty : str or Penalty, default="none"
     sample_weight : array-like of shape (n,) or None, default=None
@@ -38,7 +39,8 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
     Returns
     -------
     Result
-        ``coef`` of shape (1, d), ``intercept``, ``objective``, ``gap`` of shape (1,), ``gap_kind``, ``history``.
+        ``coef`` of shape (1, d) and ``intercept`` of shape (1,), (K, d) and (K,) with K classes; ``objective`` and
+        ``gap`` of shape (1,); ``gap_kind``, ``history``.
 
     Raises
     ------
@@ -57,16 +59,26 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
     loss = get_loss(loss)
     penalty = get_penalty(penalty) if isinstance(penalty, str) else penalty
     rows = as_rows(X)
-    y = np.asarray(y, dtype=np.float64)
-    if y.shape != (rows.n_rows,):
-        raise ValueError(f"y must have shape ({rows.n_rows},), got {y.shape}.")
-    loss.target.check(y, "y", type(loss).__name__)
+    y, n_columns = _targets(y, loss, rows.n_rows)
     weights = _vector(sample_weight, "sample_weight", rows.n_rows)
     if weights is not None and not weights.sum() > 0:
         raise ValueError("sample_weight must not be all 0: there is nothing to fit.")
-    problem = Problem(rows, y, ((loss, 1),), penalty, weights=weights, offset=_vector(offset, "offset", rows.n_rows),
+    problem = Problem(rows, y, ((loss, n_columns),), penalty, weights=weights, offset=_vector(offset, "offset", rows.n_rows),
                       fit_intercept=fit_intercept)
     return Auto(n_jobs=options.pop("n_jobs", None)).solve(problem, **options)
+
+
+def _targets(y, loss, n):
+    """Targets as solvers take them, and the number of columns."""
+    y = np.asarray(y, dtype=np.float64)
+    coupled = isinstance(loss, MulticlassLoss)
+    if y.shape != (n,) and not (coupled and y.ndim == 2 and len(y) == n):
+        raise ValueError(f"y must have shape ({n},), got {y.shape}.")
+    if not coupled:
+        loss.target.check(y, "y", type(loss).__name__)
+        return y, 1
+    n_classes = y.shape[1] if y.ndim == 2 else int(max(np.max(y, initial=0.0), 1.0)) + 1 if np.all(np.isfinite(y)) else 2
+    return loss.check_targets(y, n_classes, "y").astype(np.float64), n_classes
 
 
 def _vector(values, name, n):

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from sklosses.losses import MulticlassLoss
 from sklosses.solvers._columns import Team
+from sklosses.solvers._slices import SliceReading
 
 
 def objective(problem, coef, intercept):
@@ -21,7 +23,7 @@ def objective(problem, coef, intercept):
 
     Returns
     -------
-    ndarray of shape (K,)
+    ndarray of shape (K,), (1,) of a loss of whole rows
         Computed in float64, whatever the precision of the rows; sums are taken window by window.
 
     Raises
@@ -46,6 +48,10 @@ def objective(problem, coef, intercept):
     if coef.shape != (K, d) or intercept.shape != (K,):
         raise ValueError(f"coef and intercept must have shapes ({K}, {d}) and ({K},), got {coef.shape} and "
                          f"{intercept.shape}.")
+    if isinstance(problem.losses[0][0], MulticlassLoss):
+        with SliceReading(problem) as reading:
+            mean = reading.see(coef, intercept).value / reading.n_rows
+        return np.array([mean + np.sum(np.broadcast_to(problem.penalty.value(coef), K))])
     start = {"coef": coef, "intercept": intercept}
     with Team(problem, start, n_threads=1) as team:
         mean = team.look() / problem.n_rows
