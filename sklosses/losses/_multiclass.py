@@ -38,6 +38,8 @@ class MulticlassLoss(Parametrised):
         `curvature` the largest eigenvalue of the Hessian.
     takes_probabilities : bool
         Whether targets may be rows of probabilities.
+    quadratic : float or None
+        The w where Omega(a) is (w / 2) ||a - y||^2: the loss is quadratic or linear piece by piece. None: it is neither.
     of_difference : tuple of str and dict
         Name and parameters of what the loss is for two classes, as a loss of the difference of their predictions.
     """
@@ -47,6 +49,7 @@ class MulticlassLoss(Parametrised):
     tasks = frozenset({"classification"})
     n_columns = 1       # parameters are numbers
     takes_probabilities = False
+    quadratic = None
     of_difference = ("", {})
     traits = Traits(kind="coupled")
 
@@ -375,21 +378,21 @@ class Multinomial(MulticlassLoss):
 class _Margins(MulticlassLoss):
     """What the multiclass hinge and its smoothed form share: costs of 1 for wrong classes."""
 
-    _width = 0.0
+    quadratic = 0.0
 
     def evaluate(self, y, p):
         """See :meth:`MulticlassLoss.evaluate`."""
         a, value = np.empty(p.shape), np.empty(len(p))
-        _kernels.margins(p, y, self._width, a, value)
+        _kernels.margins(p, y, self.quadratic, a, value)
         return value, a
 
     def conjugate_at(self, y, a):
         """See :meth:`MulticlassLoss.conjugate_at`."""
         own = a[np.arange(len(a)), y]
         linear = own - 1        # -a.cost
-        if not self._width:
+        if not self.quadratic:
             return linear
-        return linear + 0.5 * self._width * ((a * a).sum(axis=1) - 2 * own + 1)
+        return linear + 0.5 * self.quadratic * ((a * a).sum(axis=1) - 2 * own + 1)
 
 
 class CrammerSinger(_Margins):
@@ -466,22 +469,23 @@ class SmoothedCrammerSinger(_Margins):
         self._set(width=width)
 
     @property
-    def _width(self):
+    def quadratic(self):
+        """See :class:`MulticlassLoss`."""
         return float(self.width)
 
     @property
     def of_difference(self):
         """See :class:`MulticlassLoss`."""
-        return "smoothed_hinge", {"width": 2 * self._width}
+        return "smoothed_hinge", {"width": 2 * self.quadratic}
 
     @property
     def traits(self):
         """See the class."""
-        return Traits(kind="coupled", lipschitz=2**0.5, curvature=1 / self._width, has_conjugate=True)
+        return Traits(kind="coupled", lipschitz=2**0.5, curvature=1 / self.quadratic, has_conjugate=True)
 
     def spread(self, a):
         """See :meth:`MulticlassLoss.spread`: 1 / width for the classes that have a part in the maximum."""
-        return np.where(a > 0, 1 / self._width, 0.0)
+        return np.where(a > 0, 1 / self.quadratic, 0.0)
 
 
 # Arrays -------------------------------------------------------------------------------------------------------------

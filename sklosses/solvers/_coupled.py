@@ -31,6 +31,8 @@ LARGE = 2e6
 STAGE_TOL = 0.1
 # Gaps up to this are at the limit of precision: no tolerance below it is missed.
 LEAST_TOL = 1e-9
+# Complementarity below this is rounding.
+EPSILON = 1e-16
 # Smoothing: the first width, and how a width is chosen after a gap.
 FIRST_WIDTH, NARROWER = 0.5, (0.1, 0.4)
 
@@ -146,7 +148,7 @@ class _Run:
         self.history = {"rows": [], "objective": [], "gap": [], "seconds": []}
         self.stopped, self.scored, self.patient = False, None, 0
         self.objective = self.gap = np.inf
-        self.kind, self.lower = "estimate", -np.inf
+        self.kind, self.lower = "estimate", 0.0       # no loss is below 0
         self.solver = ""
         self.penalty = float(np.max(problem.penalty.l1)), float(np.max(problem.penalty.l2))
 
@@ -169,8 +171,8 @@ class _Run:
 
     def go(self, reading, seed):
         """Samples first, then all rows."""
-        smooth = self.loss.traits.smooth
-        if not smooth and self.D <= LARGEST_D and reading.n_rows * self.D**2 <= LARGEST_INTERIOR:
+        smooth, pieces = self.loss.traits.smooth, self.loss.quadratic is not None
+        if pieces and self.D <= LARGEST_D and reading.n_rows * self.D**2 <= LARGEST_INTERIOR:
             self._interior(reading)
         elif smooth:
             self._smooth(reading, seed)
@@ -262,12 +264,14 @@ class _Run:
                 tries["left"] -= 1
                 if self._prove(reading, descent, look, loss) <= goal or tries["left"] < 0:
                     return True
-            if exact and decrement > 0 and not any(self.penalty):
+            # The curvature of piecewise quadratic losses at one place says nothing of that beside it.
+            if any(self.penalty) or self.loss.quadratic is not None or not decrement > 0:
+                return False
+            if exact:
                 return self._estimate(reading, descent, look, decrement) <= goal
-            if not any(self.penalty) and not exact and not isinstance_whole(descent):
+            if descent.metric.width == np.inf:
                 self._claim(descent.objective, DOUBT * decrement, "estimate", descent)
-                return self.gap <= goal
-            return False
+            return self.gap <= goal
 
         ended = descent.descend(reading, done, self.budget - self.before, self._note)
         self.coef, self.intercept, self.objective = descent.coef, descent.intercept, descent.objective
@@ -330,7 +334,7 @@ class _Run:
             centre = reading.back(np.ones(reading.n_rows) if reading.s is None else reading.s) / reading.total
         self._prepare_dual(reading, centre)
         method = SliceInterior(reading, self.penalty, centre, self.problem.fit_intercept, (self.coef, self.intercept))
-        best = {"bound": np.inf, "stale": 0}
+        best = {"bound": np.inf, "left": np.inf, "stale": 0}
         l1, l2 = self.penalty
 
         def done(coef, intercept, a):
@@ -349,12 +353,14 @@ class _Run:
             bound = max(bound, 0.0) + 1e-15 * abs(self.objective)
             self.gap = bound / max(self.objective - bound, 1e-12 * abs(self.null), 1e-300)
             self.kind = kind
-            best["stale"] = 0 if bound < 0.9 * best["bound"] else best["stale"] + 1
-            best["bound"] = min(bound, best["bound"])
+            left = method.rows.complementarity()[0]
+            better = bound < 0.9 * best["bound"] or EPSILON * abs(self.null) < left < 0.9 * best["left"]
+            best["stale"] = 0 if better else best["stale"] + 1
+            best["bound"], best["left"] = min(bound, best["bound"]), min(left, best["left"])
             self._note(reading, self)
-            return self.gap <= self.goal or self.stopped or best["stale"] > 8
+            return self.gap <= self.goal or self.stopped or best["stale"] > 15
 
-        method.run(done, np.inf)
+        method.run(done, np.inf if self.small else self.budget)
 
     def _narrowing(self, reading, seed):
         """Smoothed forms of a loss with kinks, each with the last one's solution to start from."""
@@ -439,10 +445,6 @@ class _Run:
                       self.solver, State(self.coef.copy(), self.intercept.copy(), t=1.0 + self.problem.n_rows),
                       self.stopped or bool(self.gap <= max(self.tol, LEAST_TOL, least)), np.array([self.gap]),
                       (self.kind,))
-
-
-def isinstance_whole(descent):
-    return descent.metric.readings() < np.inf
 
 
 def _ridge(sample, descent, look):

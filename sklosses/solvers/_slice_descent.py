@@ -19,6 +19,8 @@ DOUBT = 50.0
 # A Hessian costs D / this many readings.
 COLUMNS_A_READING = 12
 STEPS_SAVED = 3
+# A step of less than this share of what was proposed asks for damping: at first, and at most, so much.
+SHORT, LEAST_DAMPING, MOST_DAMPING = 0.25, 1e-3, 1e6
 # A matrix of the rows at hand is made for each step while it takes at most so many multiplications.
 CHEAP = 2e8
 
@@ -30,6 +32,12 @@ class Whole:
         self.descent = descent
         self.curvature = None
         self.exact = False
+        self.width = descent.D      # of the blocks that are made
+
+    @property
+    def ready(self):
+        """Whether there is something to make steps with."""
+        return self.curvature is not None
 
     def renew(self, reading, look):
         """Make the Hessian at a look."""
@@ -41,18 +49,15 @@ class Whole:
         still = np.flatnonzero(np.append(np.tile(descent.constant, K), np.full(K, not descent.fit_intercept)))
         matrix[still] = 0.0
         matrix[:, still] = 0.0
-        # Predictions that all rise alike change no loss: a direction without curvature. It gets some, to no effect.
-        tied = np.arange(K) * d
-        free = range(d) if descent.l1 == 0 and descent.l2 == 0 else ()
-        for group in [*(tied + j for j in free), K * d + np.arange(K)]:
-            matrix[np.ix_(group, group)] += np.mean(np.diag(matrix)[group]) / K
+        reading.tie(matrix, features=descent.l1 == 0 and descent.l2 == 0)
         at = np.arange(K * d)
         matrix[at, at] += np.tile(np.where(descent.constant, 0.0, descent.l2 + descent.ridge), K)
         self.curvature, self.exact = Curvature(matrix), True
+        descent.find_steepest(reading)
 
     def damp(self, damping):
-        """Levenberg's damping, in proportion to the diagonal."""
-        self.curvature.damp(damping * np.diag(self.curvature.matrix))
+        """Levenberg's damping, in proportion to the most curvature that a coefficient can have."""
+        self.curvature.damp(damping * self.descent.steepest if damping > 0 else 0.0)
 
     def step(self, gradient, coef):
         """The step of the quadratic model."""
@@ -75,11 +80,17 @@ class Blocks:
     """
 
     exact = False
+    width = np.inf      # not made for each step
 
     def __init__(self, descent, dense):
         self.descent, self.dense = descent, dense
         self.solvers, self.pairs = None, []
         self.longer = 1.0       # of an l1 penalty: factor of the blocks
+
+    @property
+    def ready(self):
+        """Whether there is something to make steps with."""
+        return self.solvers is not None
 
     def renew(self, reading, look):
         """Make the blocks at a look; pairs are forgotten."""
@@ -89,7 +100,12 @@ class Blocks:
         own = h * (1 - np.divide(h, total, out=np.zeros_like(h), where=total > 0))
         self.pairs = []
         make = self._block if self.dense else self._diagonal
-        diagonals, blocks = zip(*(make(reading, own[:, k]) for k in range(reading.K)), strict=True)
+        totals = own.sum(axis=0)
+        if np.all(totals > 0) and np.allclose(own * (totals[0] / totals), own[:, :1], rtol=1e-9):
+            diagonal, block = make(reading, own[:, 0])      # all classes weigh the rows alike, as at the start
+            diagonals, blocks = zip(*((t * diagonal, t * block) for t in totals / totals[0]), strict=True)
+        else:
+            diagonals, blocks = zip(*(make(reading, own[:, k]) for k in range(reading.K)), strict=True)
         descent.find_constant(np.array([diagonal[:d] for diagonal in diagonals]),
                               np.array([diagonal[d] for diagonal in diagonals]))
         self.solvers = [self._solver(block) for block in blocks]
@@ -236,7 +252,8 @@ class Descent:
         self.metric = Whole(self) if dense else Blocks(self, problem.n_features <= 2000)
         self.constant = np.zeros(problem.n_features, dtype=bool)
         self.centre, self.ridge, self.damping = None, 0.0, 0.0
-        self.objective = np.inf
+        self.objective, self.steepest = np.inf, None
+        self.goal = 1e-8        # relative decrement that the steps are to reach
 
     # What a look says -----------------------------------------------------------------------------------------------
 
@@ -250,6 +267,13 @@ class Descent:
         """Columns that are constant: what is left of them when their mean is taken off is rounding."""
         bound = (1e-14 * self.centre) ** 2 * intercepts[:, np.newaxis]
         self.constant = np.all(squares <= bound, axis=0)
+
+    def find_steepest(self, reading):
+        """The most curvature that each coefficient can have, by the loss's bound."""
+        if self.steepest is None:
+            ones = np.ones(reading.n_rows) if reading.s is None else reading.s
+            squares = np.maximum(reading.squares(ones, self.centre), 0.0) / reading.total
+            self.steepest = self.loss.traits.curvature * np.append(np.tile(squares, reading.K), np.ones(reading.K))
 
     def value(self, value, coef, reading):
         """F, from the sum of losses."""
@@ -351,60 +375,52 @@ class Descent:
 
         look, before, exhausted = see(self.coef, self.intercept), np.inf, False
         self.objective = self.value(look.value, self.coef, reading)
-        cheap = isinstance(self.metric, Whole) and reading.n_rows * self.D**2 <= CHEAP
-        if cheap or not self._has_metric():
+        cheap = reading.n_rows * self.D * self.metric.width <= CHEAP
+        if cheap or not self.metric.ready:
             self.metric.renew(reading, look)
-        while True:
-            if note(reading, self):
-                return "stopped"
+        while not note(reading, self):
             gradient = self.gradient(reading, look)
-            self.metric.damp(self.damping)
-            step = self.metric.step(gradient, self.coef)
-            decrement = self._promised(gradient, step)
+            step, decrement = self._propose(gradient)
             if not self.metric.exact and self._slow(decrement, before):
                 self.metric.renew(reading, look)
-                self.metric.damp(self.damping)
-                step = self.metric.step(gradient, self.coef)
-                decrement = self._promised(gradient, step)
-            if done(look, gradient, decrement, self.metric.exact and self.damping == 0):
+                step, decrement = self._propose(gradient)
+            exact = self.metric.exact
+            if done(look, gradient, decrement, exact and self.damping == 0):
                 return "done"
             if reading.readings >= budget:
                 return "budget"
-            if not decrement > self._noise(reading, look) or not decrement > 0:
-                if exhausted or self.metric.exact or not decrement > 0:
-                    return "stuck"
-                exhausted = True
-            last = look
+            last = exact or exhausted       # there is no better curvature to be had
+            if not decrement > (self._noise(reading, look) if last else 0.0):
+                return "stuck"
             look, length = self.advance(reading, look, step, decrement, see)
-            if length == 0:
-                if self.metric.exact or exhausted:
-                    if self.damping > 1e6 or decrement <= 1e3 * self._noise(reading, look):
-                        return "stuck"
-                    self.damping = max(10 * self.damping, 1e-3)
-                else:
-                    self.metric.renew(reading, look)
-                    exhausted = not self.metric.exact
-                before = np.inf
-                continue
-            exhausted, before = False, decrement
             self._adapt(length)
-            change = self.gradient(reading, look) - gradient
-            if cheap:
+            if length > 0:
+                exhausted, before = False, decrement
+                if cheap and exact:
+                    self.metric.renew(reading, look)
+                else:
+                    self.metric.update(length * step, self.gradient(reading, look) - gradient)
+                continue
+            before = np.inf
+            if not last:
                 self.metric.renew(reading, look)
-            else:
-                self.metric.update(self._taken(step, length, last), change)
+                exhausted = not self.metric.exact
+            elif self.damping > MOST_DAMPING or decrement <= 1e3 * self._noise(reading, look):
+                return "stuck"
+        return "stopped"
 
-    def _has_metric(self):
-        return (self.metric.curvature if isinstance(self.metric, Whole) else self.metric.solvers) is not None
-
-    def _taken(self, step, length, _):
-        return length * step
+    def _propose(self, gradient):
+        """A step, and by how much F falls along it by its slope."""
+        self.metric.damp(self.damping)
+        step = self.metric.step(gradient, self.coef)
+        return step, self._promised(gradient, step)
 
     def _adapt(self, length):
-        if length < 0.25:
-            self.damping = max(10 * self.damping, 1e-3)
+        """Levenberg's damping, for steps that the line search had to shorten."""
+        if length < SHORT:
+            self.damping = max(10 * self.damping, LEAST_DAMPING)
         elif length == 1:
-            self.damping = 0.3 * self.damping if self.damping > 1e-3 else 0.0
+            self.damping = 0.3 * self.damping if self.damping > LEAST_DAMPING else 0.0
 
     def _slow(self, decrement, before):
         """Whether a Hessian anew costs less than the steps it saves."""
@@ -414,8 +430,6 @@ class Descent:
             return True
         steps = np.log(max(decrement / (self.goal * abs(self.objective) + 1e-300), 1.0)) / np.log(before / decrement)
         return steps > STEPS_SAVED + self.metric.readings()
-
-    goal = 1e-8
 
 
 def settle(descent, reading, look):

@@ -15,7 +15,9 @@ HOLD = 1e-13
 
 @dataclass(eq=False)
 class Maxima:
-    """sum_i omega_i max_j (p_ij + cost_ij), with distributions a over j and slacks t = top - p - cost.
+    """sum_i omega_i max over distributions a of (a.(p_i + cost_i) - (width / 2) ||a - middle_i||^2).
+
+    Slacks are t = top - p - cost + width (a - middle), 0 wherever a is not.
 
     Attributes
     ----------
@@ -23,6 +25,7 @@ class Maxima:
     cost : ndarray of shape (m, k)
     share : float
         Complementarity a t tends to this times the common target.
+    width : float, default=0.0
     a, t : ndarray of shape (m, k)
         Both positive; rows of a sum to 1.
     """
@@ -30,36 +33,37 @@ class Maxima:
     omega: np.ndarray
     cost: np.ndarray
     share: float
+    width: float = 0.0
     a: np.ndarray = None
     t: np.ndarray = None
 
     def start(self, p):
         """Distributions in the middle, slacks of about 1 around predictions."""
+        k = p.shape[1]
+        self.a = np.full(p.shape, 1.0 / k)
         full = p + self.cost
-        k = full.shape[1]
-        self.a = np.full(full.shape, 1.0 / k)
+        if self.width > 0:      # the middle is where nothing costs anything
+            full = full - self.width * (self.a - (1 - self.cost))
         self.t = full.max(axis=1, keepdims=True) + max(1.0, float(np.abs(full).mean())) - full
 
     def theta(self):
         """The h of the Hessian diag(h) - h h' / sum(h) of each row, without its weight."""
-        return self.a / self.t
+        return self.a / (self.t + self.width * self.a)
 
-    def aim(self, target, pairs=None):
+    def aim(self, target, pairs=0.0):
         """Where distributions would go if no prediction moved; `pairs`: the second-order part of complementarity."""
-        wanted = self.share * target / self.t
-        if pairs is not None:
-            wanted = wanted - pairs / self.t
+        change = (self.share * target - pairs - self.a * self.t) / (self.t + self.width * self.a)
         theta = self.theta()
-        excess = wanted.sum(axis=1, keepdims=True) - 1
-        return wanted - theta * (excess / theta.sum(axis=1, keepdims=True)), excess
+        rise = change.sum(axis=1, keepdims=True) / theta.sum(axis=1, keepdims=True)
+        return self.a + change - theta * rise, rise
 
     def move(self, aimed, dp):
         """(da, dt) when predictions move by dp."""
-        goal, excess = aimed
+        goal, rise = aimed
         theta = self.theta()
-        total = theta.sum(axis=1, keepdims=True)
-        pulled = (theta * dp).sum(axis=1, keepdims=True) / total
-        return goal - self.a + theta * (dp - pulled), excess / total + pulled - dp
+        pulled = (theta * dp).sum(axis=1, keepdims=True) / theta.sum(axis=1, keepdims=True)
+        da = goal - self.a + theta * (dp - pulled)
+        return da, rise + pulled - dp + self.width * da
 
     def reach(self, step):
         """The longest step, at most 1, that leaves both positive."""
@@ -108,7 +112,8 @@ class SliceInterior:
         s = np.ones(reading.n_rows) if reading.s is None else reading.s
         counts = s > 0
         self.counts = counts
-        self.rows = Maxima(s[counts] / reading.total, 1.0 - reading.indicator(slice(None))[counts], 1.0)
+        self.rows = Maxima(s[counts] / reading.total, 1.0 - reading.indicator(slice(None))[counts], 1.0,
+                           width=reading.loss.quadratic)
         self.ends = None
         if self.l1 > 0:
             share = min(1.0, 1.0 / (self.l1 * K * d))
@@ -145,9 +150,7 @@ class SliceInterior:
             diagonal = diagonal + self.l1 * 4 * theta[:, 0] * theta[:, 1] / theta.sum(axis=1)
         at = np.arange(K * d)
         matrix[at, at] += diagonal
-        group = K * d + np.arange(K)
-        if self.fit_intercept:      # predictions that all rise alike change no loss
-            matrix[np.ix_(group, group)] += np.mean(np.diag(matrix)[group]) / K
+        self.reading.tie(matrix, features=self.l1 == 0 and self.l2 == 0)
         at = np.flatnonzero(still)
         matrix[at, at] = 1.0
         return matrix

@@ -4,10 +4,16 @@ Such a loss is a maximum over distributions a (:class:`~sklosses.losses.Multicla
 Hessian diag(h) - h h' / sum(h) for some h, row by row. Both are all that is used here.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
+from sklosses._isa import kernel
 from sklosses.solvers._reading import LANES, Reading, added
 
+# Blocks of rows that stay in the second-level cache from a product to the next. They are summed in so many groups, each
+# by one thread, in order.
+BLOCK_BYTES, FEWEST_ROWS, GROUPS = 1 << 19, 64, 32
 # Newton's steps towards the best intercepts.
 SHIFTS = 60
 
@@ -52,6 +58,13 @@ class SliceReading(Reading):
         self.y = y[0].astype(np.int64) if len(y) == 1 else np.ascontiguousarray(y.T)
         self.s = self.weight(0)
         self.total = float(self.totals[0])
+        self._kernel = kernel("sklosses.solvers._slice_kernel")
+        self.padding = -self.K % self._kernel.PAD
+        size = max(FEWEST_ROWS, BLOCK_BYTES // max(8 * self.n_features, problem.rows.row_bytes))
+        edges = np.linspace(0, self.n_rows, max(1, -(-self.n_rows // size)) + 1).astype(int)
+        blocks = [slice(*pair) for pair in pairwise(edges)]
+        ends = np.linspace(0, len(blocks), min(GROUPS, len(blocks)) + 1).astype(int)
+        self.groups = [blocks[first:last] for first, last in pairwise(ends)]
         self.shares = self._sums(self.indicator(slice(None))) / self.total
 
     def indicator(self, chunk):
@@ -88,29 +101,54 @@ class SliceReading(Reading):
         SliceLook
         """
         self.readings += 1
-        p, a = np.empty((2, self.n_rows, self.K))
+        p, a = np.empty((self.n_rows, self.K)), np.empty((self.n_rows, self.K))
+        turned = self._turned(coef)
 
-        def visit(chunk):
-            block = self.rows_of(chunk)
-            predicted = np.ascontiguousarray(block @ coef.T) + intercept
-            p[chunk] = predicted
-            value, a[chunk] = self.evaluate(predicted, chunk, loss)
-            g = self.gradients(a[chunk], chunk)
-            return value, (block.T @ g).T, g.sum(axis=0)
+        def visit(group):
+            work, value, slope = _Work(self), 0.0, np.zeros(self.K)
+            for chunk in group:
+                block = work.load(chunk)
+                work.forward(block, turned, p[chunk])
+                p[chunk] += intercept
+                found, a[chunk] = self.evaluate(p[chunk], chunk, loss)
+                g = self.gradients(a[chunk], chunk)
+                work.backward(block, g)
+                value += found
+                slope += g.sum(axis=0)
+            return value, work.sums(), slope
 
-        parts = self.each(visit)
+        parts = self.each(visit, self.groups)
         value, product, slope = (added(part[j] for part in parts) for j in range(3))
-        return SliceLook(p, a, value, product, slope)
+        return SliceLook(p, a, value, np.ascontiguousarray(product.T), slope)
 
     def back_slices(self, g):
         """g' X for g of shape (n_rows, K), in one reading."""
         self.readings += 1
-        return added(self.each(lambda chunk: (self.rows_of(chunk).T @ g[chunk]).T))
+
+        def visit(group):
+            work = _Work(self)
+            for chunk in group:
+                work.backward(work.load(chunk), g[chunk])
+            return work.sums()
+
+        return np.ascontiguousarray(added(self.each(visit, self.groups)).T)
 
     def products(self, coef, intercept):
         """X coef' + intercept, in one reading."""
         self.readings += 1
-        return np.concatenate(self.each(lambda chunk: np.ascontiguousarray(self.rows_of(chunk) @ coef.T))) + intercept
+        turned, p = self._turned(coef), np.empty((self.n_rows, self.K))
+
+        def visit(group):
+            work = _Work(self)
+            for chunk in group:
+                work.forward(work.load(chunk), turned, p[chunk])
+                p[chunk] += intercept
+
+        self.each(visit, self.groups)
+        return p
+
+    def _turned(self, coef):
+        return coef.T if self.sparse else np.pad(np.ascontiguousarray(coef.T), ((0, 0), (0, self.padding)))
 
     def hessian(self, h, centre):
         """The Hessian of the sum of losses, in coefficients of centred rows and then intercepts.
@@ -165,10 +203,71 @@ class SliceReading(Reading):
         order = np.concatenate([order[:, :d].ravel(), order[:, d]])
         return np.ascontiguousarray(matrix[np.ix_(order, order)])
 
+    def tie(self, matrix, features):
+        """Give curvature to predictions that all rise alike, which change no loss: to no effect but on rounding.
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (K (n_features + 1), K (n_features + 1))
+            As :meth:`hessian` makes it; changed.
+        features : bool
+            Whether coefficients have nothing else to hold them together; else only intercepts are tied.
+        """
+        K, d = self.K, self.n_features
+        groups = [K * d + np.arange(K)]
+        if features:
+            groups += [np.arange(K) * d + j for j in range(d)]
+        for group in groups:
+            matrix[np.ix_(group, group)] += np.mean(np.diag(matrix)[group]) / K
+
     def spread(self, a, loss=None):
         """The h of :meth:`hessian`, at distributions a."""
         h = (self.loss if loss is None else loss).spread(a)
         return h if self.s is None else h * self.s[:, np.newaxis]
+
+
+class _Work:
+    """Products of blocks of rows with coefficients, and sums of products back; memory for both.
+
+    BLAS is slow where one of the matrices is as narrow as a few classes.
+    """
+
+    def __init__(self, reading):
+        self.reading, self.kernel, self.sparse, self.K = reading, reading._kernel, reading.sparse, reading.K
+        rows = max(chunk.stop - chunk.start for group in reading.groups for chunk in group)
+        width = self.K + reading.padding
+        self.out = np.zeros((reading.n_features, self.K if self.sparse else width))
+        if not self.sparse:
+            self.wide = np.zeros((rows, width))
+
+    def load(self, chunk):
+        """A block of rows in float64."""
+        block = self.reading.rows_of(chunk)
+        return block if self.sparse else np.ascontiguousarray(block)
+
+    def forward(self, block, turned, p):
+        """Write a block's predictions."""
+        if self.sparse:
+            p[...] = block @ turned
+            return
+        wide = self.wide[: len(block)]
+        wide[...] = 0.0
+        self.kernel.forward(block, turned, wide)
+        p[...] = wide[:, : self.K]
+
+    def backward(self, block, g):
+        """Add a block's product to the sums."""
+        if self.sparse:
+            self.out += block.T @ g
+            return
+        wide = self.wide[: len(block)]
+        wide[:, : self.K] = g
+        wide[:, self.K :] = 0.0
+        self.kernel.backward(block, wide, self.out)
+
+    def sums(self):
+        """block' g, summed: of shape (d, K)."""
+        return self.out[:, : self.K]
 
 
 def best_shifts(reading, p, loss=None):
