@@ -24,13 +24,15 @@ SMALL = 1e6
 FEWEST, ROWS_A_FEATURE, GROWTH, LARGEST_SHARE = 2000, 10, 4, 0.25
 # Coordinates up to which the whole Hessian is held; multiplications for one up to which it is made of all rows, and by
 # the interior point method in every iteration.
-LARGEST_D, LARGEST_HESSIAN, LARGEST_INTERIOR = 1500, 2e11, 5e10
+LARGEST_D, LARGEST_HESSIAN, LARGEST_INTERIOR = 1500, 2e11, 2e9
 # Numbers in a table from which a second thread pays.
 LARGE = 2e6
 # A stage on a sample ends below this part of its statistical error.
 STAGE_TOL = 0.1
 # Gaps up to this are at the limit of precision: no tolerance below it is missed.
 LEAST_TOL = 1e-9
+# Complementarity that the interior point method starts with: as if a maximum were rounded by so much.
+START = 0.1
 # Complementarity below this is rounding.
 EPSILON = 1e-16
 # Smoothing: the first width, and how a width is chosen after a gap.
@@ -360,7 +362,7 @@ class _Run:
             self._note(reading, self)
             return self.gap <= self.goal or self.stopped or best["stale"] > 15
 
-        method.run(done, np.inf if self.small else self.budget)
+        method.run(START, done, np.inf if self.small else self.budget)
 
     def _narrowing(self, reading, seed):
         """Smoothed forms of a loss with kinks, each with the last one's solution to start from."""

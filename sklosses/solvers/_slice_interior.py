@@ -7,6 +7,11 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 # Iterations at most; 15 to 40 are usual.
 ITERATIONS = 100
+# Correctors after Gondzio (Computational Optimization and Applications 6, 1996): how many, how much further a step is
+# to reach, what share of that is worth going on, and between which multiples of the target products are left alone.
+CORRECTORS, FURTHER, WORTH, EVEN = 3, 0.3, 0.1, (0.1, 10.0)
+# Newton's steps to the central path.
+CENTRING = 60
 # Steps stay this far from the boundary, as a share of the way to it.
 SHORT_OF = 0.995
 # Without a penalty minimisers may lie at infinity: this much of one, in the features' own units, keeps them near.
@@ -37,14 +42,22 @@ class Maxima:
     a: np.ndarray = None
     t: np.ndarray = None
 
-    def start(self, p):
-        """Distributions in the middle, slacks of about 1 around predictions."""
-        k = p.shape[1]
-        self.a = np.full(p.shape, 1.0 / k)
+    def start(self, p, target):
+        """The point of the central path above predictions: a t = target, and the slacks are what they should be."""
+        target = self.share * target
         full = p + self.cost
-        if self.width > 0:      # the middle is where nothing costs anything
-            full = full - self.width * (self.a - (1 - self.cost))
-        self.t = full.max(axis=1, keepdims=True) + max(1.0, float(np.abs(full).mean())) - full
+        gap = full + self.width * (1 - self.cost)
+        top = (full + target - self.width * self.cost).max(axis=1, keepdims=True)      # where the largest a is 1
+        for _ in range(CENTRING):
+            away = top - gap
+            root = np.sqrt(away * away + 4 * self.width * target)
+            self.a = 2 * target / (away + root)
+            excess = self.a.sum(axis=1, keepdims=True) - 1
+            if np.all(np.abs(excess) <= 1e-12):
+                break
+            top = top + excess / (self.a / root).sum(axis=1, keepdims=True)
+        self.a /= self.a.sum(axis=1, keepdims=True)
+        self.t = target / self.a
 
     def theta(self):
         """The h of the Hessian diag(h) - h h' / sum(h) of each row, without its weight."""
@@ -80,10 +93,16 @@ class Maxima:
         self.a /= self.a.sum(axis=1, keepdims=True)
         self.t = self.t + length * step[1]
 
-    def complementarity(self, step=None, length=0.0):
+    def complementarity(self, step=(0.0, 0.0), length=0.0):
         """The weighted sum of a t, here or after a step, in units of the target; and the number of pairs."""
-        a, t = (self.a, self.t) if step is None else (self.a + length * step[0], self.t + length * step[1])
+        a, t = self.a + length * step[0], self.t + length * step[1]
         return float(self.omega @ (a * t).sum(axis=1)), self.share * float(self.omega.sum()) * a.shape[1]
+
+    def uneven(self, step, length, target):
+        """What products a t would lack, or have too much, after a step: of those far from the target."""
+        after = (self.a + length * step[0]) * (self.t + length * step[1])
+        target = self.share * target
+        return np.maximum(np.clip(after, EVEN[0] * target, EVEN[1] * target) - after, -EVEN[1] * target)
 
 
 class SliceInterior:
@@ -195,13 +214,13 @@ class SliceInterior:
             moves.append(self.ends.move(aims[1], np.column_stack([flat, -flat])))
         return dw, db, moves
 
-    def run(self, done, budget):
+    def run(self, width, done, budget):
         """Iterate until `done(coef, intercept, a)` or nothing more is gained; returns whether it is done."""
         groups = [self.rows] if self.ends is None else [self.rows, self.ends]
-        self.rows.start(self._predicted(self.coef, self.intercept))
+        self.rows.start(self._predicted(self.coef, self.intercept), width)
         if self.ends is not None:
             flat = self.coef.ravel()
-            self.ends.start(np.column_stack([flat, -flat]))
+            self.ends.start(np.column_stack([flat, -flat]), width)
         for _ in range(ITERATIONS):
             a = self.reading.indicator(slice(None)).astype(np.float64)
             a[self.counts] = self.rows.a
@@ -209,22 +228,41 @@ class SliceInterior:
                 return True
             if self.reading.readings >= budget:
                 return False
-            now, pairs = map(sum, zip(*(group.complementarity() for group in groups), strict=True))
+            now, n_pairs = map(sum, zip(*(group.complementarity() for group in groups), strict=True))
             try:
                 solve = self._solver()
             except LinAlgError:
                 return False
-            target = now / pairs
+            target = now / n_pairs
             *_, moves = self._towards(solve, [group.aim(0.0) for group in groups])
-            length = min(group.reach(move) for group, move in zip(groups, moves, strict=True))
+            length = _reach(groups, moves)
             left = sum(group.complementarity(move, length)[0] for group, move in zip(groups, moves, strict=True))
             target *= min(1.0, max(left / now, 0.0)) ** 3
-            aims = [group.aim(target, move[0] * move[1]) for group, move in zip(groups, moves, strict=True)]
-            dw, db, moves = self._towards(solve, aims)
-            length = min(1.0, SHORT_OF * min(group.reach(move) for group, move in zip(groups, moves, strict=True)))
+            pairs = [move[0] * move[1] for move in moves]
+            step = self._towards(solve, self._aims(groups, target, pairs))
+            length = _reach(groups, step[2])
+            for _ in range(CORRECTORS):
+                trial = [p - group.uneven(move, min(1.0, FURTHER + length), target)
+                         for p, group, move in zip(pairs, groups, step[2], strict=True)]
+                better = self._towards(solve, self._aims(groups, target, trial))
+                reached = _reach(groups, better[2])
+                if reached < length + WORTH * (min(1.0, FURTHER + length) - length):
+                    break
+                step, length, pairs = better, reached, trial
+            dw, db, moves = step
+            length = min(1.0, SHORT_OF * length)
             if not length > 1e-10 or not np.all(np.isfinite(dw)):
                 return False
             self.coef, self.intercept = self.coef + length * dw, self.intercept + length * db
             for group, move in zip(groups, moves, strict=True):
                 group.go(move, length)
         return False
+
+    @staticmethod
+    def _aims(groups, target, pairs):
+        return [group.aim(target, of_group) for group, of_group in zip(groups, pairs, strict=True)]
+
+
+def _reach(groups, moves):
+    """The longest step that leaves all positive."""
+    return min(group.reach(move) for group, move in zip(groups, moves, strict=True))
