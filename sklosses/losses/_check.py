@@ -9,6 +9,7 @@ from sklosses.losses._custom import PythonLoss
 from sklosses.losses._differences import difference, jumps, leaps
 from sklosses.losses._links import LINKS
 from sklosses.losses._loss import Loss, at_one
+from sklosses.losses._multiclass import MulticlassLoss
 from sklosses.losses._registry import get_loss
 
 MODERATE = 30.0  # how far from its centre a loss must be finite whatever it is

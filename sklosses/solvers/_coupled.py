@@ -35,6 +35,8 @@ LEAST_TOL = 1e-9
 START = 0.1
 # Complementarity below this is rounding.
 EPSILON = 1e-16
+# Proofs that are tried though the last one failed, and after how many looks one is tried without much hope.
+PROOFS, A_PROOF = 6, 16
 # Smoothing: the first width, and how a width is chosen after a gap.
 FIRST_WIDTH, NARROWER = 0.5, (0.1, 0.4)
 
@@ -259,20 +261,22 @@ class _Run:
         """Down to the goal on all rows."""
         goal = self.goal if goal is None else goal
         descent.goal = 1e-2 * goal
-        tries = {"left": 6}
+        seen = {"looks": 0, "tries": PROOFS}
 
         def done(look, gradient, decrement, exact):
-            if any(self.penalty) and self._hoped(descent, gradient) <= goal * abs(descent.objective):
-                tries["left"] -= 1
-                if self._prove(reading, descent, look, loss) <= goal or tries["left"] < 0:
-                    return True
-            # The curvature of piecewise quadratic losses at one place says nothing of that beside it.
-            if any(self.penalty) or self.loss.quadratic is not None or not decrement > 0:
+            seen["looks"] += 1
+            if any(self.penalty):
+                hopeful = self._hoped(descent, gradient) <= goal * abs(descent.objective)
+                seen["tries"] -= hopeful
+                if hopeful or seen["looks"] % A_PROOF == 0:
+                    return self._prove(reading, descent, look, loss) <= goal or seen["tries"] < 0
+            if any(self.penalty) or not decrement > 0:
                 return False
-            if exact:
+            # The curvature of piecewise quadratic losses at one place says nothing of that beside it.
+            if exact and self.loss.quadratic is None:
                 return self._estimate(reading, descent, look, decrement) <= goal
-            if descent.metric.width == np.inf:
-                self._claim(descent.objective, DOUBT * decrement, "estimate", descent)
+            if exact or descent.metric.width == np.inf:
+                self._claim(descent.objective, self._guess(decrement), "estimate", descent)
             return self.gap <= goal
 
         ended = descent.descend(reading, done, self.budget - self.before, self._note)
@@ -282,6 +286,16 @@ class _Run:
         if self.gap > goal and any(self.penalty):
             self._prove(reading, descent, reading.see(self.coef, self.intercept, loss), loss)
         self.coef, self.intercept, self.objective = descent.coef, descent.intercept, descent.objective
+
+    def _guess(self, decrement):
+        """What F may still fall by, where no bound is known: many times what a step promises, or what has been brought.
+
+        Without a penalty there may be no solution, and F falls for ever, like the inverse of the number of readings at
+        the slowest: three times what the last half of them brought is no less than what is to come.
+        """
+        past = [value for value, rows in zip(self.history["objective"], self.history["rows"], strict=True)
+                if rows == self.problem.n_rows]
+        return max(DOUBT * decrement, 3 * (past[(len(past) - 1) // 2] - past[-1]))
 
     def _hoped(self, descent, gradient):
         """What the bound on F - F* comes to, about: cheap."""
@@ -389,13 +403,17 @@ class _Run:
 
     def _finish_smoothed(self, reading, descent, loss):
         """Down on one width, until what is left of it is small beside what the width costs."""
+        penalised = any(self.penalty)
+
         def done(look, gradient, decrement, _):
-            hoped = self._hoped(descent, gradient)
-            cost = (reading.evaluate(look.p)[0] - look.value) / reading.total
-            return hoped <= 0.1 * max(cost, 0.0) or hoped <= 0.1 * self.goal * descent.objective
+            hoped = self._hoped(descent, gradient) if penalised else DOUBT * decrement
+            cost = max(reading.evaluate(look.p)[0] - look.value, 0.0) / reading.total
+            if not penalised:       # F* is at least the least of the smoothed form
+                self._claim(descent.objective + cost, cost + hoped, "estimate", descent)
+            return hoped <= 0.1 * cost or hoped <= 0.1 * self.goal * descent.objective
 
         descent.goal = 1e-2 * self.goal
-        if descent.descend(reading, done, self.budget - self.before, self._note) != "stopped":
+        if descent.descend(reading, done, self.budget - self.before, self._note) != "stopped" and penalised:
             self._prove(reading, descent, reading.see(descent.coef, descent.intercept, loss), loss)
 
     # The course -----------------------------------------------------------------------------------------------------

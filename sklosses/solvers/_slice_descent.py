@@ -10,6 +10,8 @@ from sklosses.solvers._slices import best_shifts
 ARMIJO = 1e-4
 # The relative error of a sum over rows, with room; and of F itself.
 ROUNDING = 1e-14
+# Steps beyond what rounding lets F tell, towards a proof: gradients go on to shrink for a while.
+PROOF_STEPS = 4
 # Pairs of steps and changes of the gradient that are remembered.
 MEMORY = 30
 # What is added to the diagonal of a sample's blocks, relative to their mean diagonal: rare features want it.
@@ -373,7 +375,7 @@ class Descent:
         def see(coef, intercept):
             return reading.see(coef, intercept, self.loss)
 
-        look, before, exhausted = see(self.coef, self.intercept), np.inf, False
+        look, before, exhausted, tries = see(self.coef, self.intercept), np.inf, False, PROOF_STEPS
         self.objective = self.value(look.value, self.coef, reading)
         cheap = reading.n_rows * self.D * self.metric.width <= CHEAP
         if cheap or not self.metric.ready:
@@ -390,7 +392,9 @@ class Descent:
             if reading.readings >= budget:
                 return "budget"
             last = exact or exhausted       # there is no better curvature to be had
-            if not decrement > (self._noise(reading, look) if last else 0.0):
+            if last and decrement <= self._noise(reading, look):
+                tries -= 1
+            if not decrement > 0 or tries < 0:
                 return "stuck"
             look, length = self.advance(reading, look, step, decrement, see)
             self._adapt(length)
