@@ -208,9 +208,9 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     -----
     For "multinomial" and "crammer_singer" the classes share one objective: :math:`\phi(y_i, p_i)` with the row's
     predictions of all classes, the penalty of all coefficients. `objective_` and `gap_` are numbers then, class weights
-    weigh rows, and `learning_rate` must be "auto"; there is no :meth:`partial_fit`. With two classes only the difference
-    of their predictions counts, and it is what is trained, with one column of coefficients, as scikit-learn's
-    LogisticRegression does: "multinomial" is "log_loss", "crammer_singer" is "hinge".
+    weigh rows, and `learning_rate` must be "auto"; there is no :meth:`partial_fit`. With two classes only the
+    difference of their predictions counts, and it is what is trained, with one column of coefficients, as
+    scikit-learn's LogisticRegression does: "multinomial" is "log_loss", "crammer_singer" is "hinge".
 
     References
     ----------

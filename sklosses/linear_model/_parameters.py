@@ -141,8 +141,8 @@ def check_settings(estimator, loss, task, *, partial):
         )
     if is_coupled(loss) and estimator.learning_rate != "auto":
         raise ValueError(
-            f"{type(loss).__name__} looks at the predictions of all classes, which schedules do not: learning_rate must "
-            f"be 'auto', got {estimator.learning_rate!r}."
+            f"{type(loss).__name__} looks at the predictions of all classes, which schedules do not: learning_rate "
+            f"must be 'auto', got {estimator.learning_rate!r}."
         )
     if estimator.penalty == "elasticnet" and estimator.l1_ratio is None:
         raise ValueError("l1_ratio must be set when penalty is 'elasticnet', got None.")

@@ -17,8 +17,6 @@ from sklosses._isa import kernel
 from sklosses._parametrised import Parametrised
 from sklosses.losses._traits import Interval, Traits
 
-_kernels = kernel("sklosses.losses._multiclass_kernels")
-
 # What rows of probabilities may differ from a sum of 1, for float64 and float32: rounding of some thousand classes.
 SUM_TOL = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-4}
 
@@ -26,8 +24,8 @@ SUM_TOL = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-4}
 class MulticlassLoss(Parametrised):
     """The base of losses of a row's class and all of its raw predictions.
 
-    Raw predictions p have shape (n, K), a column a class; targets are class numbers 0 .. K - 1 of shape (n,), or rows of
-    probabilities of shape (n, K) where the loss says so. Values have shape (n,), gradients (n, K).
+    Raw predictions p have shape (n, K), a column a class; targets are class numbers 0 .. K - 1 of shape (n,), or rows
+    of probabilities of shape (n, K) where the loss says so. Values have shape (n,), gradients (n, K).
 
     Attributes
     ----------
@@ -39,7 +37,7 @@ class MulticlassLoss(Parametrised):
     takes_probabilities : bool
         Whether targets may be rows of probabilities.
     quadratic : float or None
-        The w where Omega(a) is (w / 2) ||a - y||^2: the loss is quadratic or linear piece by piece. None: it is neither.
+        The w where Omega(a) is (w / 2) ||a - y||^2, so that the loss is quadratic or linear piece by piece; else None.
     of_difference : tuple of str and dict
         Name and parameters of what the loss is for two classes, as a loss of the difference of their predictions.
     """
@@ -347,11 +345,12 @@ class Multinomial(MulticlassLoss):
     def evaluate(self, y, p):
         """See :meth:`MulticlassLoss.evaluate`."""
         a, top, value = np.empty(p.shape), np.empty(len(p)), np.empty(len(p))
-        _kernels.softmax(p, a, top, value)
+        _kernels().softmax(p, a, top, value)
         if y.ndim == 1:
             value += top - np.take_along_axis(p, y[:, np.newaxis], axis=1)[:, 0]
         else:
             value += np.einsum("ij,ij->i", y, top[:, np.newaxis] - p) - self._constant(y)
+            np.maximum(value, 0.0, out=value)       # a divergence of 0, to rounding
         return value, a
 
     def _constant(self, y):
@@ -371,7 +370,7 @@ class Multinomial(MulticlassLoss):
         p = np.asarray(raw_prediction)
         p = np.require(np.atleast_2d(p), np.float32 if p.dtype == np.float32 else np.float64, "CA")
         a = np.empty(p.shape)
-        _kernels.softmax(p, a, np.empty(len(p)), np.empty(len(p)))
+        _kernels().softmax(p, a, np.empty(len(p)), np.empty(len(p)))
         return a.astype(p.dtype, copy=False)
 
 
@@ -383,7 +382,7 @@ class _Margins(MulticlassLoss):
     def evaluate(self, y, p):
         """See :meth:`MulticlassLoss.evaluate`."""
         a, value = np.empty(p.shape), np.empty(len(p))
-        _kernels.margins(p, y, self.quadratic, a, value)
+        _kernels().margins(p, y, self.quadratic, a, value)
         return value, a
 
     def conjugate_at(self, y, a):
@@ -459,7 +458,7 @@ class SmoothedCrammerSinger(_Margins):
     --------
     >>> from sklosses.losses import SmoothedCrammerSinger
     >>> SmoothedCrammerSinger(width=0.5).value([0, 0], [[3.0, 1.0, 0.0], [0.0, 0.5, 0.0]])
-    array([0.     , 1.078125])
+    array([0., 1.])
     """
 
     name = "smoothed_crammer_singer"
@@ -486,6 +485,11 @@ class SmoothedCrammerSinger(_Margins):
     def spread(self, a):
         """See :meth:`MulticlassLoss.spread`: 1 / width for the classes that have a part in the maximum."""
         return np.where(a > 0, 1 / self.quadratic, 0.0)
+
+
+def _kernels():
+    """The compiled sweeps, loaded when they are first of use."""
+    return kernel("sklosses.losses._multiclass_kernels")
 
 
 # Arrays -------------------------------------------------------------------------------------------------------------

@@ -63,8 +63,8 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
     weights = _vector(sample_weight, "sample_weight", rows.n_rows)
     if weights is not None and not weights.sum() > 0:
         raise ValueError("sample_weight must not be all 0: there is nothing to fit.")
-    problem = Problem(rows, y, ((loss, n_columns),), penalty, weights=weights, offset=_vector(offset, "offset", rows.n_rows),
-                      fit_intercept=fit_intercept)
+    problem = Problem(rows, y, ((loss, n_columns),), penalty, weights=weights,
+                      offset=_vector(offset, "offset", rows.n_rows), fit_intercept=fit_intercept)
     return Auto(n_jobs=options.pop("n_jobs", None)).solve(problem, **options)
 
 
@@ -77,7 +77,10 @@ def _targets(y, loss, n):
     if not coupled:
         loss.target.check(y, "y", type(loss).__name__)
         return y, 1
-    n_classes = y.shape[1] if y.ndim == 2 else int(max(np.max(y, initial=0.0), 1.0)) + 1 if np.all(np.isfinite(y)) else 2
+    if y.ndim == 2:
+        n_classes = y.shape[1]
+    else:
+        n_classes = int(max(np.max(y[np.isfinite(y)], initial=0.0), 1.0)) + 1
     return loss.check_targets(y, n_classes, "y").astype(np.float64), n_classes
 
 

@@ -4,7 +4,6 @@ import numpy as np
 
 from sklosses.losses import MulticlassLoss
 from sklosses.solvers._columns import Team
-from sklosses.solvers._slices import SliceReading
 
 
 def objective(problem, coef, intercept):
@@ -49,6 +48,8 @@ def objective(problem, coef, intercept):
         raise ValueError(f"coef and intercept must have shapes ({K}, {d}) and ({K},), got {coef.shape} and "
                          f"{intercept.shape}.")
     if isinstance(problem.losses[0][0], MulticlassLoss):
+        from sklosses.solvers._slices import SliceReading  # few programs need it: not imported with the package
+
         with SliceReading(problem) as reading:
             mean = reading.see(coef, intercept).value / reading.n_rows
         return np.array([mean + np.sum(np.broadcast_to(problem.penalty.value(coef), K))])

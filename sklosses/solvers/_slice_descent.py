@@ -1,4 +1,4 @@
-"""Down a smooth loss of whole rows: quasi-Newton steps in a metric that knows the features' scales, and a certificate."""
+"""Down a smooth loss of whole rows: quasi-Newton steps in a metric that knows the features' scales."""
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -76,7 +76,7 @@ class Whole:
 
 
 class Blocks:
-    """One block of the Hessian a class, from a sample of the rows; what connects them is learnt from the steps (L-BFGS).
+    """One block of the Hessian a class, from a sample; what connects them is learnt from the steps (L-BFGS).
 
     Where features are too many for matrices, the diagonals serve.
     """
@@ -200,7 +200,7 @@ class Blocks:
 
 
 class _Factor:
-    """Solves with a positive definite matrix, its diagonal scaled to 1; coordinates without a diagonal are left alone."""
+    """Solves with a positive definite matrix, its diagonal scaled to 1; leaves coordinates without a diagonal alone."""
 
     def __init__(self, matrix):
         diagonal = np.diag(matrix)
@@ -224,7 +224,7 @@ class _Factor:
 class Descent:
     """A model of a loss of whole rows on its way down.
 
-    Coefficients are those of centred features: with the centre m, predictions are (x - m).w + c, intercepts b = c - m.w.
+    Coefficients are those of centred features: with the centre m, predictions are (x - m).w + c, and b = c - m.w.
     Steps and gradients are vectors: the K rows of coefficients, then the K intercepts c.
 
     Parameters

@@ -1,7 +1,5 @@
 """Products of rows with the coefficients of many columns, and back: see ``_tile.h``. One number a row and column."""
 
-import numpy as np
-
 from sklosses.data._tile cimport PADDING, multiply
 
 PAD = PADDING

@@ -82,7 +82,7 @@ class SliceReading(Reading):
         return float(value.sum() if self.s is None else self.s[chunk] @ value), a
 
     def gradients(self, a, chunk=slice(None)):
-        """s (a - y)"""
+        """The gradients s (a - y) of rows."""
         g = a.copy()
         y = self.y[chunk]
         if y.ndim == 1:

@@ -172,7 +172,7 @@ def test_there_is_no_partial_fit(name):
     model = SGDClassifier(loss=name)
     assert not hasattr(model, "partial_fit")
     with pytest.raises(AttributeError, match="partial_fit"):
-        model.partial_fit
+        model.partial_fit([[0.0], [1.0]], [0, 1], classes=[0, 1])
     assert hasattr(model.set_params(loss="hinge"), "partial_fit")
 
 

@@ -1,4 +1,4 @@
-"""The solver of losses of whole rows: optima against others, certificates against the truth, the same whatever the way."""
+"""The solver of losses of whole rows: optima against others, certificates against the truth."""
 
 from dataclasses import replace
 
@@ -27,7 +27,8 @@ def table(n=250, d=4, seed=0, scales=None):
     X = rng.standard_normal((n, d))
     raw = X @ rng.standard_normal((d, K)) + rng.gumbel(size=(n, K))
     X = X.astype(np.float32).astype(np.float64)
-    return X if scales is None else X * scales, raw.argmax(axis=1).astype(float), rng.integers(0, 3, size=n).astype(float)
+    X = X if scales is None else X * scales
+    return X, raw.argmax(axis=1).astype(float), rng.integers(0, 3, size=n).astype(float)
 
 
 def problem(X, y, loss, penalty, **more):
@@ -69,7 +70,7 @@ def crammer_singer_qp(X, y, l2):
     return found.fun
 
 
-# Optima -----------------------------------------------------------------------------------------------------------------
+# Optima -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scales", [None, [1e-4, 1.0, 1e5, 30.0]], ids=["scaled", "raw"])
@@ -89,7 +90,7 @@ def test_multinomial_l2_is_scikit_learns(alpha, scales):
     assert result.objective[0] == pytest.approx(ours, rel=1e-12)
     if scales is None:
         assert np.allclose(result.coef, model.coef_, atol=1e-6)
-        assert np.allclose(result.intercept, model.intercept_ - model.intercept_.mean() + result.intercept.mean(), atol=1e-6)
+        assert np.allclose(np.diff(result.intercept), np.diff(model.intercept_), atol=1e-6)
     assert np.all(np.isfinite(result.coef * units))
 
 
@@ -130,7 +131,7 @@ def test_crammer_singer_with_intercept_is_the_quadratic_programs():
 
 def test_probabilities_are_targets_that_repeat_rows():
     """A row of probabilities equals the row once for each class, weighted by its probability."""
-    X, y, _ = table(n=60)
+    X, *_ = table(n=60)
     rng = np.random.default_rng(1)
     share = rng.dirichlet(np.ones(K), size=60)
     soft = minimize(X, share, "multinomial", L2(1e-2), tol=1e-11)
@@ -143,7 +144,7 @@ def test_probabilities_are_targets_that_repeat_rows():
     assert divergence.objective[0] < soft.objective[0]
 
 
-# Certificates -----------------------------------------------------------------------------------------------------------
+# Certificates -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -190,7 +191,7 @@ def test_what_is_not_reached_is_said():
     assert separable.gap[0] > 1e-6
 
 
-# The same ---------------------------------------------------------------------------------------------------------------
+# The same -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("penalty", ["l2", "elasticnet"])
@@ -257,7 +258,7 @@ def test_objective_is_that_of_the_function():
                      result.intercept)[0] == pytest.approx(result.objective[0], rel=1e-12)
 
 
-# Around it --------------------------------------------------------------------------------------------------------------
+# Around it ----------------------------------------------------------------------------------------------------------
 
 
 def test_auto_chooses_it():
