@@ -40,6 +40,17 @@ CASES = {
         "labels",
         l1_ratio=0.4,
     ),
+    "LogisticRegression, more classes": Case(
+        linear_model.LogisticRegression(C=0.1, **TIGHT), "multinomial", "l2", lambda m, n: 1 / (m.C * n), "classes"
+    ),
+    "LinearSVC, crammer_singer": Case(
+        svm.LinearSVC(C=0.05, multi_class="crammer_singer", fit_intercept=False, random_state=0, tol=1e-9,
+                      max_iter=1_000_000),
+        "crammer_singer",
+        "l2",
+        lambda m, n: 1 / (m.C * n),
+        "classes",
+    ),
     "LinearSVC, hinge": Case(
         svm.LinearSVC(C=0.05, loss="hinge", fit_intercept=False, random_state=0, tol=1e-8, max_iter=1_000_000),
         "hinge",
@@ -113,6 +124,7 @@ def data(task):
     noise = rng.standard_t(3, size=len(X))
     return X, {
         "labels": np.where(signal + noise > 0, 1.0, -1.0),
+        "classes": np.digitize(signal + noise, [-1.0, 1.0]),
         "numbers": signal + noise,
         "counts": rng.poisson(np.exp(0.5 * signal)).astype(float),
         "positive": rng.gamma(2.0, np.exp(0.5 * signal)),
@@ -133,8 +145,10 @@ def test_other_models_minimise_our_objective(name):
     X, y = data(case.task)
     fitted = case.model.fit(X, y)
     loss = get_loss(case.loss, **case.parameters(fitted))
-    targets = (y + 1) / 2 if loss.target.codes == (0.0, 1.0) else y
+    together = case.task == "classes"
+    targets = (y + 1) / 2 if not together and loss.target.codes == (0.0, 1.0) else y
     at, with_intercept = fitted.coef_.ravel(), fitted.fit_intercept
+    size, shape = len(at), (-1, X.shape[1]) if together else (-1,)
     if with_intercept:
         at = np.append(at, fitted.intercept_)
     alpha = case.alpha(fitted, len(X))
@@ -143,8 +157,9 @@ def test_other_models_minimise_our_objective(name):
         penalty = get_penalty(case.penalty, alpha=scale * alpha, l1_ratio=case.l1_ratio)
 
         def value(point):
-            coef, intercept = (point[:-1], point[-1]) if with_intercept else (point, 0.0)
-            return loss(targets, X @ coef + intercept) + float(np.sum(penalty.value(coef)))
+            coef = point[:size].reshape(shape)
+            intercept = (point[size:] if together else point[size]) if with_intercept else 0.0
+            return loss(targets, X @ coef.T + intercept) + float(np.sum(penalty.value(coef)))
 
         return value
 
