@@ -185,13 +185,11 @@ class _Run:
 
     # Smooth losses --------------------------------------------------------------------------------------------------
 
-    def _descent(self, loss, metric=None, start=None):
-        start = (self.coef, self.intercept) if start is None else start
-        descent = Descent(self.problem, loss, self.penalty, start,
+    def _descent(self, loss, metric=None):
+        descent = Descent(self.problem, loss, self.penalty, (self.coef, self.intercept),
                           self.D <= LARGEST_D and self.problem.n_rows * self.D**2 <= LARGEST_HESSIAN)
         if metric is not None:
-            descent.metric = metric
-            metric.descent = descent
+            descent.metric, metric.descent, metric.exact = metric, descent, False
         return descent
 
     def _smooth(self, reading, seed):
@@ -205,7 +203,7 @@ class _Run:
         if metric is not None:
             descent.constant = metric.constant
         self._prepare_dual(reading, descent.centre)
-        self._finish(reading, descent, self.loss)
+        self._finish(reading, descent)
 
     def _prepare_dual(self, reading, centre):
         fixed = None if self.problem.fit_intercept else self.intercept
@@ -257,20 +255,23 @@ class _Run:
             rows = np.sort(positions[:size])
             yield rows if self.problem.subset is None else self.problem.subset[rows]
 
-    def _finish(self, reading, descent, loss, goal=None):
+    def _finish(self, reading, descent):
         """Down to the goal on all rows."""
-        goal = self.goal if goal is None else goal
+        goal, loss, penalised = self.goal, self.loss, any(self.penalty)
         descent.goal = 1e-2 * goal
         seen = {"looks": 0, "tries": PROOFS}
 
         def done(look, gradient, decrement, exact):
             seen["looks"] += 1
-            if any(self.penalty):
+            if penalised:
                 hopeful = self._hoped(descent, gradient) <= goal * abs(descent.objective)
                 seen["tries"] -= hopeful
-                if hopeful or seen["looks"] % A_PROOF == 0:
-                    return self._prove(reading, descent, look, loss) <= goal or seen["tries"] < 0
-            if any(self.penalty) or not decrement > 0:
+                known = descent.intercept, descent.objective
+                if (hopeful or seen["looks"] % A_PROOF == 0) and self._prove(reading, descent, look, loss) <= goal:
+                    return True
+                descent.intercept, descent.objective = known        # steps go on from where the look was
+                return seen["tries"] < 0
+            if not decrement > 0:
                 return False
             # The curvature of piecewise quadratic losses at one place says nothing of that beside it.
             if exact and self.loss.quadratic is None:
@@ -283,9 +284,8 @@ class _Run:
         self.coef, self.intercept, self.objective = descent.coef, descent.intercept, descent.objective
         if ended == "stopped":
             return
-        if self.gap > goal and any(self.penalty):
+        if self.gap > goal and penalised:
             self._prove(reading, descent, reading.see(self.coef, self.intercept, loss), loss)
-        self.coef, self.intercept, self.objective = descent.coef, descent.intercept, descent.objective
 
     def _guess(self, decrement):
         """What F may still fall by, where no bound is known: many times what a step promises, or what has been brought.
@@ -471,4 +471,4 @@ def _ridge(sample, descent, look):
     """What keeps coefficients of columns that the sample hardly saw: the loss's curvature over the number of rows."""
     h = sample.spread(look.a, descent.loss)
     squares = np.maximum(sample.squares(h.sum(axis=1), descent.centre), 0.0)
-    return float(squares.mean()) / (sample.total * sample.n_rows * sample.K)
+    return squares / (sample.total * sample.n_rows * sample.K)

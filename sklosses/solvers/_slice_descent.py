@@ -55,7 +55,6 @@ class Whole:
         at = np.arange(K * d)
         matrix[at, at] += np.tile(np.where(descent.constant, 0.0, descent.l2 + descent.ridge), K)
         self.curvature, self.exact = Curvature(matrix), True
-        descent.find_steepest(reading)
 
     def damp(self, damping):
         """Levenberg's damping, in proportion to the most curvature that a coefficient can have."""
@@ -279,8 +278,8 @@ class Descent:
 
     def value(self, value, coef, reading):
         """F, from the sum of losses."""
-        ridge = 0.5 * (self.l2 + self.ridge) * np.vdot(coef, coef)
-        return value / reading.total + float(ridge) + self.l1 * float(np.abs(coef).sum())
+        ridge = 0.5 * float(np.vdot(coef * (self.l2 + self.ridge), coef))
+        return value / reading.total + ridge + self.l1 * float(np.abs(coef).sum())
 
     def gradient(self, reading, look):
         """Of all but the l1 penalty."""
@@ -331,14 +330,14 @@ class Descent:
         """How much of a step to take: where F has about stopped falling along it. Reads no rows."""
         change = end - p
         w, dw = self.coef.ravel(), step[: self.coef.size]
-        strength = self.l2 + self.ridge
+        strength = np.tile(np.broadcast_to(self.l2 + self.ridge, self.coef.shape[1]), len(self.coef))
 
         def slope(t):
             with np.errstate(over="ignore", invalid="ignore"):
                 _, a = reading.evaluate(p + t * change, loss=self.loss)
                 smooth = np.vdot(reading.gradients(a), change) / reading.total
             at = w + t * dw
-            return smooth + strength * (at @ dw) + self.l1 * np.where(at == 0, np.abs(dw), np.sign(at) * dw).sum()
+            return smooth + (strength * at) @ dw + self.l1 * np.where(at == 0, np.abs(dw), np.sign(at) * dw).sum()
 
         first, low, high = slope(0.0), 0.0, 1.0
         if not first < 0:
@@ -397,7 +396,7 @@ class Descent:
             if not decrement > 0 or tries < 0:
                 return "stuck"
             look, length = self.advance(reading, look, step, decrement, see)
-            self._adapt(length)
+            self._adapt(reading, length)
             if length > 0:
                 exhausted, before = False, decrement
                 if cheap and exact:
@@ -419,9 +418,10 @@ class Descent:
         step = self.metric.step(gradient, self.coef)
         return step, self._promised(gradient, step)
 
-    def _adapt(self, length):
+    def _adapt(self, reading, length):
         """Levenberg's damping, for steps that the line search had to shorten."""
         if length < SHORT:
+            self.find_steepest(reading)
             self.damping = max(10 * self.damping, LEAST_DAMPING)
         elif length == 1:
             self.damping = 0.3 * self.damping if self.damping > LEAST_DAMPING else 0.0
