@@ -7,6 +7,7 @@ All are Fenchel-Young losses on the simplex (Blondel, Martins, Niculae, JMLR 21,
 The maximiser a decides everything else: the gradient is a - y, and the conjugate at u = a - y is Omega(a) - a.cost_y.
 """
 
+from functools import cache
 from numbers import Real
 from typing import ClassVar
 
@@ -344,12 +345,10 @@ class Multinomial(MulticlassLoss):
 
     def evaluate(self, y, p):
         """See :meth:`MulticlassLoss.evaluate`."""
-        a, top, value = np.empty(p.shape), np.empty(len(p)), np.empty(len(p))
-        _kernels().softmax(p, a, top, value)
-        if y.ndim == 1:
-            value += top - np.take_along_axis(p, y[:, np.newaxis], axis=1)[:, 0]
-        else:
-            value += np.einsum("ij,ij->i", y, top[:, np.newaxis] - p) - self._constant(y)
+        a, value = np.empty(p.shape), np.empty(len(p))
+        _kernels().softmax(p, y if y.ndim == 1 else None, a, value)
+        if y.ndim == 2:
+            value += np.einsum("ij,ij->i", y, p.max(axis=1, keepdims=True) - p) - self._constant(y)
             np.maximum(value, 0.0, out=value)       # a divergence of 0, to rounding
         return value, a
 
@@ -370,7 +369,7 @@ class Multinomial(MulticlassLoss):
         p = np.asarray(raw_prediction)
         p = np.require(np.atleast_2d(p), np.float32 if p.dtype == np.float32 else np.float64, "CA")
         a = np.empty(p.shape)
-        _kernels().softmax(p, a, np.empty(len(p)), np.empty(len(p)))
+        _kernels().softmax(p, None, a, np.empty(len(p)))
         return a.astype(p.dtype, copy=False)
 
 
@@ -487,6 +486,7 @@ class SmoothedCrammerSinger(_Margins):
         return np.where(a > 0, 1 / self.quadratic, 0.0)
 
 
+@cache
 def _kernels():
     """The compiled sweeps, loaded when they are first of use."""
     return kernel("sklosses.losses._multiclass_kernels")

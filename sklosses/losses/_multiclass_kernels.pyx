@@ -12,16 +12,18 @@ from libc.stdint cimport int64_t
 from sklosses.losses._math cimport exp_decay_
 
 
-def softmax(const floating[:, ::1] p, double[:, ::1] a, double[::1] top, double[::1] rest):
-    """a = softmax(p), with log sum exp(p) = top + rest, top the largest entry.
+def softmax(const floating[:, ::1] p, const int64_t[::1] label, double[:, ::1] a, double[::1] value):
+    """a = softmax(p) and log sum exp(p), less the entry that a label names, or else the largest.
 
     Parameters
     ----------
     p : ndarray of shape (n, K)
         Raw predictions.
+    label : ndarray of shape (n,) or None
+        In 0 .. K - 1.
     a : ndarray of shape (n, K)
         Written to.
-    top, rest : ndarray of shape (n,)
+    value : ndarray of shape (n,)
         Written to.
     """
     cdef Py_ssize_t n = p.shape[0], K = p.shape[1], i, k
@@ -33,13 +35,13 @@ def softmax(const floating[:, ::1] p, double[:, ::1] a, double[::1] top, double[
                 highest = p[i, k] if p[i, k] > highest else highest
             for k in range(K):
                 a[i, k] = p[i, k] - highest
-            top[i] = highest
+            value[i] = 0.0 if label is None else highest - p[i, label[i]]
         _exponentials(&a[0, 0], n * K)
         for i in range(n):
             total = 0
             for k in range(K):
                 total += a[i, k]
-            rest[i] = log(total)
+            value[i] += log(total)
             inverse = 1 / total
             for k in range(K):
                 a[i, k] *= inverse

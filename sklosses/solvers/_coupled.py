@@ -35,8 +35,8 @@ LEAST_TOL = 1e-9
 START = 0.1
 # Complementarity below this is rounding.
 EPSILON = 1e-16
-# Proofs that are tried though the last one failed, and after how many looks one is tried without much hope.
-PROOFS, A_PROOF = 6, 16
+# After how many looks a proof is tried without much hope.
+A_PROOF = 16
 # Smoothing: the first width, and how a width is chosen after a gap.
 FIRST_WIDTH, NARROWER = 0.5, (0.1, 0.4)
 
@@ -259,18 +259,19 @@ class _Run:
         """Down to the goal on all rows."""
         goal, loss, penalised = self.goal, self.loss, any(self.penalty)
         descent.goal = 1e-2 * goal
-        seen = {"looks": 0, "tries": PROOFS}
+        seen = {"looks": 0, "ask": goal}
 
         def done(look, gradient, decrement, exact):
             seen["looks"] += 1
             if penalised:
-                hopeful = self._hoped(descent, gradient) <= goal * abs(descent.objective)
-                seen["tries"] -= hopeful
+                hoped = self._hoped(descent, gradient) / max(abs(descent.objective), 1e-300)
                 known = descent.intercept, descent.objective
-                if (hopeful or seen["looks"] % A_PROOF == 0) and self._prove(reading, descent, look, loss) <= goal:
-                    return True
+                if hoped <= seen["ask"] or seen["looks"] % A_PROOF == 0:
+                    if self._prove(reading, descent, look, loss) <= goal:
+                        return True
+                    seen["ask"] = min(seen["ask"], 0.5 * hoped)
                 descent.intercept, descent.objective = known        # steps go on from where the look was
-                return seen["tries"] < 0
+                return False
             if not decrement > 0:
                 return False
             # The curvature of piecewise quadratic losses at one place says nothing of that beside it.

@@ -63,6 +63,7 @@ class SliceReading(Reading):
         size = max(FEWEST_ROWS, BLOCK_BYTES // max(8 * self.n_features, problem.rows.row_bytes))
         edges = np.linspace(0, self.n_rows, max(1, -(-self.n_rows // size)) + 1).astype(int)
         blocks = [slice(*pair) for pair in pairwise(edges)]
+        self.most_rows = max(block.stop - block.start for block in blocks)
         ends = np.linspace(0, len(blocks), min(GROUPS, len(blocks)) + 1).astype(int)
         self.groups = [blocks[first:last] for first, last in pairwise(ends)]
         self.shares = self._sums(self.indicator(slice(None))) / self.total
@@ -234,11 +235,10 @@ class _Work:
 
     def __init__(self, reading):
         self.reading, self.kernel, self.sparse, self.K = reading, reading._kernel, reading.sparse, reading.K
-        rows = max(chunk.stop - chunk.start for group in reading.groups for chunk in group)
         width = self.K + reading.padding
         self.out = np.zeros((reading.n_features, self.K if self.sparse else width))
         if not self.sparse:
-            self.wide = np.zeros((rows, width))
+            self.wide = np.zeros((reading.most_rows, width))
 
     def load(self, chunk):
         """A block of rows in float64."""
