@@ -21,7 +21,7 @@ from sklosses.solvers._reading import Reading, column_losses
 from sklosses.solvers._shift import best_shift, lowest_value
 
 # Samples: so many rows at least, so many a coefficient, so much larger each time, up to so many and this share.
-FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST, LARGEST_SHARE = 2000, 8, 4, 40_000, 0.25
+FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST, LARGEST_SHARE = 2000, 8, 4, 40_000, 0.3
 # A stage on a sample ends at this share of the sample's own error, d / m of the loss.
 STAGE_TOL = 0.1
 # Up to this many features every candidate has a matrix of its own; beyond, those of a loss share one.
@@ -31,9 +31,10 @@ FIRST_WIDTH = 4.0
 # Folds start from where a candidate's decrement, and the slack of its smoothing, are these shares of the tolerance.
 BASE_TOL, BASE_SLACK = 0.05, 0.5
 # Readings of a stage, and second derivatives asked for.
-STEPS_ON_SAMPLE, READINGS, RENEWALS = 30, 40, 6
-# Smoothed kinks that take more readings than this are left to the interior point method.
-READINGS_KINKED = 10
+STEPS_ON_SAMPLE, READINGS, RENEWALS = 30, 60, 10
+# Smoothed kinks that take more readings than this are left to the interior point method, which has few features to
+# thank for its speed: with many, they may take as many as others.
+READINGS_KINKED = 16
 
 
 class Block:
@@ -197,10 +198,10 @@ class Block:
             return reading.grams(asks) if asks else []
         groups = {}
         for ask in asks:
-            groups.setdefault((repr(ask.cell.loss), ask.cell.source, ask.cell.recoding), []).append(ask)
+            groups.setdefault(_curved_alike(ask), []).append(ask)
         middle = {key: sorted(group, key=lambda ask: ask.cell.l2)[len(group) // 2] for key, group in groups.items()}
         found = dict(zip(middle, reading.grams(list(middle.values())), strict=True)) if middle else {}
-        return [found[repr(ask.cell.loss), ask.cell.source, ask.cell.recoding].copy() for ask in asks]
+        return [found[_curved_alike(ask)].copy() for ask in asks]
 
     def _report(self, done, of):
         if self.progress is not None and self.progress(done / of):
@@ -255,6 +256,11 @@ def _key(candidate):
             None if classes is None else (classes.codes, classes.class_weight.tobytes()))
 
 
+def _curved_alike(ask):
+    """What columns have in common that may share second derivatives; few rows have any where kinks are smoothed."""
+    return id(ask) if ask.width is not None else (repr(ask.cell.loss), ask.cell.source, ask.cell.recoding)
+
+
 class _SampleRule:
     """Whether a column is as near the minimum of a sample as that is to the minimum of all rows."""
 
@@ -268,7 +274,7 @@ class _SampleRule:
 
 
 def _budget(column):
-    if column.stage.exact and column.width is not None:
+    if column.stage.exact and column.width is not None and len(column.stage.squares) <= OWN_MATRIX:
         return READINGS_KINKED
     return READINGS if column.stage.exact else STEPS_ON_SAMPLE
 

@@ -21,11 +21,13 @@ RARE, LENT = 0.1, 1e-5
 SHORT, LEAST_DAMPING = 0.25, 1e-3
 # Smoothing: at first over this many typical distances from the kinks; then by these factors, towards this share of the
 # tolerance, once the rest of the gap is this small beside it. Its slack falls with the width's square.
-FIRST_WIDTH, NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 4.0, 0.15, 0.6, 0.15, 0.3
-# Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement. They cost
-# as much as a quarter of so many readings as there are coefficients, but for smoothed kinks: few rows have any.
-SLOW, SLOW_STEPS = 0.3, 3
-SLOW_KINKED, RENEWALS_KINKED = 0.1, 5
+FIRST_WIDTH, NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 4.0, 0.3, 0.6, 0.15, 0.3
+# At the beginning of a stage the band is widened until its slack is this share of the decrement.
+WIDE_SHARE = 0.3
+# Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement; at once where
+# they cost as little as a reading: of smoothed kinks, which few rows are near, and up to so many features.
+SLOW, SLOW_STEPS, SLOW_STEPS_CHEAP = 0.1, 2, 1
+RENEWALS_KINKED, CHEAP_FEATURES = 5, 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,11 @@ class BlockColumn:
         self.looked = 0
         self.must_step = False      # see `fold`
         self.arrived = False        # where the last descent was to end
+
+    @property
+    def cheap(self):
+        """Whether second derivatives cost no more than a reading."""
+        return self.width is not None and len(self.z) <= CHEAP_FEATURES
 
     def enter(self, stage, cell):
         """Go on with other rows."""
@@ -204,7 +211,7 @@ class BlockColumn:
         renewals : int
             How often second derivatives may be asked for.
         """
-        kinked, before, slow = self.width is not None, np.inf, 0
+        kinked, before, slow, fresh = self.width is not None, np.inf, 0, True
         budget, renewals = budget + self.looked, renewals * (RENEWALS_KINKED if kinked else 1)
         if not self.must_step:
             yield from self.look()
@@ -217,11 +224,16 @@ class BlockColumn:
             self.arrived = not self.must_step and arrived(self, decrement)
             if self.arrived or (self.looked >= budget and not self.must_step):
                 return
-            slow = slow + 1 if decrement > (SLOW_KINKED if kinked else SLOW) * before else 0
-            if not self.must_step and self._narrow(decrement):
-                self.metric = None
+            if fresh and not self.must_step and self._widen(decrement):
+                fresh, self.metric = False, None
                 yield from self.look()
-            elif renewals and slow >= (1 if kinked else SLOW_STEPS):
+                continue
+            fresh = False
+            slow = slow + 1 if decrement > SLOW * before else 0
+            if not self.must_step and self._narrow(decrement):
+                self.metric, self.z = None, self.z + step
+                yield from self.look()
+            elif renewals and slow >= (SLOW_STEPS_CHEAP if self.cheap else SLOW_STEPS):
                 renewals, self.metric = renewals - 1, None
             else:
                 before = decrement
@@ -234,6 +246,13 @@ class BlockColumn:
                     renewals, self.metric = renewals - 1, None
                 elif share == 1:
                     self.damping *= 0.2
+
+    def _widen(self, decrement):
+        """Smooth over a wider band, if that is far narrower than the way that is left."""
+        if self.width is None or not self.slack < WIDE_SHARE * decrement:
+            return False
+        self.width *= min(np.sqrt(WIDE_SHARE * decrement / max(self.slack, 1e-300)), 10.0)
+        return True
 
     def _narrow(self, decrement):
         """Smooth over a narrower band, if the smoothing is what the gap consists of."""
@@ -258,7 +277,7 @@ class BlockColumn:
         other = BlockColumn(cell, self.stage, self.z, self.width, self.lowest)
         other._take(self.z, self.found[cell.mask > 0].sum(axis=0))
         other.must_step = True
-        if self.width is None:      # second derivatives of smoothed kinks cost little, and depend on where it is
+        if not self.cheap:
             other.metric, other.damping = self.metric.heir(), self.damping
         return other
 
