@@ -24,8 +24,8 @@ SHORT, LEAST_DAMPING = 0.25, 1e-3
 FIRST_WIDTH, NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 4.0, 0.3, 0.6, 0.15, 0.3
 # At the beginning of a stage the band is widened until its slack is this share of the decrement.
 WIDE_SHARE = 0.3
-# Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement; at once where
-# they cost as little as a reading: of smoothed kinks, which few rows are near, and up to so many features.
+# Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement; at once
+# where they cost as little as a reading: of smoothed kinks, which few rows are near, and up to so many features.
 SLOW, SLOW_STEPS, SLOW_STEPS_CHEAP = 0.1, 2, 1
 RENEWALS_KINKED, CHEAP_FEATURES = 5, 128
 

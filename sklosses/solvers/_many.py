@@ -9,6 +9,7 @@ import numpy as np
 
 from sklosses.solvers._auto import Auto
 from sklosses.solvers._block import Block
+from sklosses.solvers._monitor import Monitor
 from sklosses.solvers._newton import SMALL, Newton
 from sklosses.solvers._patterns import patterns
 from sklosses.solvers._reading import allowed_threads, column_losses, one_blas_thread
@@ -44,6 +45,20 @@ def solve_many(problems, *, tol=1e-3, max_iter=100, random_state=0, n_jobs=None,
     -------
     list of Result or Exception or None
         In the order of the problems. A problem that fails has its exception, and disturbs no other.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import numpy as np
+    >>> from sklosses.data import as_rows
+    >>> from sklosses.losses import Huber
+    >>> from sklosses.penalties import L2
+    >>> from sklosses.solvers import Problem, solve_many
+    >>> X = np.linspace(-1, 1, 40)[:, np.newaxis]
+    >>> problem = Problem(as_rows(X), 3 * X[:, 0], ((Huber(), 1),), L2(alpha=1e-2))
+    >>> strong = replace(problem, penalty=L2(alpha=1.0))
+    >>> [result.coef.round(2).item() for result in solve_many([problem, strong])]
+    [2.92, 0.76]
     """
     problems = list(problems)
     n_threads = allowed_threads() if n_jobs is None else n_jobs
@@ -58,6 +73,28 @@ def solve_many(problems, *, tol=1e-3, max_iter=100, random_state=0, n_jobs=None,
         if left and not progress.stopped:
             _solve_each(problems, left, results, given | {"max_iter": max_iter}, n_threads, progress)
     return results
+
+
+class _Stopped(BaseException):
+    """In a thread whose results nobody waits for any more."""
+
+
+class _Watch(Monitor):
+    """Ends what other threads solve when the block that it guards is left: Ctrl-C reaches one thread only."""
+
+    def __init__(self):
+        self.over = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+
+    def begin(self, _):
+        """Go on, or not."""
+        if self.over:
+            raise _Stopped
 
 
 class _Progress:
@@ -154,7 +191,8 @@ def _candidate(problem):
 
 def _solve_each(problems, left, results, given, n_threads, progress):
     """Problem by problem, a thread each; the folds of a candidate from where it is on all rows that they have."""
-    solver, starts = Auto(n_jobs=1), {}
+    solver, starts, watch = Auto(n_jobs=1), {}, _Watch()
+    given = given | {"monitor": watch}
 
     def first(numbers):
         """A candidate on the rows of all its folds."""
@@ -176,7 +214,7 @@ def _solve_each(problems, left, results, given, n_threads, progress):
     groups = {}
     for number in left:
         groups.setdefault(_table(problems[number]) + _candidate(problems[number]), []).append(number)
-    with ThreadPoolExecutor(min(n_threads, len(left))) as pool:
+    with ThreadPoolExecutor(min(n_threads, len(left))) as pool, watch:
         _all(pool, first, [numbers for numbers in groups.values() if _starts(problems, numbers)], progress, 0)
         _all(pool, solve, left, progress, 1)
 

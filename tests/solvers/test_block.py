@@ -60,7 +60,7 @@ def _folds(k=3):
 @pytest.mark.parametrize("name", CLASSIFIERS + REGRESSORS)
 @pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
 def test_proven_and_true(table, name, penalty):
-    """By the block, mostly: the objective is within the gap of the minimum that Newton's method finds alone, on every fold."""
+    """The objective is within the gap of the minimum that Newton's method finds alone, on every fold."""
     base = _problem(table[0], table, name, penalty)
     problems = [replace(base, subset=subset) for subset in _folds(2)]
     for problem, result in zip(problems, solve_many(problems), strict=True):
