@@ -202,11 +202,7 @@ class ManyFits:
             model = self._models[cell[0]]
             groups[model.tol, model.max_iter, seed].append(cell)
         for (tol, max_iter, seed), cells in groups.items():
-            before = len(fits)
-
-            def report(share, before=before, n_cells=len(cells)):
-                progress((before + share * n_cells) / len(self.cells))
-
+            report = progress and _part_of(progress, len(fits), len(cells), len(self.cells))
             start = perf_counter()
             results = solvers.solve_many(
                 [self._problems[cell] for cell in cells],
@@ -214,7 +210,7 @@ class ManyFits:
                 max_iter=max_iter,
                 random_state=seed,
                 n_jobs=n_jobs,
-                progress=None if progress is None else report,
+                progress=report,
             )
             finished = [self._finish(*pair) for pair in zip(cells, results, strict=True)]
             share = (perf_counter() - start) / len(cells)
@@ -246,6 +242,11 @@ class ManyFits:
         except Exception as error:  # warnings may be errors
             return None, error
         return model, None
+
+
+def _part_of(progress, before, n_cells, n_all):
+    """A report of the progress of some of all cells, when others were done before."""
+    return lambda share: progress((before + share * n_cells) / n_all)
 
 
 def _first_line(error):

@@ -101,7 +101,7 @@ class _Transformed:
     def part(self, task, which):
         """The rows to score, transformed."""
         part = Part(task, which, None, None)
-        # Not what the last step was trained on: some transformers make another table of the rows that they are fitted to.
+        # Not what the last step was trained on: some transformers make another table of the rows they are fitted to.
         try:
             part.transformed = part.X
             for _, step in self._fitted.steps[:-1]:
@@ -169,12 +169,12 @@ class Hooks:
 
     @staticmethod
     def _call(task, name):
-        weights = task.params("fit", "train").get("sample_weight")
+        weighted = task.settings["fit_params"].get("sample_weight") is not None
         getattr(task.settings["callback_ctx"], name)(
             estimator=task.settings["caller"],
             X=lambda: task.rows("train")[0],
             y=lambda: task.rows("train")[1],
-            metadata=None if weights is None else {"sample_weight": weights},
+            metadata=(lambda: {"sample_weight": task.params("fit", "train")["sample_weight"]}) if weighted else None,
         )
 
 

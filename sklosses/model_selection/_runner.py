@@ -77,8 +77,8 @@ class Runner:
 def rebound(function, **values):
     """A copy of a closure in which some of its free variables have other values.
 
-    scikit-learn's `evaluate_candidates`, which its `fit` defines, hands every fit of a search to the variable `parallel`.
-    Another object under this name is all that has to differ, and all else remains scikit-learn's code.
+    scikit-learn's `evaluate_candidates`, which its `fit` defines, hands every fit of a search to the variable
+    `parallel`. Another object under this name is all that has to differ, and all else remains scikit-learn's code.
 
     Parameters
     ----------

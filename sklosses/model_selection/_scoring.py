@@ -218,6 +218,9 @@ def _known_metrics(scorers, pair, part, several):
 def _metric(scorer, final):
     """The name of a scorer that does what scikit-learn's scorer of that name does, or None."""
     classifier = is_classifier(final)
+    one_column = not classifier or len(final.classes_) == 2
+    if len(final.intercept_) != (1 if one_column else len(final.classes_)):
+        return None
     if isinstance(scorer, _PassthroughScorer):
         return "accuracy" if classifier else "r2" if final._fitted_loss().traits.link != "log" else None
     for name in ("accuracy",) if classifier else _REGRESSION:
@@ -236,10 +239,11 @@ def _at_once(models, known, part):
     if tally is None:
         return values
     coef = np.concatenate([np.atleast_2d(models[number].coef_) for number in chosen])
+    by_feature = np.ascontiguousarray(coef.T)
     intercept = np.concatenate([models[number].intercept_ for number in chosen])[:, np.newaxis]
     with one_blas_thread():
         for piece, rows in part.pieces():
-            raw = np.ascontiguousarray((rows @ coef.T).T) if issparse(rows) else coef @ rows.T
+            raw = np.ascontiguousarray((rows @ by_feature).T) if issparse(rows) else coef @ rows.T
             raw += intercept
             tally.add(piece, raw)
     for place, number in enumerate(chosen):
