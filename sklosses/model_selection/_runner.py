@@ -3,6 +3,7 @@
 import types
 from collections import defaultdict
 
+import sklearn
 from joblib import effective_n_jobs
 from sklearn import get_config
 from sklearn.utils.parallel import delayed
@@ -74,32 +75,35 @@ class Runner:
                 print(f"{len(candidates)} fits: {how}" + (f" ({why})" if why else ""))
 
 
-def rebound(function, **values):
-    """A copy of a closure in which some of its free variables have other values.
+def with_runner(evaluate_candidates, search):
+    """scikit-learn's `evaluate_candidates`, handing a search's fits to a :class:`Runner`.
 
-    scikit-learn's `evaluate_candidates`, which its `fit` defines, hands every fit of a search to the variable
-    `parallel`. Another object under this name is all that has to differ, and all else remains scikit-learn's code.
+    It is a function inside `fit` that hands all fits to the variable `parallel` of `fit`. Another object under this
+    name is all that has to differ, so this is the same function with one variable rebound, and all else remains
+    scikit-learn's code.
 
     Parameters
     ----------
-    function : function
-    **values : objects
-        New values of free variables that the function has.
+    evaluate_candidates : function
+    search : GridSearchCV or RandomizedSearchCV
 
     Returns
     -------
-    copied : function
+    evaluate_candidates : function
+        The given one, where it has no such variable: the search is as fast as scikit-learn's then.
     """
-    cells = [
-        types.CellType(values[name]) if name in values else cell
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__, strict=True)
-    ]
-    code, defaults = function.__code__, function.__defaults__
-    copied = types.FunctionType(code, function.__globals__, function.__name__, defaults, tuple(cells))
-    copied.__kwdefaults__ = function.__kwdefaults__
-    return copied
-
-
-def free_variable(function, name):
-    """The value of a free variable of a closure."""
-    return function.__closure__[function.__code__.co_freevars.index(name)].cell_contents
+    code = evaluate_candidates.__code__
+    cells = dict(zip(code.co_freevars, evaluate_candidates.__closure__ or (), strict=True))
+    if "parallel" not in cells:
+        reason = f"scikit-learn {sklearn.__version__} hands out fits in another way"
+        search.search_plan_.append({"how": "scikit-learn", "why": reason, "fits": None, "candidates": None})
+        return evaluate_candidates
+    cells["parallel"] = types.CellType(Runner(search, cells["parallel"].cell_contents))
+    rebound = types.FunctionType(
+        code,
+        evaluate_candidates.__globals__,
+        argdefs=evaluate_candidates.__defaults__,
+        closure=tuple(cells.values()),
+    )
+    rebound.__kwdefaults__ = evaluate_candidates.__kwdefaults__
+    return rebound

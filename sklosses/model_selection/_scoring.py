@@ -6,8 +6,14 @@ from time import perf_counter
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
-from sklearn.metrics import get_scorer
-from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
+from sklearn.metrics import (
+    accuracy_score,
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+    root_mean_squared_error,
+)
+from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer, _Scorer
 from sklearn.model_selection._validation import _score
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import _routing_enabled
@@ -19,12 +25,14 @@ from sklosses.solvers._reading import one_blas_thread
 # Rows are read in pieces of this many bytes, so that predictions are counted while they are in the cache.
 PIECE_BYTES = 1 << 20
 
-_REGRESSION = (
-    "r2",
-    "neg_mean_squared_error",
-    "neg_root_mean_squared_error",
-    "neg_mean_absolute_error",
-)
+# What `Hits` and `Residuals` know, by the function and the sign that a scorer of scikit-learn's has.
+_OF_LABELS = {(accuracy_score, 1): "accuracy"}
+_OF_NUMBERS = {
+    (r2_score, 1): "r2",
+    (mean_squared_error, -1): "neg_mean_squared_error",
+    (root_mean_squared_error, -1): "neg_root_mean_squared_error",
+    (mean_absolute_error, -1): "neg_mean_absolute_error",
+}
 
 
 class Part:
@@ -35,15 +43,15 @@ class Part:
     task : Task
         Any task of the split.
     which : {"train", "test"}
-    table : {ndarray, csr matrix} or None
+    table : {ndarray, csr matrix} or None, default=None
         What the last steps predict from, checked; None: unknown.
-    rows : ndarray or None
+    rows : ndarray or None, default=None
         Numbers of the part's rows in `table`; None: all, in their order.
     transformed : table or None, default=None
         What the last step of a pipeline gets of the part's rows, as the transforms left it.
     """
 
-    def __init__(self, task, which, table, rows, transformed=None):
+    def __init__(self, task, which, table=None, rows=None, transformed=None):
         self._task, self._which = task, which
         self.table, self.rows, self.transformed = table, rows, transformed
         self.params = task.params("score", which)
@@ -223,12 +231,9 @@ def _metric(scorer, final):
         return None
     if isinstance(scorer, _PassthroughScorer):
         return "accuracy" if classifier else "r2" if final._fitted_loss().traits.link != "log" else None
-    for name in ("accuracy",) if classifier else _REGRESSION:
-        standard = get_scorer(name)
-        alike = type(scorer) is type(standard) and scorer._score_func is standard._score_func
-        if alike and scorer._sign == standard._sign and not scorer._kwargs and scorer._response_method == "predict":
-            return name
-    return None
+    if type(scorer) is not _Scorer or scorer._kwargs or scorer._response_method != "predict":
+        return None
+    return (_OF_LABELS if classifier else _OF_NUMBERS).get((scorer._score_func, scorer._sign))
 
 
 def _at_once(models, known, part):

@@ -2,7 +2,7 @@
 
 import sklearn.model_selection
 
-from sklosses.model_selection._runner import Runner, free_variable, rebound
+from sklosses.model_selection._runner import with_runner
 
 
 class OnePass:
@@ -10,8 +10,7 @@ class OnePass:
 
     def _run_search(self, evaluate_candidates, *, callback_ctx=None):
         self.search_plan_ = []
-        runner = Runner(self, free_variable(evaluate_candidates, "parallel"))
-        super()._run_search(rebound(evaluate_candidates, parallel=runner), callback_ctx=callback_ctx)
+        super()._run_search(with_runner(evaluate_candidates, self), callback_ctx=callback_ctx)
 
 
 class GridSearchCV(OnePass, sklearn.model_selection.GridSearchCV):

@@ -1,6 +1,7 @@
 """Our searches give what scikit-learn's give over the same estimator, whatever trains together."""
 
 import pickle
+import time
 import warnings
 
 import numpy as np
@@ -25,6 +26,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler, T
 from sklosses import SGDClassifier, SGDRegressor
 from sklosses.losses import Huber
 from sklosses.model_selection import GridSearchCV, RandomizedSearchCV
+from sklosses.model_selection._runner import with_runner
 
 TIGHT = {"tol": 1e-10, "random_state": 0}
 
@@ -373,6 +375,20 @@ def test_times_are_shares():
     assert times[0] > 0
     assert np.all(search.cv_results_["mean_score_time"] > 0)
 
+    class SlowScaler(StandardScaler):
+        def fit(self, X, y=None):
+            time.sleep(0.05)
+            return super().fit(X, y)
+
+        def transform(self, X):
+            time.sleep(0.03)
+            return super().transform(X)
+
+    grid = {"sgdclassifier__alpha": np.logspace(-4, -1, 20)}
+    search = GridSearchCV(make_pipeline(SlowScaler(), SGDClassifier()), grid, cv=2, refit=False).fit(X[:50], y[:50])
+    assert 0.08 <= search.cv_results_["mean_fit_time"].sum() < 1.0  # the transform of training rows, once
+    assert 0.03 <= search.cv_results_["mean_score_time"].sum() < 0.5
+
 
 def test_weights_and_routing():
     X, y = numbers()
@@ -458,6 +474,42 @@ def test_plan_is_printed_when_verbose(capsys):
     assert len(lines) == 6
     assert all("END " in line and "score=" in line and "total time=" in line for line in lines)
     assert sorted(line[:8] for line in lines) == ["[CV 1/2]"] * 3 + ["[CV 2/2]"] * 3
+
+
+def test_one_call_whose_problems_share_their_arrays(monkeypatch):
+    """What the solver needs to train them together: X where it is, a fold's rows and equal weights as one object."""
+    from sklosses import solvers
+
+    calls, real = [], solvers.solve_many
+
+    def spy(problems, **settings):
+        calls.append(problems)
+        return real(problems, **settings)
+
+    monkeypatch.setattr(solvers, "solve_many", spy)
+    X, y = table()
+    grid = {"loss": ["hinge", "log_loss", "modified_huber"], "alpha": [1e-3, 1e-1], "class_weight": [None, {0: 2.0}]}
+    GridSearchCV(SGDClassifier(), grid, cv=3, refit=False).fit(X, y)
+    (problems,) = calls
+    assert len(problems) == 36
+    assert {id(problem.rows) for problem in problems} == {id(problems[0].rows)}
+    assert np.shares_memory(problems[0].rows.array, X)
+    assert len({id(problem.subset) for problem in problems}) == 3
+    assert len({id(problem.weights) for problem in problems}) == 2
+    assert len({id(problem.targets) for problem in problems}) == 2  # log_loss counts 0 and 1, the others -1 and 1
+    calls.clear()
+    GridSearchCV(SGDClassifier(), {"tol": [1e-3, 1e-5], "alpha": [1e-3, 1e-1]}, cv=3, refit=False).fit(X, y)
+    assert [len(problems) for problems in calls] == [6, 6]
+
+
+def test_another_scikit_learn_is_searched_with_in_its_own_way():
+    def evaluate_candidates(candidates):
+        return candidates
+
+    search = GridSearchCV(SGDClassifier(), {})
+    search.search_plan_ = []
+    assert with_runner(evaluate_candidates, search) is evaluate_candidates
+    assert "hands out fits in another way" in search.search_plan_[0]["why"]
 
 
 # Failures ---------------------------------------------------------------------------------------------------------
