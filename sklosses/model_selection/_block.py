@@ -4,14 +4,12 @@ import copy
 from time import perf_counter
 from traceback import format_exception
 
-import numpy as np
-from joblib import logger
 from sklearn.base import BaseEstimator
 from sklearn.metrics._scorer import _MultimetricScorer
-from sklearn.utils.validation import _num_samples
 
 from sklosses.linear_model._many import Fit, ManyFits
 from sklosses.linear_model._validation import check_matrix
+from sklosses.model_selection._progress import Hooks, report
 from sklosses.model_selection._scoring import Part, score_all
 
 
@@ -69,10 +67,7 @@ class _Whole:
 
     def part(self, task, which):
         """The rows to score of the split of a task."""
-        rows = np.asarray(task.settings[which])
-        if rows.dtype == bool:
-            rows = np.flatnonzero(rows)
-        return Part(task, which, self.many.sample.X, rows % _num_samples(task.X))
+        return Part(task, which, self.many.sample.X, task.numbers(which))
 
     @staticmethod
     def around(_, model):
@@ -140,43 +135,6 @@ class TableCatcher(BaseEstimator):
         return self.final.get_metadata_routing()
 
 
-class Hooks:
-    """Calls scikit-learn's callbacks for the tasks of a block: a context manager.
-
-    Parameters
-    ----------
-    tasks : list of Task
-    """
-
-    def __init__(self, tasks):
-        self._tasks, self._ended = [task for task in tasks if task.settings["callback_ctx"] is not None], 0
-
-    def __enter__(self):
-        for task in self._tasks:
-            self._call(task, "call_on_fit_task_begin")
-        return self
-
-    def __exit__(self, *_):
-        self.progress(1.0)
-
-    def progress(self, share):
-        """End as many tasks as are that share of all. A search goes on whatever callbacks return, as scikit-learn's."""
-        ended = min(len(self._tasks), int(share * len(self._tasks)))
-        for task in self._tasks[self._ended:ended]:
-            self._call(task, "call_on_fit_task_end")
-        self._ended = max(self._ended, ended)
-
-    @staticmethod
-    def _call(task, name):
-        weighted = task.settings["fit_params"].get("sample_weight") is not None
-        getattr(task.settings["callback_ctx"], name)(
-            estimator=task.settings["caller"],
-            X=lambda: task.rows("train")[0],
-            y=lambda: task.rows("train")[1],
-            metadata=(lambda: {"sample_weight": task.params("fit", "train")["sample_weight"]}) if weighted else None,
-        )
-
-
 def _score_split(table, fits):
     """Results of the tasks of one split."""
     first = fits[0][0]
@@ -196,7 +154,7 @@ def _score_split(table, fits):
             if which == "test":
                 results[task.number]["score_time"] = shared + taken
     for task, _ in fits:
-        _report(task, results[task.number])
+        report(task, results[task.number])
     return results
 
 
@@ -212,37 +170,7 @@ def _result(task, fit):
     return {
         "fit_error": None if error is None else "".join(format_exception(error)),
         **{name: copy.copy(score) for name in scores},
-        "n_test_samples": len(task.settings["test"]),
+        "n_test_samples": task.n_test,
         "fit_time": fit.seconds,
         "score_time": 0.0,
     }
-
-
-def _report(task, result):
-    """Print the line that scikit-learn prints when a task has ended."""
-    settings = task.settings
-    verbose = settings["verbose"]
-    if verbose <= 1:
-        return
-    (split, n_splits), (candidate, n_candidates) = settings["split_progress"], settings["candidate_progress"]
-    place = f" {split + 1}/{n_splits}" if verbose > 2 else ""
-    place += f"; {candidate + 1}/{n_candidates}" if verbose > 9 else ""
-    said = ", ".join(f"{name}={task.parameters[name]}" for name in sorted(task.parameters))
-    said += ";" if said else ""
-    if verbose > 2:
-        said += _in_words(result)
-    said += f" total time={logger.short_format_time(result['fit_time'] + result['score_time'])}"
-    begin = f"[CV{place}] END "
-    print(begin + (80 - len(begin) - len(said)) * "." + said)
-
-
-def _in_words(result):
-    test, train = result["test_scores"], result.get("train_scores")
-
-    def pair(train, test):
-        return f"(train={train:.3f}, test={test:.3f})" if train is not None else f"{test:.3f}"
-
-    if not isinstance(test, dict):
-        return f", score={pair(train, test)}"
-    each = {name: pair(None if train is None else train[name], test[name]) for name in sorted(test)}
-    return "".join(f" {name}: {text if train is not None else f'(test={text})'}" for name, text in each.items())

@@ -43,6 +43,17 @@ class Task:
         """The task's own estimator, with the candidate's parameters."""
         return self._estimator.set_params(**clone(self.parameters, safe=False))
 
+    def numbers(self, which):
+        """Numbers of the ``"train"`` or ``"test"`` rows, in the splitter's order."""
+        chosen = np.asarray(self.settings[which])
+        return np.flatnonzero(chosen) if chosen.dtype == bool else chosen % _num_samples(self.X)
+
+    @property
+    def n_test(self):
+        """Number of rows to score."""
+        chosen = np.asarray(self.settings["test"])
+        return int(np.count_nonzero(chosen)) if chosen.dtype == bool else len(chosen)
+
     def rows(self, which):
         """X and y of the ``"train"`` or ``"test"`` rows, cut as scikit-learn cuts them."""
         given, trained = self.settings[which], self.settings["train"]
