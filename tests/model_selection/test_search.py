@@ -113,8 +113,12 @@ CLASSIFIERS = {
 
 
 @pytest.mark.parametrize("grid", CLASSIFIERS.values(), ids=CLASSIFIERS)
-@pytest.mark.parametrize("kind", [np.asarray, csr_matrix, csc_array, np.asfortranarray, lambda X: X.astype(np.float32)],
-                         ids=["dense", "csr", "csc", "fortran", "float32"])
+@pytest.mark.parametrize(
+    "kind",
+    [np.asarray, csr_matrix, csc_array, np.asfortranarray, lambda X: X.astype(np.float32), np.ndarray.tolist,
+     lambda X: pd.DataFrame(X, index=np.arange(len(X))[::-1]).rename(columns=str)],
+    ids=["dense", "csr", "csc", "fortran", "float32", "list", "frame"],
+)
 def test_grid_of_a_classifier(kind, grid):
     X, y = table()
     X = kind(np.where(np.abs(X) < 0.3, 0, X))
@@ -198,6 +202,21 @@ def test_train_scores_are_of_rows_transformed_as_new_ones_are():
     assert_same_results(ours, reference)
 
 
+@pytest.mark.parametrize("output", ["default", "pandas"])
+def test_pipelines_of_frames(output):
+    """Names of columns, targets in a series with an index of its own, and a step within a step."""
+    X, y = frame()
+    X, y = X.sample(frac=1, random_state=0), pd.Series(y).sample(frac=1, random_state=0)
+    columns = make_column_transformer((make_pipeline(SimpleImputer(), StandardScaler()), ["age", "hours"]),
+                                      (OneHotEncoder(sparse_output=False), ["job"])).set_output(transform=output)
+    pipeline = make_pipeline(columns, SGDClassifier("log_loss", **TIGHT))
+    ours, reference = both(pipeline, {"sgdclassifier__alpha": [1e-3, 1e-1]}, X, y, scoring=["accuracy", "neg_log_loss"],
+                           refit="accuracy", return_train_score=True)
+    assert ran(ours) == {"one block a split, after its transforms": 6}
+    assert_same_results(ours, reference, rows=1.01 / 80)
+    assert_array_equal(ours.predict(X), reference.predict(X))
+
+
 def test_last_steps_may_be_set_and_pipelines_remembered(tmp_path):
     X, y = table()
     pipeline = Pipeline([("scale", StandardScaler()), ("model", SGDClassifier(**TIGHT))], memory=str(tmp_path))
@@ -231,6 +250,7 @@ SPLITTERS = {
     "pairs": [(np.arange(100), np.arange(100, 240)), (np.arange(50, 240)[::-1], np.arange(50))],
     "masks": [(np.arange(240) < 150, np.arange(240) >= 150)] * 2,
     "repeated rows": [(np.repeat(np.arange(100), 2), np.arange(100, 240))] * 2,
+    "negative to score": [(np.arange(150), np.arange(-90, 0))] * 2,
     "negative": [(np.arange(-240, -100), np.arange(-100, 0))] * 2,
 }
 
