@@ -169,6 +169,24 @@ def test_default_score_of_losses_with_a_link(loss):
     assert_same_results(ours, reference)
 
 
+@pytest.mark.parametrize("task", ["labels", "numbers"])
+@pytest.mark.parametrize("kind", [np.asarray, lambda X: X.astype(np.float32)], ids=["float64", "float32"])
+def test_tables_that_are_large_enough_to_be_read_together(task, kind):
+    """Small tables are solved one problem after the other, whatever the search."""
+    rng = np.random.default_rng(0)
+    X = kind(rng.normal(size=(45_000, 24)) * np.logspace(-2, 2, 24))
+    signal = (X / np.logspace(-2, 2, 24)) @ rng.normal(size=24) / 3 + rng.logistic(size=len(X))
+    weights = rng.uniform(0.5, 1.5, len(X))
+    if task == "labels":
+        estimator, y, scoring = SGDClassifier(tol=1e-6), (signal > 0).astype(int), ["accuracy", "roc_auc"]
+        grid = {"loss": ["log_loss", "modified_huber"], "alpha": [1e-5, 1e-2], "class_weight": [None, "balanced"]}
+    else:
+        estimator, y, scoring = SGDRegressor(tol=1e-6), signal, ["r2", "neg_mean_absolute_error"]
+        grid = {"loss": ["squared_error", "huber"], "alpha": [1e-5, 1e-2], "penalty": ["l2", "elasticnet"]}
+    ours, reference = both(estimator, grid, X, y, scoring=scoring, refit=False, fit={"sample_weight": weights})
+    assert_same_results(ours, reference, atol=1e-4)
+
+
 def test_pipelines_share_their_transforms():
     X, y = frame()
     counted = CountingScaler()
