@@ -130,9 +130,9 @@ class ManyFits:
     def _check(self, model, loss):
         """Check the rows, once, and the targets, once for each domain; tell the model what it is to know of them."""
         if self.sample is None:
+            before = set(vars(model))
             sample = model._check_sample(self._given, loss, reset=True, allow_all_zero=False)
-            names = ("n_features_in_", "feature_names_in_", "classes_")
-            self._known = {name: vars(model)[name] for name in names if name in vars(model)}
+            self._known = {name: value for name, value in vars(model).items() if name not in before}
             self.sample, self._targets = sample, {loss.target}
         elif loss.target not in self._targets:
             model._check_y(Given(None, self.sample.y), len(self.sample.y), loss)
@@ -151,7 +151,7 @@ class ManyFits:
             return "there are no rows to train on"
         if sample.sample_weight is not None and not np.any(sample.sample_weight[subset]):
             return "the weights of the rows to train on are all zero"
-        if "classes_" in self._known:
+        if "classes_" in self._known and sample.y.ndim == 1:
             codes = self.known_model()._codes(sample)[subset].astype(np.intp)
             if not np.all(np.bincount(codes, minlength=len(self._known["classes_"]))):
                 return "a class is not among the rows to train on"
