@@ -165,8 +165,11 @@ class ManyFits:
             problem = model._problem(self.sample, loss, subset, counted=subset)
         except ValueError as error:
             return _first_line(error)
-        if model._solver(loss, problem) != solvers.Auto(n_jobs=getattr(model, "n_jobs", None)):
-            return "loss or settings call for steps"
+        solver = model._solver(loss, problem)
+        if not isinstance(solver, solvers.Auto):
+            return "the loss is trained by steps of its own"
+        if solver.n_iter_no_change != solvers.Auto.n_iter_no_change:
+            return f"n_iter_no_change={solver.n_iter_no_change}"
         if problem.weights is not self.sample.sample_weight and not self._weigh(problem):
             return "the weights of the rows to train on are all zero"
         self._problems[cell] = problem
@@ -191,11 +194,13 @@ class ManyFits:
         n_jobs : int or None, default=None
             Threads; None: as many as OpenMP may use. The fits do not depend on it.
         progress : callable or None, default=None
-            Called now and then with the share of the work that is done, in [0, 1].
+            Called now and then with the share of the work that is done, in [0, 1]. If it returns True, fits that are
+            not done are left out.
 
         Returns
         -------
         fits : dict of (int, int) to Fit
+            By cell.
         """
         fits, groups = {}, defaultdict(list)
         for cell, seed in self._seeds().items():
@@ -212,9 +217,13 @@ class ManyFits:
                 n_jobs=n_jobs,
                 progress=report,
             )
-            finished = [self._finish(*pair) for pair in zip(cells, results, strict=True)]
+            finished = {
+                cell: self._finish(cell, result)
+                for cell, result in zip(cells, results, strict=True)
+                if result is not None
+            }
             share = (perf_counter() - start) / len(cells)
-            fits.update({cell: Fit(*outcome, share) for cell, outcome in zip(cells, finished, strict=True)})
+            fits |= {cell: Fit(*outcome, share) for cell, outcome in finished.items()}
         return fits
 
     def _seeds(self):

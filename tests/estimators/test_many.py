@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from sklosses.exceptions import DivergenceError
 from sklosses.linear_model._many import ManyFits, why_alone
-from sklosses.losses import Huber
+from sklosses.losses import Huber, as_loss
 
 TIGHT = {"tol": 1e-10, "random_state": 0}
 CLASSIFIERS = [
@@ -92,6 +92,14 @@ def test_time_and_progress_are_shares_of_all():
     assert len({fit.seconds for fit in fits.values()}) == 2  # a share in each call: one for each tol
 
 
+def test_fits_stop_when_they_are_told_to():
+    X, y, _ = table(2)
+    estimators = [SGDClassifier(alpha=alpha) for alpha in np.logspace(-5, 0, 20)]
+    fits = ManyFits(estimators, X, y, SUBSETS).run(progress=lambda share: share > 0.2)
+    assert 0 < len(fits) < 60
+    assert all(fit.estimator.coef_.shape == (1, 5) for fit in fits.values())
+
+
 @pytest.mark.parametrize(
     ("estimator", "reason"),
     [
@@ -135,6 +143,18 @@ def test_odd_subsets_are_left_alone():
                                          "the weights of the rows to train on are all zero",
                                          "there are no rows to train on"]
     assert ManyFits([SGDClassifier()], X, y, [None], {"X_val": X}).alone == {(0, 0): "fit is given X_val"}
+    many = ManyFits([SGDRegressor(n_iter_no_change=3), SGDRegressor(as_loss(Slopes()))], X, y, [None])
+    assert list(many.alone.values()) == ["n_iter_no_change=3", "the loss is trained by steps of its own"]
+
+
+class Slopes:
+    """A loss of which nothing is known but values and slopes."""
+
+    def value(self, y, p):
+        return np.abs(p - y) ** 1.5
+
+    def gradient(self, y, p):
+        return 1.5 * np.sign(p - y) * np.sqrt(np.abs(p - y))
 
 
 def test_a_fit_that_diverges_has_its_error_and_disturbs_no_other(monkeypatch):
