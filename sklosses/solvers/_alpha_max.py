@@ -1,10 +1,10 @@
-"""Where a path of penalties begins: the least strength of l1 under which no coefficient leaves zero."""
+"""Where a path of penalties begins: the strength under which coefficients are zero, or as good as."""
 
 import numpy as np
 from scipy.optimize import brentq, linprog
 
 from sklosses.solvers._reading import Reading
-from sklosses.solvers._shift import best_shift
+from sklosses.solvers._shift import best_shift, lowest_value
 
 # Beside a kink, relative to the numbers around it: what rounding makes of the best constant is less.
 BESIDE = 1e-9
@@ -14,12 +14,14 @@ ROUNDING = 1e-12
 MOST_CUTS = 60
 # How far a cut is made from the best direction towards that of the cuts so far. All the way, directions swing.
 FORWARD = 0.3
+# The share of the objective without coefficients that they gain, at most, where a path of l2 begins.
+GAIN = 1e-2
 # Features that are in the linear programme from the start, and that join it at a time.
 FEATURES = 200
 
 
-def alpha_max(problem, *, rtol=5e-3):
-    r"""The least strength of an l1 penalty under which all coefficients are zero.
+def alpha_max(problem, penalty="l1", *, rtol=5e-3):
+    r"""The least strength of an l1 penalty under which all coefficients are zero, and what is like it with l2.
 
     With b the best intercept of a model without coefficients, zero is a minimum if and only if
 
@@ -34,18 +36,34 @@ def alpha_max(problem, *, rtol=5e-3):
     the worst for it, found by sorting X w; the best mixture of those seen bounds the minimum from above, what w gains
     from below, and the next direction is on the way from the best to the one that those u suggest [2]_.
 
+    Under l2 no strength makes coefficients zero. But F is strongly convex, so that with g the vector of the sums above
+
+    .. math::
+        F(0) - F^* \le \frac{\lVert g \rVert^2}{2 \alpha},
+
+    and the strength returned is that for which the right side is a hundredth of F(0): with more, a model is hardly
+    better than a constant. Like the useful strengths it goes with the square of the unit of X, and does not depend on
+    that of y.
+
     Parameters
     ----------
     problem : Problem
         Its penalty is not looked at.
+    penalty : {"l1", "l2"}, default="l1"
+        Of what the strength is.
     rtol : float > 0, default=5e-3
-        How far, relatively, the result may be above the least strength.
+        With l1: how far, relatively, the result may be above the least strength.
 
     Returns
     -------
     ndarray of shape (n_columns,)
-        For each column, never less than the least strength, and more by `rtol` at most, unless that took more than 60
-        cuts. Of losses that are not convex, the strength from which on zero is a stationary point.
+        For each column. With l1 never less than the least strength, and more by `rtol` at most, unless that took more
+        than 60 cuts; of losses that are not convex, the strength from which on zero is a stationary point.
+
+    Raises
+    ------
+    ValueError
+        If `penalty` is neither.
 
     References
     ----------
@@ -63,13 +81,26 @@ def alpha_max(problem, *, rtol=5e-3):
     >>> alpha_max(Problem(as_rows(X), np.array([1.0, 2.0, 3.0]), ((SquaredError(), 1),), NoPenalty())).round(6)
     array([0.666667])
     """
+    if penalty not in ("l1", "l2"):
+        raise ValueError(f"penalty must be 'l1' or 'l2', got {penalty!r}.")
     with Reading(problem) as reading:
-        return np.array([_of_column(problem, reading, k, rtol) for k in range(problem.n_columns)])
+        if penalty == "l2":
+            return np.array([_under_l2(problem, reading, k) for k in range(problem.n_columns)])
+        return np.array([_under_l1(problem, reading, k, rtol) for k in range(problem.n_columns)])
 
 
-def _of_column(problem, reading, k, rtol):
+def _under_l2(problem, reading, k):
+    """The strength under which a column gains `GAIN` of its objective at most."""
+    p = _constant(problem, reading, k)
+    gradient = reading.back(_slopes(reading, k, p, problem.fit_intercept)[0]) / reading.totals[k]
+    value = (reading.sweep(k, p) - lowest_value(reading, k)) / reading.totals[k]
+    return float(gradient @ gradient / (2 * GAIN * value)) if value > 0 else 0.0
+
+
+def _under_l1(problem, reading, k, rtol):
+    """The least strength under which a column's coefficients are zero."""
     total = float(reading.totals[k])
-    slope, ties = _slopes(problem, reading, k)
+    slope, ties = _slopes(reading, k, _constant(problem, reading, k), problem.fit_intercept)
     gradient = reading.back(slope) / total
     upper = float(np.abs(gradient).max(initial=0.0))
     if ties is None or upper == 0:
@@ -88,11 +119,14 @@ def _of_column(problem, reading, k, rtol):
     return upper
 
 
-def _slopes(problem, reading, k):
-    """A column's s_i u_i of least norm at zero coefficients, and the ties that leave a choice, or None."""
+def _constant(problem, reading, k):
+    """Raw predictions of the best model without coefficients."""
     p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
-    if problem.fit_intercept:
-        p += best_shift(reading, k, p)
+    return p + best_shift(reading, k, p) if problem.fit_intercept else p
+
+
+def _slopes(reading, k, p, balanced):
+    """A column's s_i u_i of least norm at predictions, and the ties that leave a choice, or None."""
     loss, slope = reading.losses[k], np.empty_like(p)
     if loss.traits.smooth:
         reading.values(k, p, gradient=slope)
@@ -108,7 +142,7 @@ def _slopes(problem, reading, k):
     weight = np.ones(len(rows)) if reading.weight(k) is None else reading.weight(k)[rows]
     ties = _Ties(rows, (slope[rows], high[rows]), weight)
     slope[rows] = 0.0
-    if problem.fit_intercept:
+    if balanced:
         ties.total = min(max(-slope.sum(), ties.low.sum()), ties.high.sum())
     slope[rows] = ties.least()
     if np.abs(slope).sum() <= ROUNDING * (ties.high.sum() - ties.low.sum()):
