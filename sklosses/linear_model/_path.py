@@ -25,7 +25,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import _check_method_params
 
 from sklosses import solvers
-from sklosses.linear_model._base import unchanged_on_failure
+from sklosses.linear_model._base import for_callbacks, unchanged_on_failure
 from sklosses.linear_model._many import ManyFits
 from sklosses.linear_model._parameters import PENALTIES, SUPERVISED, knows_its_kinks, str_options
 from sklosses.linear_model._validation import Given
@@ -121,7 +121,10 @@ class PathCV:
             for alpha in row
         ]
         trained = [train for train, _ in folds] + ([None] if self.refit else [])
-        fits = fit_all(models, sample, trained, self.n_jobs)
+        passed = for_callbacks(Given(X, y, sample_weight, offset), None)
+        context = self._init_callback_context(max_subtasks=len(models) * len(trained))
+        context.call_on_fit_task_begin(estimator=self, **passed)
+        fits = fit_all(models, sample, trained, self.n_jobs, _Hooks(self, context, passed).progress)
         shape = (len(folds), *alphas.shape)
         scores = [self._score(fits[k], sample, test, routed.scorer.score) for k, (_, test) in enumerate(folds)]
         self.scores_, self.l1_ratios_ = np.array(scores).reshape(shape), ratios
@@ -131,6 +134,7 @@ class PathCV:
             self._keep_best(fits[-1], alphas)
         else:
             self._keep_mean(fits, alphas, loss, sample)
+        context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **passed)
         if self.verbose:
             print(
                 f"{len(models)} candidates on {len(folds)} folds: alpha={self.alpha_:.3g}, "
@@ -306,7 +310,22 @@ def _raw_of_fold(model, offset, X, given=None):
     return type(model)._raw(model, X, offset if given is None else given)
 
 
-def fit_all(models, sample, subsets, n_jobs):
+class _Hooks:
+    """Runs scikit-learn's callbacks: a task for each fit, as many as are done by the share of the work that is."""
+
+    def __init__(self, estimator, context, passed):
+        self._estimator, self._context, self._passed, self._done = estimator, context, passed, 0
+
+    def progress(self, share):
+        """Report the share that is done."""
+        while self._done < int(share * self._context.max_subtasks):
+            task = self._context.subcontext(task_name="fold")
+            task.call_on_fit_task_begin(estimator=self._estimator, **self._passed)
+            task.call_on_fit_task_end(estimator=self._estimator, **self._passed)
+            self._done += 1
+
+
+def fit_all(models, sample, subsets, n_jobs, progress=None):
     """Fit every model to every subset of the rows.
 
     Parameters
@@ -318,6 +337,8 @@ def fit_all(models, sample, subsets, n_jobs):
         Rows to train on; None: all.
     n_jobs : int or None
         Threads; None: as many as OpenMP may use.
+    progress : callable or None, default=None
+        Called now and then with the share of the work that is done, in [0, 1]; with 1 in the end.
 
     Returns
     -------
@@ -329,13 +350,15 @@ def fit_all(models, sample, subsets, n_jobs):
     together = [k for k, subset in enumerate(subsets) if subset is None or sorted_[k] is not None]
     with config_context(assume_finite=True):
         many = ManyFits(models, sample.X, sample.y, [sorted_[k] for k in together], params)
-        done = many.run(n_jobs=None if n_jobs is None else effective_n_jobs(n_jobs))
+        done = many.run(n_jobs=None if n_jobs is None else effective_n_jobs(n_jobs), progress=progress)
     outcomes = {(m, together[place]): fit.error or fit.estimator for (m, place), fit in done.items()}
     fits = [
         [outcomes[m, k] if (m, k) in outcomes else _fit_alone(model, sample, subset, params)
          for m, model in enumerate(models)]
         for k, subset in enumerate(subsets)
     ]
+    if progress is not None:
+        progress(1.0)
     failed = [fit for row in fits for fit in row if isinstance(fit, Exception)]
     if failed:
         warnings.warn(

@@ -11,7 +11,7 @@ BESIDE = 1e-9
 # Slopes that rounding makes of zero, relative to those beside the kinks.
 ROUNDING = 1e-12
 # Cuts, each of two readings, after which the upper bound is taken as it is.
-MOST_CUTS = 60
+MOST_CUTS = 100
 # How far a cut is made from the best direction towards that of the cuts so far. All the way, directions swing.
 FORWARD = 0.3
 # The share of the objective without coefficients that they gain, at most, where a path of l2 begins.
@@ -58,7 +58,7 @@ def alpha_max(problem, penalty="l1", *, rtol=5e-3):
     -------
     ndarray of shape (n_columns,)
         For each column. With l1 never less than the least strength, and more by `rtol` at most, unless that took more
-        than 60 cuts; of losses that are not convex, the strength from which on zero is a stationary point.
+        than 100 cuts; of losses that are not convex, the strength from which on zero is a stationary point.
 
     Raises
     ------
@@ -105,8 +105,8 @@ def _under_l1(problem, reading, k, rtol):
     upper = float(np.abs(gradient).max(initial=0.0))
     if ties is None or upper == 0:
         return upper
-    cuts, best, lower = [gradient], None, 0.0
-    while upper > (1 + rtol) * lower and len(cuts) < MOST_CUTS:
+    cuts, best, lower, least = [gradient], None, 0.0, ROUNDING * upper
+    while upper > max((1 + rtol) * lower, least) and len(cuts) < MOST_CUTS:
         direction, upper = _master(np.array(cuts))
         if best is not None:
             direction = FORWARD * direction + (1 - FORWARD) * best
@@ -116,7 +116,7 @@ def _under_l1(problem, reading, k, rtol):
         gain, size = float(cuts[-1] @ direction), float(np.abs(direction).sum())
         if best is None or gain > lower * size:
             best, lower = direction / size, gain / size
-    return upper
+    return upper if upper > least else 0.0
 
 
 def _constant(problem, reading, k):
