@@ -248,9 +248,9 @@ def _curves(table, param_name, hue):
 
 
 def _label(params, hue):
-    """A candidate's values of the parameters that tell lines apart, in words."""
+    """A candidate's values of the parameters that tell lines apart, in words: those that need no name first."""
     said = []
-    for name in hue:
+    for name in sorted(hue, key=lambda name: not isinstance(params.get(name), str)):
         if name not in params:
             continue
         value = params[name]
