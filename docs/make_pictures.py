@@ -63,7 +63,8 @@ def search():
     """Validation curves of a search over losses and alphas."""
     X, y = load_breast_cancer(return_X_y=True)
     pipe = make_pipeline(StandardScaler(), SGDClassifier(tol=1e-8, random_state=0))
-    grid = {"sgdclassifier__loss": ["hinge", "log_loss", "modified_huber"], "sgdclassifier__alpha": np.logspace(-5, 1, 13)}
+    losses, alphas = ["hinge", "log_loss", "modified_huber"], np.logspace(-5, 1, 13)
+    grid = {"sgdclassifier__loss": losses, "sgdclassifier__alpha": alphas}
     found = GridSearchCV(pipe, grid, scoring="roc_auc").fit(X, y)
     return SearchDisplay.from_search(found, score_name="area under the ROC curve").figure_
 

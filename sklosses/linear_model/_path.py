@@ -105,42 +105,43 @@ class PathCV:
             For input that cannot be trained on; the message names it. The estimator is as it was before.
         """
         _raise_for_params(params, self, "fit")
-        loss = self._resolve()
-        sample = self._check_sample(Given(X, y, sample_weight, offset), loss, reset=True, allow_all_zero=False)
-        ratios = self._ratios()
-        alphas = self._alphas(sample, loss, ratios)
+        given, loss = Given(X, y, sample_weight, offset), self._resolve()
+        sample = self._check_sample(given, loss, reset=True, allow_all_zero=False)
+        self.l1_ratios_ = self._ratios()
+        alphas = self._alphas(sample, loss)
         routed = self._route("fit", sample.sample_weight, params)
         splitter = check_cv(self.cv, sample.y, classifier=is_classifier(self))
         folds = list(splitter.split(sample.X, sample.y, **routed.splitter.split))
-        seed = self.random_state
-        if not isinstance(seed, Integral):
-            seed = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
-        models = [
-            self._model(alpha=float(alpha), l1_ratio=float(ratio), random_state=seed)
-            for ratio, row in zip(ratios, alphas, strict=True)
-            for alpha in row
-        ]
-        trained = [train for train, _ in folds] + ([None] if self.refit else [])
-        passed = for_callbacks(Given(X, y, sample_weight, offset), None)
-        context = self._init_callback_context(max_subtasks=len(models) * len(trained))
-        context.call_on_fit_task_begin(estimator=self, **passed)
-        fits = fit_all(models, sample, trained, self.n_jobs, _Hooks(self, context, passed).progress)
-        shape = (len(folds), *alphas.shape)
+        fits = self._train(given, sample, alphas, [train for train, _ in folds] + ([None] if self.refit else []))
         scores = [self._score(fits[k], sample, test, routed.scorer.score) for k, (_, test) in enumerate(folds)]
-        self.scores_, self.l1_ratios_ = np.array(scores).reshape(shape), ratios
-        several = isinstance(self.alphas, Integral) and len(ratios) > 1
+        self.scores_ = np.array(scores).reshape(len(folds), *alphas.shape)
+        several = isinstance(self.alphas, Integral) and len(alphas) > 1
         self.alphas_ = alphas if several else alphas[0]
         if self.refit:
             self._keep_best(fits[-1], alphas)
         else:
             self._keep_mean(fits, alphas, loss, sample)
-        context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **passed)
         if self.verbose:
-            print(
-                f"{len(models)} candidates on {len(folds)} folds: alpha={self.alpha_:.3g}, "
-                f"l1_ratio={self.l1_ratio_:.3g}"
-            )
+            print(f"{alphas.size} candidates on {len(folds)} folds: alpha={self.alpha_:.3g}, "
+                  f"l1_ratio={self.l1_ratio_:.3g}")
         return self
+
+    def _train(self, given, sample, alphas, subsets):
+        """Fit a model for each alpha to each subset of the rows."""
+        seed = self.random_state
+        if not isinstance(seed, Integral):
+            seed = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
+        models = [
+            self._model(alpha=float(alpha), l1_ratio=float(ratio), random_state=seed)
+            for ratio, row in zip(self.l1_ratios_, alphas, strict=True)
+            for alpha in row
+        ]
+        passed = for_callbacks(given, None)
+        context = self._init_callback_context(max_subtasks=len(models) * len(subsets))
+        context.call_on_fit_task_begin(estimator=self, **passed)
+        fits = fit_all(models, sample, subsets, self.n_jobs, _Hooks(self, context, passed).progress)
+        context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **passed)
+        return fits
 
     # -- the grid ---------------------------------------------------------------------------------------------------
 
@@ -156,8 +157,9 @@ class PathCV:
             return np.array([1.0 if self.penalty == "l1" else 0.0])
         return _numbers("l1_ratio", self.l1_ratio, high=1.0)
 
-    def _alphas(self, sample, loss, ratios):
+    def _alphas(self, sample, loss):
         """Strengths in descending order, of shape (n_l1_ratios, n_alphas)."""
+        ratios = self.l1_ratios_
         if not isinstance(self.alphas, Integral):
             return np.tile(np.sort(_numbers("alphas", self.alphas))[::-1], (len(ratios), 1))
         if not knows_its_kinks(loss):
@@ -280,7 +282,7 @@ class PathCV:
         return (
             MetadataRouter(owner=self)
             .add_self_request(self)
-            .add(splitter=check_cv(self.cv), method_mapping=MethodMapping().add(caller="fit", callee="split"))
+            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
             .add(
                 scorer=self._scorer(),
                 method_mapping=MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score"),

@@ -226,6 +226,14 @@ def test_the_default_scorer_asks_for_what_the_estimator_asks_for(asked, binary):
     assert model.scores_[0, 0, 0] == pytest.approx(alone.score(X[test], y[test], weights[test] if asked else None))
 
 
+@pytest.mark.parametrize("routing", [False, True])
+def test_folds_that_can_be_read_once(routing, binary):
+    X, y = binary
+    with sklearn.config_context(enable_metadata_routing=routing):
+        model = SGDClassifierCV(alphas=ALPHAS, cv=(fold for fold in KFold(3).split(X))).fit(X, y)
+    np.testing.assert_array_equal(model.scores_, SGDClassifierCV(alphas=ALPHAS, cv=KFold(3)).fit(X, y).scores_)
+
+
 def test_unknown_metadata(binary):
     with pytest.raises(ValueError, match="groups"):
         SGDClassifierCV().fit(*binary, groups=np.zeros(200))
