@@ -230,7 +230,7 @@ class PathCV:
         """Become the mean of each fold's best fit."""
         best = [_best(scores) for scores in self.scores_]
         chosen = [fits[k][np.ravel_multi_index(place, alphas.shape)] for k, place in enumerate(best)]
-        if len({model.coef_.shape for model in chosen}) > 1:
+        if any(len(getattr(model, "classes_", ())) < len(getattr(self, "classes_", ())) for model in chosen):
             raise ValueError("refit=False takes means over the folds, but some folds have no row of some class.")
         self.alpha_ = float(np.mean([alphas[place] for place in best]))
         self.l1_ratio_ = float(np.mean([self.l1_ratios_[place[0]] for place in best]))
@@ -396,7 +396,7 @@ def _descending(highest, ratio, eps, n_alphas):
 def _best(scores):
     """The place of the highest score, of equal ones the first: that with the strongest penalty."""
     if not np.any(np.isfinite(scores)):
-        raise ValueError("No alpha has a score in all folds: every fit or score failed; warnings say how.")
+        raise ValueError("No alpha has a score: every fit or its score failed, if only in a fold; warnings say how.")
     return np.unravel_index(np.nanargmax(scores), scores.shape)
 
 

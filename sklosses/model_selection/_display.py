@@ -102,7 +102,8 @@ class SearchDisplay:
             If a parameter or metric does not exist, or is not of numbers, or nothing differs.
         """
         check_is_fitted(search)
-        table = of_path(search) if hasattr(search, "scores_") else of_search(search, metric)
+        alphas = all(hasattr(search, name) for name in ("alphas_", "l1_ratios_", "scores_"))
+        table = of_path(search) if alphas else of_search(search, metric)
         param_name = _numeric(table, param_name)
         hue = _telling(table, param_name, hue)
         curves = _curves(table, param_name, hue)
