@@ -83,7 +83,9 @@ class Part:
             if neighbours:
                 yield piece, table[first + piece.start:first + piece.stop]
             else:
-                yield piece, table[rows[piece]] if issparse(table) else np.take(table, rows[piece], axis=0)
+                # Faster, but of a table stored by columns `take` would copy all.
+                by_rows = not issparse(table) and table.flags.c_contiguous
+                yield piece, np.take(table, rows[piece], axis=0) if by_rows else table[rows[piece]]
 
 
 class Hits:
