@@ -107,7 +107,12 @@ def _under_l1(problem, reading, k, rtol):
         return upper
     cuts, best, lower, least = [gradient], None, 0.0, ROUNDING * upper
     while upper > max((1 + rtol) * lower, least) and len(cuts) < MOST_CUTS:
-        direction, upper = _master(np.array(cuts))
+        found = _master(np.array(cuts))
+        if found is None:
+            break
+        direction, upper = found
+        if upper <= least:
+            return 0.0
         if best is not None:
             direction = FORWARD * direction + (1 - FORWARD) * best
         steepness = np.concatenate(reading.each(lambda chunk, w=direction: reading.rows_of(chunk) @ w))
@@ -116,7 +121,7 @@ def _under_l1(problem, reading, k, rtol):
         gain, size = float(cuts[-1] @ direction), float(np.abs(direction).sum())
         if best is None or gain > lower * size:
             best, lower = direction / size, gain / size
-    return upper if upper > least else 0.0
+    return upper
 
 
 def _constant(problem, reading, k):
@@ -195,7 +200,8 @@ class _Ties:
 def _master(cuts):
     """The direction of ||w||_1 <= 1 that gains most by the cuts, max_w min_k g_k.w, and what it gains.
 
-    Of many features, those whose constraint the mixture of cuts violates join the programme.
+    Of many features, those whose constraint the mixture of cuts violates join the programme. None if it is not solved,
+    numbers being too far apart: the upper bound so far holds all the same.
     """
     n_cuts, d = cuts.shape
     scale = np.abs(cuts).max()
@@ -207,9 +213,11 @@ def _master(cuts):
         rows = np.block([[-part, part, np.ones((n_cuts, 1))], [np.ones((1, 2 * m)), np.zeros((1, 1))]])
         solved = linprog(np.append(np.zeros(2 * m), -1.0), rows, np.append(np.zeros(n_cuts), 1.0),
                          bounds=[(0, None)] * (2 * m) + [(None, None)], method="highs")
-        mixed = np.abs(-solved.ineqlin.marginals[:n_cuts] @ cuts)
-        beyond = np.flatnonzero(mixed > -solved.fun * scale * (1 + 1e-6))
-        beyond = np.setdiff1d(beyond, used)
+        if solved.status != 0:
+            return None
+        shares = np.maximum(-solved.ineqlin.marginals[:n_cuts], 0.0)
+        mixed = np.abs(shares / shares.sum() @ cuts)        # a mixture of slopes, whose largest is an upper bound
+        beyond = np.setdiff1d(np.flatnonzero(mixed > -solved.fun * scale * (1 + 1e-6)), used)
         if not len(beyond):
             break
         used = np.concatenate([used, beyond[np.argsort(-mixed[beyond], kind="stable")][:FEATURES]])
