@@ -81,8 +81,8 @@ class SearchDisplay:
             The parameter along the axis, whose values are numbers. The last part of a name will do, "alpha" for
             "sgdclassifier__alpha". None: the one with the most different values.
         hue : str, list of str or None, default=None
-            The parameters that tell lines apart. None: all others that differ, but those of which each candidate has a
-            value of its own. Of several candidates at the same place of a line the one with the best mean test score
+            The parameters that tell lines apart. None: all others that differ, but those with more values than half of
+            the candidates. Of several candidates at the same place of a line the one with the best mean test score
             counts.
         metric : str or None, default=None
             Which of the metrics of a search that has several. None: the one of `refit`.

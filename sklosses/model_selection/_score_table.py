@@ -13,14 +13,16 @@ class ScoreTable:
     params : list of dict
         Of each candidate.
     test, train : ndarray of shape (n_candidates, n_splits)
-        Scores; `train` may be None.
+        Scores, of the splits in which any candidate has one; `train` may be None.
     best : int or None
         Number of the candidate that the search chose.
     score_name : str or None
     """
 
     def __init__(self, params, test, train, best, score_name):
-        self.params, self.test, self.train, self.best, self.score_name = params, test, train, best, score_name
+        scored = np.any(np.isfinite(test), axis=0)
+        self.params, self.best, self.score_name = params, best, score_name
+        self.test, self.train = test[:, scored], None if train is None else train[:, scored]
 
     def values(self, name):
         """Different values of a parameter, in the order of the candidates."""

@@ -154,6 +154,15 @@ def test_candidates_without_the_parameter_or_a_score(iris):
     assert list(SearchDisplay.from_search(failing).lines_[0].get_xdata()) == [0.1, 1.0]
 
 
+def test_folds_that_nothing_could_be_fitted_to(iris):
+    X, y = iris
+    one_class, all_classes = (np.arange(50), np.arange(50, 150)), (np.arange(0, 150, 2), np.arange(1, 150, 2))
+    with pytest.warns(sklearn.exceptions.FitFailedWarning):
+        path = SGDClassifierCV(alphas=ALPHAS, cv=[one_class, all_classes]).fit(X, y)
+    display = SearchDisplay.from_search(path)
+    np.testing.assert_array_equal(display.lines_[0].get_ydata(), path.scores_[1, 0, ::-1])
+
+
 def test_a_zero_among_the_values(iris):
     search = GridSearchCV(SGDRegressor(), {"alpha": [0.0, *ALPHAS]}, cv=2).fit(*iris)
     assert SearchDisplay.from_search(search).ax_.get_xscale() == "symlog"
