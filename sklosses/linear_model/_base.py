@@ -107,7 +107,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
 
         # Readings of samples are no epochs: their number is not known in advance.
         context = self._init_callback_context(max_subtasks=None if self.learning_rate == "auto" else self.max_iter)
-        passed = _for_callbacks(given, subset)
+        passed = for_callbacks(given, subset)
         context.call_on_fit_task_begin(estimator=self, **passed)
         hooks = None
         if getattr(self, "_skl_callbacks", None):
@@ -416,7 +416,7 @@ def _dense(coef):
     return coef.toarray() if issparse(coef) else coef
 
 
-def _for_callbacks(given, subset):
+def for_callbacks(given, subset):
     """What callbacks get to see: the caller's own rows, cut to those trained on when a callback asks for them."""
     metadata = {name: getattr(given, name) for name in ("sample_weight", "offset")}
     metadata = {name: value for name, value in metadata.items() if value is not None} or None

@@ -528,18 +528,25 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     def _shaped(self, coef):
         return coef
 
-    def _problem(self, sample, loss, subset):
-        codes = encode(sample.y, self.classes_)
-        weights, class_weight = sample.sample_weight, expand_class_weight(self.class_weight, self.classes_, codes)
-        values = loss.target.codes or _SIGNS
-        n_columns, one_vs_rest = self._n_columns(), None
+    def _codes(self, sample):
+        """Positions of the labels in `classes_`."""
+        return sample.once("codes", lambda: encode(sample.y, self.classes_))
+
+    def _problem(self, sample, loss, subset, *, counted=None):
+        """`counted`: the rows whose classes ``class_weight="balanced"`` counts; None: all of the sample's."""
+        codes = self._codes(sample)
+        class_weight = sample.once(
+            ("class_weight", str(self.class_weight), id(counted)),
+            lambda: expand_class_weight(self.class_weight, self.classes_, codes if counted is None else codes[counted]),
+        )
+        weights, values = sample.sample_weight, loss.target.codes or _SIGNS
+        n_columns, one_vs_rest, targets = self._n_columns(), None, codes
         if n_columns == 1:
             if class_weight is not None:
-                of_rows = class_weight[codes.astype(np.intp)]
-                weights = of_rows if weights is None else weights * of_rows
-            targets = codes if values == (0.0, 1.0) else values[0] + (values[1] - values[0]) * codes
+                weights = sample.once(("weights", *class_weight), lambda: _weighted(weights, class_weight, codes))
+            if values != (0.0, 1.0):
+                targets = sample.once(("targets", values), lambda: values[0] + (values[1] - values[0]) * codes)
         else:
-            targets = codes
             of_columns = np.ones((n_columns, 2))
             if class_weight is not None:
                 of_columns[:, 1] = class_weight
@@ -547,7 +554,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         if weights is not None and not np.any(weights):
             raise ValueError("The product of sample_weight and class_weight is zero for every row.")
         return Problem(
-            rows=as_rows(sample.X),
+            rows=sample.once("rows", lambda: as_rows(sample.X)),
             targets=targets,
             losses=((loss, n_columns),),
             penalty=get_penalty(self.penalty, alpha=self.alpha, l1_ratio=self.l1_ratio or 0.0),
@@ -557,3 +564,9 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
             one_vs_rest=one_vs_rest,
             subset=subset,
         )
+
+
+def _weighted(sample_weight, class_weight, codes):
+    """Weights of the rows, those of their classes included."""
+    of_rows = class_weight[codes.astype(np.intp)]
+    return of_rows if sample_weight is None else sample_weight * of_rows

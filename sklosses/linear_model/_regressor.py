@@ -415,9 +415,9 @@ class SGDRegressor(RegressorMixin, BaseSGD):
             )
         return check_numbers(y, n_rows, loss, name="y_val")
 
-    def _problem(self, sample, loss, subset):
+    def _problem(self, sample, loss, subset, *, counted=None):
         return Problem(
-            rows=as_rows(sample.X),
+            rows=sample.once("rows", lambda: as_rows(sample.X)),
             targets=sample.y,
             losses=((loss, 1),),
             penalty=get_penalty(self.penalty, alpha=self.alpha, l1_ratio=self.l1_ratio or 0.0),

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,13 @@ class Sample:
     y: np.ndarray | None
     sample_weight: np.ndarray | None
     offset: np.ndarray | None
+    made: dict = field(default_factory=dict, repr=False)
+
+    def once(self, name, make):
+        """What `make` returns, made when first asked for: all problems over the same rows share it."""
+        if name not in self.made:
+            self.made[name] = make()
+        return self.made[name]
 
     def take(self, positions):
         """The rows at `positions`, copied."""

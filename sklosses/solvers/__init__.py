@@ -9,11 +9,11 @@ from sklosses.solvers._problem import OneVsRest, Problem, Result, State
 from sklosses.solvers._sgd import SGD
 
 __all__ = ["SGD", "Auto", "DualDescent", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result", "State",
-           "Streaming", "Verdict", "minimize", "objective", "row_order", "solve_many"]
+           "Streaming", "Verdict", "alpha_max", "minimize", "objective", "row_order", "solve_many"]
 
 # Imported when they are asked for: `import sklosses` stays quick.
 LATER = {"Auto": "_auto", "DualDescent": "_dual_descent", "Newton": "_newton", "Streaming": "_streaming",
-         "minimize": "_minimize", "solve_many": "_many"}
+         "alpha_max": "_alpha_max", "minimize": "_minimize", "solve_many": "_many"}
 
 
 def __getattr__(name):
