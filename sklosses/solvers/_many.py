@@ -58,7 +58,7 @@ def solve_many(problems, *, tol=1e-3, max_iter=100, random_state=0, n_jobs=None,
     >>> problem = Problem(as_rows(X), 3 * X[:, 0], ((Huber(), 1),), L2(alpha=1e-2))
     >>> strong = replace(problem, penalty=L2(alpha=1.0))
     >>> [result.coef.round(2).item() for result in solve_many([problem, strong])]
-    [2.92, 0.76]
+    [2.92, 0.62]
     """
     problems = list(problems)
     n_threads = allowed_threads() if n_jobs is None else n_jobs
