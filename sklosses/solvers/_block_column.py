@@ -63,8 +63,10 @@ class BlockColumn:
         Where to start.
     width : float or None
         Of the smoothing; None for smooth losses.
-    lowest : float
+    lowest : float, default=0.0
         Below which the mean loss cannot fall.
+    null : float, default=0.0
+        The mean loss of the best constant.
 
     Attributes
     ----------
@@ -74,14 +76,15 @@ class BlockColumn:
         A proven bound on (F - F*) / F*.
     """
 
-    def __init__(self, cell, stage, z, width, lowest):
-        self.cell, self.stage, self.z, self.width, self.lowest = cell, stage, z, width, lowest
+    def __init__(self, cell, stage, z, width, lowest=0.0, null=0.0):
+        self.cell, self.stage, self.z, self.width, self.lowest, self.null = cell, stage, z, width, lowest, null
         self.metric, self.damping = None, 0.0
         self.objective = self.gap = np.inf
         self.found = None           # at z, by pattern if the last reading was
         self.looked = 0
         self.must_step = False      # see `fold`
         self.arrived = False        # where the last descent was to end
+        self.decrement = np.inf     # what its last step promised
 
     @property
     def cheap(self):
@@ -220,7 +223,7 @@ class BlockColumn:
                 yield from self.renew()
                 before, slow = np.inf, 0
             step, promise = self._step()
-            decrement = 0.5 * max(promise, 0.0)
+            self.decrement = decrement = 0.5 * max(promise, 0.0)
             self.arrived = not self.must_step and arrived(self, decrement)
             if self.arrived or (self.looked >= budget and not self.must_step):
                 return
@@ -274,7 +277,7 @@ class BlockColumn:
         ----------
         cell : Cell
         """
-        other = BlockColumn(cell, self.stage, self.z, self.width, self.lowest)
+        other = BlockColumn(cell, self.stage, self.z, self.width, self.lowest, self.null)
         other._take(self.z, self.found[cell.mask > 0].sum(axis=0))
         other.must_step = True
         if not self.cheap:
