@@ -76,7 +76,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
     def _solver(self, loss, problem):
         n_jobs, schedule = getattr(self, "n_jobs", None), self.learning_rate
         if schedule == "auto" and knows_its_kinks(loss) and solvers.Auto.can(problem):
-            return solvers.Auto(n_jobs=n_jobs, n_iter_no_change=self.n_iter_no_change)
+            auto = solvers.Ordered if getattr(self, "non_crossing", False) else solvers.Auto
+            return auto(n_jobs=n_jobs, n_iter_no_change=self.n_iter_no_change)
         if schedule == "auto":
             # Nothing is known of the user's own loss but slopes, or the table is wide and the loss not convex: steps
             # are all there is.

@@ -7,6 +7,7 @@ certificate (Portnoy and Koenker, "The Gaussian hare and the Laplacian tortoise"
 aside in this way for quantiles).
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -112,6 +113,8 @@ class KinkedColumn:
     ----------
     coef, intercept, objective, gap, gap_kind
         The model as it is now; objective and gap of the rows last used.
+    bound : float
+        Below which the objective cannot fall.
     reached : bool
         Whether the tolerance is.
     """
@@ -126,6 +129,7 @@ class KinkedColumn:
         self.intercept = 0.0 if state is None else float(state.intercept[k])
         self.at_best = state is None and self.fit_intercept     # start at the best constant
         self.gap, self.objective, self.reached = np.inf, np.inf, False
+        self.bound = -np.inf
         # With a penalty the dual's constraints can be met; without, to rounding only.
         self.gap_kind = "proof" if self.l1 > 0 or self.l2 > 0 else "estimate"
         self.null = None        # the objective of the best constant
@@ -143,7 +147,7 @@ class KinkedColumn:
     def settle(self, reading, look):
         """Take the model as it is, for want of time: a look at it on all rows is all there is."""
         self.gap, self.gap_kind = np.inf, "estimate"
-        self.objective = self._place(look, self.coef, self.intercept, reading.totals[self.k]).objective
+        self.objective = self.place(look, self.coef, self.intercept, reading.totals[self.k]).objective
 
     # The way down ---------------------------------------------------------------------------------------------------
 
@@ -163,18 +167,18 @@ class KinkedColumn:
         sides = Sides(reading, self.k)
         self._prepare(reading, sides)
         look = yield self.coef, self.intercept
-        here = began = self._place(look, self.coef, self.intercept, sides.total)
-        stage = Stage(reading, sides, goal, sides.typical(here.p), self._reach(reading), here,
+        here = began = self.place(look, self.coef, self.intercept, sides.total)
+        stage = Stage(reading, sides, goal, sides.typical(here.p), self.reach(reading), here,
                       sides.lowest if self.cost == 0 else -np.inf)
         self._show(stage)
         move = self._next_move(stage.typical)
-        band = sides.band(here.p, move, stage.reach, self._fewest())
+        band = sides.band(here.p, move, stage.reach, self.fewest)
         again = AGAIN
         for _ in range(ROUNDS):
             if stage.done or reading.readings >= budget:
                 break
             found = self._solve(stage, here, band, move or stage.typical)
-            there = yield from self._go_to(*self._model(found.z), sides)
+            there = yield from self._go_to(*self.model(found.z), sides)
             crossed, excess = sides.crossed(here.p, there.p, band)
             bound = there.objective - found.gap - found.defect - excess
             if bound > stage.bound:
@@ -182,7 +186,7 @@ class KinkedColumn:
             if found.arrived and there.objective < stage.best.objective:
                 # The move was worth the fall to the bound; what crossed kinks are worth says how far it is still.
                 rest = np.sqrt(excess / max(here.objective - stage.bound, excess, 1e-300))
-                change = _typical_change(there.p - here.p, stage.reach)
+                change = typical_change(there.p - here.p, stage.reach)
                 move = max(change * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
                 kept = None
             elif found.arrived and not len(crossed.row):
@@ -200,8 +204,8 @@ class KinkedColumn:
                 again -= 1      # every kink is in its place: what is left is the interior point method's own
                 if again < 0:
                     break
-            band = sides.band(here.p, move, stage.reach, self._fewest(), (kept, crossed))
-        self.moved = _typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
+            band = sides.band(here.p, move, stage.reach, self.fewest, (kept, crossed))
+        self.moved = typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
         self._keep(stage)
 
     def _part_way(self, stage, here, there):
@@ -224,7 +228,7 @@ class KinkedColumn:
 
     def _go_to(self, coef, intercept, sides):
         look = yield coef, intercept
-        return self._place(look, coef, intercept, sides.total)
+        return self.place(look, coef, intercept, sides.total)
 
     # What is known before a stage -----------------------------------------------------------------------------------
 
@@ -248,7 +252,7 @@ class KinkedColumn:
         change, rows = self.moved
         return max(min(NEXT_MOVE * change, NEXT_ERROR * np.sqrt(len(self.coef) / rows) * typical), FIRST_MOVE * typical)
 
-    def _reach(self, reading):
+    def reach(self, reading):
         """How far each row's prediction may move, relative to a typical one's.
 
         By the squares of its features over what the rows of the last stage had of them: rows with what was hardly
@@ -267,28 +271,28 @@ class KinkedColumn:
         leverage = reading.leverage(factors, self.centre)
         return np.sqrt(np.maximum(leverage / max(middle(leverage), 1e-300), 1.0))
 
-    def _fewest(self):
+    @property
+    def fewest(self):
+        """Kinks that a band has at least."""
         return KINKS_A_COEFFICIENT * (len(self.coef) + 1)
 
     # A round --------------------------------------------------------------------------------------------------------
 
-    def _place(self, look, coef, intercept, total):
+    def place(self, look, coef, intercept, total):
+        """The place of a look."""
         objective = (look.value / total + 0.5 * self.l2 * coef @ coef + self.l1 * np.abs(coef).sum()
                      + self.cost * intercept)
         return Place(coef, intercept, look, objective)
 
-    def _model(self, z):
+    def model(self, z):
         """(coef, intercept) of centred coefficients and c."""
         coef = z[:-1]
         return coef, z[-1] - self.centre @ coef if self.fit_intercept else self.intercept
 
     def _solve(self, stage, here, band, move):
         """Minimise with all kinks but the band's on the sides where they are."""
-        chosen, table = stage.reading.chosen, self.problem.rows
-        numbers = band.row if chosen is None else chosen[band.row]
-        with Reading(replace(self.problem, subset=numbers), stage.reading.n_threads) as inner:
-            rows = CentredRows(inner, self.centre, self.fit_intercept, table.n_rows * table.row_bytes)
-            hinges = self._hinges(rows, stage.sides, here, band)
+        with self.rows_of(stage.reading, band.row) as rows:
+            hinges = self.hinges(rows, stage.sides, here, band)
             start = np.append(here.coef, here.intercept + self.centre @ here.coef if self.fit_intercept else 0.0)
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
             least = max(abs(here.objective), 1e-12 * self.null)
@@ -302,7 +306,15 @@ class KinkedColumn:
             hinges.certify(found)
             return found
 
-    def _hinges(self, rows, sides, here, band):
+    @contextmanager
+    def rows_of(self, reading, numbers):
+        """Some rows of a reading, centred."""
+        table = self.problem.rows
+        numbers = numbers if reading.chosen is None else reading.chosen[numbers]
+        with Reading(replace(self.problem, subset=numbers), reading.n_threads) as inner:
+            yield CentredRows(inner, self.centre, self.fit_intercept, table.n_rows * table.row_bytes)
+
+    def hinges(self, rows, sides, here, band):
         """The objective with fixed sides, as a function of centred coefficients and then c."""
         d, look = len(self.coef), here.look
         # All rows' slopes with the kinks of the band left out: a correction of the look's own for the band's rows.
@@ -330,6 +342,7 @@ class KinkedColumn:
         """Make the best place the model."""
         place = stage.best
         self.coef, self.intercept, self.objective = place.coef, place.intercept, place.objective
+        self.bound = stage.bound
         self.gap = self._relative(self.objective - stage.bound, stage)
 
     def _relative(self, away, stage):
@@ -360,6 +373,6 @@ class KinkedColumn:
             self.gap = self._relative(self.objective - stage.bound, stage)
 
 
-def _typical_change(change, reach):
+def typical_change(change, reach):
     """The standard deviation that the median of changes says, each relative to how far it may reach."""
     return 1.5 * middle(np.abs(change) / reach)

@@ -112,27 +112,18 @@ class Newton:
         ValueError
             If a loss has kinks and does not say where, there are more than 2000 features, or weights are negative.
         """
-        _check(problem)
-        run = _Run(self, problem, tol, max_iter, Monitor() if monitor is None else monitor)
-        with Reading(problem, self._n_threads(problem)) as reading:
-            run.start(reading, state)
-            near = state is not None and state.near is not None
-            for rows in () if near else _samples(problem, random_state):
-                with Reading(replace(problem, subset=rows), reading.n_threads, gather=True) as sample:
-                    run.stage(sample)
-                if run.stopped:
-                    break
-            run.finish(reading)
-            return run.result()
+        check(problem)
+        run = Run(self, problem, tol, max_iter, Monitor() if monitor is None else monitor)
+        return run.all_stages(state, random_state)
 
-
-    def _n_threads(self, problem):
+    def n_threads(self, problem):
+        """Threads for a problem."""
         if self.n_jobs is not None:
             return effective_n_jobs(self.n_jobs)
         return allowed_threads() if problem.n_rows * problem.n_features >= LARGE else 1
 
 
-def _check(problem):
+def check(problem):
     """Refuse what this solver cannot do, before any work."""
     for loss, _ in problem.losses:
         if loss.traits.smooth and problem.intercept_cost:
@@ -161,10 +152,11 @@ def _samples(problem, seed):
         size *= GROWTH
 
 
-class _Run:
+class Run:
     """One call of `solve`: where each column is, and what has been seen."""
 
     def __init__(self, solver, problem, tol, max_iter, monitor):
+        self.n_threads = solver.n_threads(problem)
         self.problem, self.max_iter, self.monitor, self.patience = problem, max_iter, monitor, solver.n_iter_no_change
         self.tol = tol or 0.0
         self.began = perf_counter()
@@ -175,6 +167,19 @@ class _Run:
         self.stopped = False    # by the monitor
         self.scored = None      # the best score of a monitor, its number in the history, and the model
         self.patient = 0        # readings since the score has risen by more than the tolerance
+
+    def all_stages(self, state, random_state):
+        """From the start on samples to the end on all rows; returns the result."""
+        with Reading(self.problem, self.n_threads) as reading:
+            self.start(reading, state)
+            near = state is not None and state.near is not None
+            for rows in () if near else _samples(self.problem, random_state):
+                with Reading(replace(self.problem, subset=rows), reading.n_threads, gather=True) as sample:
+                    self.stage(sample)
+                if self.stopped:
+                    break
+            self.finish(reading)
+            return self.result()
 
     def start(self, reading, state):
         """The columns, at the state or at the best constant."""
@@ -226,9 +231,9 @@ class _Run:
                     "Scaling input data with StandardScaler or MinMaxScaler might help. Squares of X do not fit into "
                     "float64."
                 ) from None
-            self._note(reading.n_rows)
+            self.note(reading.n_rows)
 
-    def _note(self, rows):
+    def note(self, rows):
         """An entry of the history; the monitor may want to stop."""
         objective = np.array([column.objective for column in self.columns])
         gap = np.array([column.gap for column in self.columns])
