@@ -204,7 +204,7 @@ def check_indicator(y, n_rows, *, name="y"):
         others = y[(y != 0) & (y != 1)] if y.dtype.kind in "biuf" else y.ravel()
     if len(others):
         raise ValueError(
-            f"{name} of shape {y.shape} must be an indicator of labels: 1 where a row has the label of the column, else "
+            f"{name} of shape {y.shape} must be an indicator of labels: 1 where a row has that of the column, else "
             f"0; got {others[0].item()!r}. Labels of one kind, one a row, have shape ({n_rows},)."
         )
     return y.astype(np.int64)

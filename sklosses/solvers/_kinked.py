@@ -120,6 +120,7 @@ class KinkedColumn:
     """
 
     solver = "interior point"
+    alone = True        # between looks, with rows of its own: columns can go on side by side
 
     def __init__(self, problem, reading, k, penalty, state):
         self.problem, self.k, self.fit_intercept = problem, k, problem.fit_intercept
@@ -238,7 +239,8 @@ class KinkedColumn:
             return
         weight = reading.weight(self.k)
         ones = np.ones(reading.n_rows) if weight is None else weight
-        self.centre = reading.back(ones) / ones.sum() if self.fit_intercept else np.zeros(len(self.coef))
+        self.centre = reading.once("centre", self.k, lambda: reading.back(ones) / ones.sum()) if (
+            self.fit_intercept) else np.zeros(len(self.coef))
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset
         constant = sides.best_shift(p, self.cost) if self.fit_intercept else 0.0
         self.null = abs(reading.sweep(self.k, p + constant) / sides.total + self.cost * constant)
@@ -260,16 +262,23 @@ class KinkedColumn:
         """
         before = self.squares
         if before is None or reading.n_rows < self.problem.n_rows:      # of all rows nobody will ask
-            weight = reading.weight(self.k)
-            ones = np.ones(reading.n_rows) if weight is None else weight
-            self.squares = np.maximum(reading.squares(ones, self.centre), 0.0) / ones.sum()
+            self.squares = reading.once("squares", self.k, lambda: self._mean_squares(reading))
             if not np.all(np.isfinite(self.squares)):
                 raise OverflowError("The squares of X do not fit into float64.")
         if before is None:
             return np.ones(reading.n_rows)
-        factors = np.divide(1.0, before, out=np.full_like(before, 1e300), where=before > 0)
-        leverage = reading.leverage(factors, self.centre)
-        return np.sqrt(np.maximum(leverage / max(middle(leverage), 1e-300), 1.0))
+
+        def compute():
+            factors = np.divide(1.0, before, out=np.full_like(before, 1e300), where=before > 0)
+            leverage = reading.leverage(factors, self.centre)
+            return np.sqrt(np.maximum(leverage / max(middle(leverage), 1e-300), 1.0))
+
+        return reading.once("reach", self.k, compute)
+
+    def _mean_squares(self, reading):
+        weight = reading.weight(self.k)
+        ones = np.ones(reading.n_rows) if weight is None else weight
+        return np.maximum(reading.squares(ones, self.centre), 0.0) / ones.sum()
 
     @property
     def fewest(self):
@@ -291,7 +300,8 @@ class KinkedColumn:
 
     def _solve(self, stage, here, band, move):
         """Minimise with all kinks but the band's on the sides where they are."""
-        with self.rows_of(stage.reading, band.row) as rows:
+        threads = stage.reading.n_threads if self.problem.n_columns == 1 else 1
+        with self.rows_of(stage.reading, band.row, threads) as rows:
             hinges = self.hinges(rows, stage.sides, here, band)
             start = np.append(here.coef, here.intercept + self.centre @ here.coef if self.fit_intercept else 0.0)
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
@@ -307,11 +317,11 @@ class KinkedColumn:
             return found
 
     @contextmanager
-    def rows_of(self, reading, numbers):
+    def rows_of(self, reading, numbers, n_threads):
         """Some rows of a reading, centred."""
         table = self.problem.rows
         numbers = numbers if reading.chosen is None else reading.chosen[numbers]
-        with Reading(replace(self.problem, subset=numbers), reading.n_threads) as inner:
+        with Reading(replace(self.problem, subset=numbers), n_threads) as inner:
             yield CentredRows(inner, self.centre, self.fit_intercept, table.n_rows * table.row_bytes)
 
     def hinges(self, rows, sides, here, band):

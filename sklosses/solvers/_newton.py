@@ -1,6 +1,8 @@
 """Newton's method on growing samples, for convex losses: no step size, and a certificate at the end."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from math import ceil
 from time import perf_counter
@@ -214,8 +216,7 @@ class Run:
             with suppress(StopIteration):
                 asked[k] = steps[k].send(look)
 
-        for k in range(len(steps)):
-            go_on(k, None)
+        self._side_by_side(reading, go_on, range(len(steps)), [None] * len(steps))
         while asked and not self.stopped:
             self.monitor.begin(len(self.history["rows"]))
             columns = sorted(asked)
@@ -223,8 +224,7 @@ class Run:
             intercept = np.array([asked[k][1] for k in columns])
             asked.clear()
             try:
-                for k, look in zip(columns, reading.look(columns, coef, intercept), strict=True):
-                    go_on(k, look)
+                self._side_by_side(reading, go_on, columns, reading.look(columns, coef, intercept))
             except (LinAlgError, OverflowError):
                 raise DivergenceError(
                     f"Floating-point under-/overflow occurred at epoch #{ceil(self.before + reading.readings)}. "
@@ -232,6 +232,22 @@ class Run:
                     "float64."
                 ) from None
             self.note(reading.n_rows)
+
+    def _side_by_side(self, reading, go_on, columns, looks):
+        """Let columns go on; in threads, if they have the same weights and leave the table alone."""
+        n_threads = min(reading.n_threads, len(columns)) if all(column.alone for column in self.columns) else 1
+        if n_threads == 1 or (reading.weights is not None and len(reading.weights) > 1):
+            for k, look in zip(columns, looks, strict=True):
+                go_on(k, look)
+            return
+        with ThreadPoolExecutor(n_threads) as pool:
+            # Each with what this thread has set, as NumPy's errstate.
+            pending = [pool.submit(copy_context().run, go_on, k, look) for k, look in zip(columns, looks, strict=True)]
+            try:
+                for future in pending:
+                    future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def note(self, rows):
         """An entry of the history; the monitor may want to stop."""

@@ -368,12 +368,12 @@ class _Together:
 
         Returns what it found, and what the constraints add to the objective there.
         """
-        columns, start = self.columns, self.best
+        columns, start, threads = self.columns, self.best, self.reading.n_threads
         width = START * max(*self.moves, *(FIRST_MOVE * typical for typical in self.typical))
         with ExitStack() as stack:
-            rows = [stack.enter_context(column.rows_of(self.reading, band.row))
+            rows = [stack.enter_context(column.rows_of(self.reading, band.row, threads))
                     for column, band in zip(columns, bands, strict=True)]
-            pairs = [stack.enter_context(column.rows_of(self.reading, numbers))
+            pairs = [stack.enter_context(column.rows_of(self.reading, numbers, threads))
                      for column, numbers in zip(columns, near, strict=False)]
             parts = [column.hinges(*given) for column, given
                      in zip(columns, zip(rows, self.sides, self.here, bands, strict=True), strict=True)]

@@ -10,6 +10,7 @@ meanwhile.
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
+from threading import RLock
 
 import numpy as np
 from scipy import sparse
@@ -73,6 +74,7 @@ class Reading:
         self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
         self.n_threads = n_threads
         self.readings = 0
+        self._known, self._lock = {}, RLock()
 
     def __enter__(self):
         self._limits.__enter__()
@@ -102,6 +104,14 @@ class Reading:
     def weight(self, column, chunk=slice(None)):
         """Weights of a column, None if all are 1."""
         return None if self.weights is None else self.weights[column if len(self.weights) > 1 else 0, chunk]
+
+    def once(self, name, column, compute):
+        """What columns of equal weights have in common, computed for the first that asks."""
+        key = name, 0 if self.weights is None or len(self.weights) == 1 else column
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = compute()
+            return self._known[key]
 
     def each(self, call, tasks=None):
         """Results of `call` for every chunk, in order; this thread works too, and is the one that Ctrl-C reaches."""

@@ -80,9 +80,9 @@ def test_wide_and_sparse_outputs():
     rng = np.random.default_rng(1)
     X = csr_array(rng.normal(size=(80, 2500)) * (rng.uniform(size=(80, 2500)) < 0.02))
     Y = rng.normal(size=(80, 2))
-    model = SGDRegressor(alpha=0.1, tol=1e-9).fit(X, Y)
+    model = SGDRegressor(alpha=0.1, tol=1e-9, random_state=0).fit(X, Y)
     assert model.solver_ == "dual descent"
-    assert_each_as_alone(model, [SGDRegressor(alpha=0.1, tol=1e-9).fit(X, y) for y in Y.T], tol=1e-5)
+    assert_each_as_alone(model, [SGDRegressor(alpha=0.1, tol=1e-9, random_state=0).fit(X, y) for y in Y.T], tol=1e-5)
 
 
 def test_permuted_outputs_are_permuted_columns(table):
