@@ -137,6 +137,7 @@ class KinkedColumn:
         self.centre = None
         self.squares = None     # mean squares of the centred features, of the last stage's rows
         self.moved = None       # by how much the last stage moved predictions, and the rows it had
+        self.p = None           # predictions of the rows last used
         if state is not None and state.near is not None:
             self.centre, self.null, self.squares, change = state.near[k]
             self.moved = change, problem.n_rows
@@ -149,6 +150,13 @@ class KinkedColumn:
         """Take the model as it is, for want of time: a look at it on all rows is all there is."""
         self.gap, self.gap_kind = np.inf, "estimate"
         self.objective = self.place(look, self.coef, self.intercept, reading.totals[self.k]).objective
+
+    def start_from(self, left, right, share, away):
+        """Start between two columns of the same rows, typically `away` from the solution."""
+        self.coef = left.coef + share * (right.coef - left.coef)
+        self.intercept = left.intercept + share * (right.intercept - left.intercept)
+        self.centre, self.squares, self.null = left.centre, left.squares, left.null
+        self.moved = away / NEXT_MOVE, 1
 
     # The way down ---------------------------------------------------------------------------------------------------
 
@@ -172,12 +180,11 @@ class KinkedColumn:
         stage = Stage(reading, sides, goal, sides.typical(here.p), self.reach(reading), here,
                       sides.lowest if self.cost == 0 else -np.inf)
         self._show(stage)
-        move = self._next_move(stage.typical)
-        band = sides.band(here.p, move, stage.reach, self.fewest)
-        again = AGAIN
+        move, joining, again = self._next_move(stage.typical), (), AGAIN
         for _ in range(ROUNDS):
             if stage.done or reading.readings >= budget:
                 break
+            band = sides.band(here.p, move, stage.reach, self.fewest, joining)
             found = self._solve(stage, here, band, move or stage.typical)
             there = yield from self._go_to(*self.model(found.z), sides)
             crossed, excess = sides.crossed(here.p, there.p, band)
@@ -205,8 +212,9 @@ class KinkedColumn:
                 again -= 1      # every kink is in its place: what is left is the interior point method's own
                 if again < 0:
                     break
-            band = sides.band(here.p, move, stage.reach, self.fewest, (kept, crossed))
-        self.moved = typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
+            joining = kept, crossed
+        if reading.n_rows < self.problem.n_rows:        # of all rows nobody will ask
+            self.moved = typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
         self._keep(stage)
 
     def _part_way(self, stage, here, there):
@@ -375,10 +383,12 @@ class KinkedColumn:
     def _keep(self, stage):
         """End at the best place, with the best intercept for its coefficients."""
         self._show(stage)
+        self.p = stage.best.p
         if self.fit_intercept:
             shift = stage.sides.best_shift(stage.best.p, self.cost)
             value = stage.reading.sweep(self.k, stage.best.p + shift) - stage.best.look.value
             self.intercept += shift
+            self.p = stage.best.p + shift
             self.objective += value / stage.sides.total + self.cost * shift
             self.gap = self._relative(self.objective - stage.bound, stage)
 

@@ -13,11 +13,12 @@ from scipy.linalg import LinAlgError
 
 from sklosses.exceptions import DivergenceError
 from sklosses.solvers._descent import Column
+from sklosses.solvers._family import levels, start_between
 from sklosses.solvers._kinked import KinkedColumn
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
-from sklosses.solvers._reading import Reading, allowed_threads
+from sklosses.solvers._reading import Reading, allowed_threads, of_one_column
 
 # Multiply-adds of a reading up to which all rows are used from the start, and the solution is taken to rounding: it
 # costs nothing, and makes weights equal repetition.
@@ -131,7 +132,7 @@ def check(problem):
         if loss.traits.smooth and problem.intercept_cost:
             raise ValueError(f"Newton takes no intercept_cost with {loss!r}, got {problem.intercept_cost!r}.")
         try:
-            loss.kinks(np.empty(0))
+            of_one_column(loss, 0).kinks(np.empty(0))
         except NotImplementedError:
             raise ValueError(f"Newton needs a loss that is smooth or has a method kinks, got {loss!r}.") from None
     if problem.n_features > LARGEST_D:
@@ -147,11 +148,21 @@ def _samples(problem, seed):
     if n * (d + 1) <= SMALL and all(loss.traits.smooth for loss, _ in problem.losses):
         return
     positions = RowOrder(n, problem.rows.row_bytes).draw(seed, 0).positions
-    size = max(FEWEST, ROWS_A_COEFFICIENT * d)
+    size = sample_size(problem)
     while size <= LARGEST_SHARE * n:
         rows = np.sort(positions[:size])
         yield rows if problem.subset is None else problem.subset[rows]
         size *= GROWTH
+
+
+def sample_size(problem):
+    """Rows of the smallest sample."""
+    return max(FEWEST, ROWS_A_COEFFICIENT * problem.n_features)
+
+
+def one_weight(reading):
+    """Whether all columns have the same weights."""
+    return reading.weights is None or len(reading.weights) == 1
 
 
 class Run:
@@ -174,6 +185,7 @@ class Run:
         """From the start on samples to the end on all rows; returns the result."""
         with Reading(self.problem, self.n_threads) as reading:
             self.start(reading, state)
+            self.first, *self.later = self._levels(reading, state)
             near = state is not None and state.near is not None
             for rows in () if near else _samples(self.problem, random_state):
                 with Reading(replace(self.problem, subset=rows), reading.n_threads, gather=True) as sample:
@@ -191,9 +203,20 @@ class Run:
             kind = Column if reading.losses[k].traits.smooth else KinkedColumn
             self.columns.append(kind(self.problem, reading, k, (l1[k], l2[k]), state))
 
+    def _levels(self, reading, state):
+        """The columns to solve at once, and those that start between others, level by level.
+
+        Whoever watches a fit is shown all columns from the start.
+        """
+        K, (loss, _) = self.problem.n_columns, self.problem.losses[0]
+        family = loss.n_columns == K and not loss.traits.smooth and len(reading.targets) == 1
+        watched = state is not None or type(self.monitor) is not Monitor
+        small = sample_size(self.problem) > LARGEST_SHARE * self.problem.n_rows
+        return [list(range(K))] if watched or small or not (family and one_weight(reading)) else levels(K)
+
     def stage(self, sample):
         """Minimise on a sample."""
-        self._lockstep(sample, [column.on_sample(sample) for column in self.columns])
+        self._lockstep(sample, {k: self.columns[k].on_sample(sample) for k in self.first})
         self.before += sample.readings * sample.n_rows / self.problem.n_rows
 
     def finish(self, reading):
@@ -202,8 +225,14 @@ class Run:
         goal = 1e-12 if small else max(self.tol, 1e-13)
         # On samples steps have been made; without, one takes this many readings.
         budget = self.max_iter - self.before if self.before else max(self.max_iter, A_STEP)
-        if not self.stopped:
-            self._lockstep(reading, [column.on_all_rows(reading, self.tol, goal, budget) for column in self.columns])
+        for level in (self.first, *self.later):
+            if self.stopped:
+                break
+            if level is not self.first:
+                for place in level:
+                    start_between(reading, self.columns, place)
+                level = [place.column for place in level]
+            self._lockstep(reading, {k: self.columns[k].on_all_rows(reading, self.tol, goal, budget) for k in level})
         if self.stopped or self.scored:
             self._settle(reading)
         self.n_iter = ceil(self.before + reading.readings)
@@ -216,7 +245,7 @@ class Run:
             with suppress(StopIteration):
                 asked[k] = steps[k].send(look)
 
-        self._side_by_side(reading, go_on, range(len(steps)), [None] * len(steps))
+        self._side_by_side(reading, go_on, sorted(steps), [None] * len(steps))
         while asked and not self.stopped:
             self.monitor.begin(len(self.history["rows"]))
             columns = sorted(asked)
@@ -236,7 +265,7 @@ class Run:
     def _side_by_side(self, reading, go_on, columns, looks):
         """Let columns go on; in threads, if they have the same weights and leave the table alone."""
         n_threads = min(reading.n_threads, len(columns)) if all(column.alone for column in self.columns) else 1
-        if n_threads == 1 or (reading.weights is not None and len(reading.weights) > 1):
+        if n_threads == 1 or not one_weight(reading):
             for k, look in zip(columns, looks, strict=True):
                 go_on(k, look)
             return

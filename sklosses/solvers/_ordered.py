@@ -224,7 +224,7 @@ class _Together:
         self.here = self._look(*(np.array([getattr(column, name) for column in columns])
                                  for name in ("coef", "intercept")))
         self.bound = sum(column.bound for column in columns)
-        self.best, self.upper = None, np.inf
+        self.best, self.upper, self.margin = None, np.inf, 0.0
         self.crosses = bool(np.any(self._shifts(self.here) != 0))
         if self.crosses:
             self._begin()
@@ -277,6 +277,7 @@ class _Together:
         if reading.offset is not None:
             sizes = sizes + np.abs(reading.offset)
         rounding = 2 * (reading.n_features + 8) * np.finfo(reading.table.dtype).eps
+        self.margin = 2 * rounding * float(sizes.max())
         needs = [float(np.max(rounding * (sizes[k] + sizes[k + 1]) - slack))
                  for k, slack in enumerate(self._slacks(places))]
         shifts, middle = np.zeros(len(places)), len(places) // 2
@@ -420,6 +421,8 @@ class _Together:
             noise += CANCELLING * parts * np.abs(place.look.gradient).sum() / sides.total
         scale = max(abs(self.bound), 1e-12 * null, 1e-300)
         gap = (max(self.upper - self.bound, 0.0) + noise) / scale if np.isfinite(self.bound) else np.inf
+        # What margins cost at most, were every slope 1, is no tolerance missed.
+        apart = len(self.columns) ** 2 * self.margin
         for column in self.columns:
             column.gap = gap
-            column.reached = gap <= max(tol, LEAST_TOL) or 0 <= self.upper <= LEAST_FALL * null
+            column.reached = gap <= max(tol, LEAST_TOL) or self.upper - self.bound <= max(apart, LEAST_FALL * null)

@@ -302,10 +302,10 @@ def _csr_rows(table, chunk):
 
 def column_losses(problem):
     """The loss of each column of a problem, with scalar parameters."""
-    return [_of_one_column(loss, place) for loss, count in problem.losses for place in range(count)]
+    return [of_one_column(loss, place) for loss, count in problem.losses for place in range(count)]
 
 
-def _of_one_column(loss, place):
+def of_one_column(loss, place):
     """A loss with scalar parameters: what a loss with vector parameters is for one of its columns."""
     if loss.n_columns == 1:
         return loss
