@@ -187,13 +187,19 @@ class Run:
             self.start(reading, state)
             self.first, *self.later = self._levels(reading, state)
             near = state is not None and state.near is not None
-            for rows in () if near else _samples(self.problem, random_state):
-                with Reading(replace(self.problem, subset=rows), reading.n_threads, gather=True) as sample:
-                    self.stage(sample)
+            for sample in () if near else self.samples(random_state):
+                self.stage(sample)
                 if self.stopped:
                     break
-            self.finish(reading)
+            self.finish(reading, random_state)
             return self.result()
+
+    def samples(self, random_state):
+        """Readings of growing samples, each open until the next one."""
+        for rows in _samples(self.problem, random_state):
+            with Reading(replace(self.problem, subset=rows), self.n_threads, gather=True) as sample:
+                yield sample
+                self.before += sample.readings * sample.n_rows / self.problem.n_rows
 
     def start(self, reading, state):
         """The columns, at the state or at the best constant."""
@@ -217,9 +223,8 @@ class Run:
     def stage(self, sample):
         """Minimise on a sample."""
         self._lockstep(sample, {k: self.columns[k].on_sample(sample) for k in self.first})
-        self.before += sample.readings * sample.n_rows / self.problem.n_rows
 
-    def finish(self, reading):
+    def finish(self, reading, random_state):
         """Minimise on all rows, and certify."""
         small = reading.n_rows * (reading.n_features + 1) <= SMALL
         goal = 1e-12 if small else max(self.tol, 1e-13)

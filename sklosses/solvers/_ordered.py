@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sklosses.solvers._descent import LEAST_TOL
+from sklosses.solvers._descent import LEAST_TOL, STAGE_TOL
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._kinked import (
     AGAIN,
@@ -24,6 +24,7 @@ from sklosses.solvers._kinked import (
     GONE,
     LEAST_FALL,
     LEAST_MOVE,
+    NEXT_ERROR,
     NEXT_MOVE,
     ROUND_TOL,
     ROUNDING,
@@ -110,23 +111,42 @@ class Ordered(Newton):
 class _Run(Run):
     """The columns alone, and then together."""
 
-    def finish(self, reading):
+    def finish(self, reading, random_state):
         """Minimise on all rows, each column alone; then bring them into order, and certify that."""
-        super().finish(reading)
+        super().finish(reading, random_state)
         small = reading.n_rows * (reading.n_features + 1) <= SMALL
         goal = 1e-12 if small else max(self.tol, 1e-13)
-        together = _Together(self.columns, reading, goal)
+        alone = tuple(np.array([getattr(column, name) for column in self.columns]) for name in ("coef", "intercept"))
+        together = _Together(self.columns, reading, goal, alone, sum(column.bound for column in self.columns))
         if together.crosses:
-            rounds = 0 if self.stopped else ROUNDS
-            for _ in range(rounds):
-                if together.done or reading.readings >= self.max_iter or not together.round():
-                    break
-                together.show(self.tol)
-                self.note(reading.n_rows)
-                if self.stopped:
-                    break
+            if not (self.stopped or together.done):
+                self._start_on_samples(together, alone, random_state)
+                self._rounds(together, all_rows=True)
             together.show(self.tol)
         self.n_iter = max(self.n_iter, int(np.ceil(self.before + reading.readings)))
+
+    def _start_on_samples(self, together, model, random_state):
+        """Let the columns on all rows start where they are in order on samples, to the samples' errors."""
+        known = None
+        for sample in self.samples(random_state):
+            known = sample.n_rows
+            stage = _Together(self.columns, sample, STAGE_TOL * sample.n_features / known, model, -np.inf)
+            if stage.crosses:
+                self._rounds(stage, all_rows=False)
+                model = stage.model
+        if known is not None:
+            together.start(model, known)
+
+    def _rounds(self, together, all_rows):
+        """Rounds until the goal is reached, or out of reach."""
+        for _ in range(ROUNDS):
+            if together.done or together.reading.readings >= self.max_iter or not together.round():
+                break
+            if all_rows:
+                together.show(self.tol)
+                self.note(together.reading.n_rows)
+                if self.stopped:
+                    break
 
 
 class CoupledRows:
@@ -210,27 +230,28 @@ class _Together:
     Parameters
     ----------
     columns : list of KinkedColumn
-        Each at its own minimum.
     reading : Reading
     goal : float
         The relative gap to reach.
+    model : tuple of two ndarray
+        Coefficients and intercepts to start from.
+    bound : float
+        Below which the sum of the objectives cannot fall.
     """
 
-    def __init__(self, columns, reading, goal):
-        self.columns, self.reading, self.goal = columns, reading, goal
+    def __init__(self, columns, reading, goal, model, bound):
+        self.columns, self.reading, self.goal, self.bound = columns, reading, goal, bound
         weight = reading.weight(0)
         self.counted = None if weight is None else weight > 0
         self.sides = [Sides(reading, k) for k in range(len(columns))]
-        self.here = self._look(*(np.array([getattr(column, name) for column in columns])
-                                 for name in ("coef", "intercept")))
-        self.bound = sum(column.bound for column in columns)
+        self.here = self._look(*model)
         self.best, self.upper, self.margin = None, np.inf, 0.0
         self.crosses = bool(np.any(self._shifts(self.here) != 0))
         if self.crosses:
             self._begin()
 
     def _begin(self):
-        self._try(self.here)
+        _, self.begin = self._try(self.here)
         self.reach = self.columns[0].reach(self.reading)
         self.typical = [sides.typical(place.p) for sides, place in zip(self.sides, self.here, strict=True)]
         # Rows move in proportion to their reach: those that cross say how far a typical one has to.
@@ -241,6 +262,18 @@ class _Together:
         self.violated = [np.zeros(self.reading.n_rows, dtype=bool) for _ in self.columns[1:]]
         self.again = AGAIN
         self.weights = self._exact_weights()
+
+    def start(self, model, rows):
+        """Start from a model that is in order on so many of the rows."""
+        self.here = self._look(*model)
+        _, self.begin = self._try(self.here)
+        error = NEXT_ERROR * np.sqrt(self.reading.n_features / rows)
+        self.moves = [max(error, FIRST_MOVE) * typical for typical in self.typical]
+
+    @property
+    def model(self):
+        """Coefficients and intercepts of the best places."""
+        return tuple(np.array([getattr(place, name) for place in self.best]) for name in ("coef", "intercept"))
 
     @property
     def done(self):
@@ -288,7 +321,10 @@ class _Together:
         return shifts
 
     def _try(self, places):
-        """Bring places into order; keep them if they are better than all before. Returns whether they are."""
+        """Bring places into order, and keep them if they are better than all before.
+
+        Returns whether they are, and the places in order.
+        """
         shifts = self._shifts(places)
         shifted, upper = [], 0.0
         for column, sides, place, shift in zip(self.columns, self.sides, places, shifts, strict=True):
@@ -299,7 +335,7 @@ class _Together:
         better = upper < self.upper
         if better:
             self.best, self.upper = shifted, upper
-        return better
+        return better, shifted
 
     def _exact_weights(self):
         """For each pair of neighbours, what its constraints weigh: more than their multipliers can be."""
@@ -325,19 +361,20 @@ class _Together:
         value = sum(place.objective for place in there)
         self.bound = max(self.bound, value + penalty - found.gap - found.defect - excess)
         new = self._note_violated(there, near)
-        better = found.arrived and self._try(there)
+        better, in_order = self._try(there) if found.arrived else (False, None)
         joining = new or any(len(crossed.row) for crossed, _ in crossings)
         if found.arrived and not joining:
             self.again -= 1     # everything is in its place: what is left is the interior point method's own
         if better:
-            self._move_on(there, value, excess)
+            self.begin = in_order
+            self._move_on(there, excess)
             self.kept = [(None, crossed) for crossed, _ in crossings]
         else:
             self.moves = [WIDER * move for move in self.moves]
             self.kept = [(band, crossed) for band, (crossed, _) in zip(bands, crossings, strict=True)]
         return joining or not found.arrived or (better and self.again >= 0)
 
-    def _move_on(self, there, value, excess):
+    def _move_on(self, there, excess):
         """Go there; the next bands are as wide as what is left."""
         rest = np.sqrt(excess / max(self.upper - self.bound, excess, 1e-300))
         for k, (before, after) in enumerate(zip(self.here, there, strict=True)):
@@ -365,11 +402,11 @@ class _Together:
         return new
 
     def _solve(self, bands, near):
-        """The interior point method on bands and constraints, from the best places.
+        """The interior point method on bands and constraints, from places in order.
 
         Returns what it found, and what the constraints add to the objective there.
         """
-        columns, start, threads = self.columns, self.best, self.reading.n_threads
+        columns, threads = self.columns, self.reading.n_threads
         width = START * max(*self.moves, *(FIRST_MOVE * typical for typical in self.typical))
         with ExitStack() as stack:
             rows = [stack.enter_context(column.rows_of(self.reading, band.row, threads))
@@ -380,7 +417,7 @@ class _Together:
                      in zip(columns, zip(rows, self.sides, self.here, bands, strict=True), strict=True)]
             hinges = self._joined(parts, CoupledRows(rows, pairs), near)
             start = np.concatenate([np.append(place.coef, place.intercept + column.centre @ place.coef)
-                                    for column, place in zip(columns, start, strict=True)])
+                                    for column, place in zip(columns, self.begin, strict=True)])
             goal = ROUND_TOL * self.goal * max(abs(self.upper), 1e-12 * sum(column.null for column in columns))
             some = any(len(band.row) < sides.count for band, sides in zip(bands, self.sides, strict=True))
             found = interior_point(hinges, start, width, gone=10 * GONE * width if some else np.inf, goal=goal)
