@@ -213,8 +213,7 @@ class KinkedColumn:
                 if again < 0:
                     break
             joining = kept, crossed
-        if reading.n_rows < self.problem.n_rows:        # of all rows nobody will ask
-            self.moved = typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
+        self.moved = typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
         self._keep(stage)
 
     def _part_way(self, stage, here, there):

@@ -1,7 +1,7 @@
 """Newton's method on growing samples, for convex losses: no step size, and a certificate at the end."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from math import ceil
@@ -142,7 +142,7 @@ def check(problem):
         raise ValueError("Newton needs weights >= 0: with negative ones the objective is not convex.")
 
 
-def _samples(problem, seed):
+def samples(problem, seed):
     """Numbers of the rows of growing samples: the beginnings of one random order of blocks. None for small problems."""
     n, d = problem.n_rows, problem.n_features
     if n * (d + 1) <= SMALL and all(loss.traits.smooth for loss, _ in problem.losses):
@@ -187,19 +187,20 @@ class Run:
             self.start(reading, state)
             self.first, *self.later = self._levels(reading, state)
             near = state is not None and state.near is not None
-            for sample in () if near else self.samples(random_state):
-                self.stage(sample)
+            for rows in () if near else samples(self.problem, random_state):
+                with self.sample(replace(self.problem, subset=rows)) as sample:
+                    self.stage(sample)
                 if self.stopped:
                     break
             self.finish(reading, random_state)
             return self.result()
 
-    def samples(self, random_state):
-        """Readings of growing samples, each open until the next one."""
-        for rows in _samples(self.problem, random_state):
-            with Reading(replace(self.problem, subset=rows), self.n_threads, gather=True) as sample:
-                yield sample
-                self.before += sample.readings * sample.n_rows / self.problem.n_rows
+    @contextmanager
+    def sample(self, problem):
+        """A reading of some of the rows."""
+        with Reading(problem, self.n_threads, gather=True) as sample:
+            yield sample
+            self.before += sample.readings * sample.n_rows / self.problem.n_rows
 
     def start(self, reading, state):
         """The columns, at the state or at the best constant."""

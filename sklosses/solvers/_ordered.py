@@ -10,7 +10,7 @@ distance is the certificate.
 """
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -35,13 +35,15 @@ from sklosses.solvers._kinked import (
     typical_change,
 )
 from sklosses.solvers._monitor import Monitor
-from sklosses.solvers._newton import SMALL, Newton, Run, check
+from sklosses.solvers._newton import SMALL, Newton, Run, check, samples
 from sklosses.solvers._sides import Sides
 
 # Coefficients of all columns together: the interior point method holds matrices of that many squared.
 LARGEST = 5000
 # A constraint weighs so many times what its multiplier can be.
 EXACT = 2.0
+# What rows weigh that are in a sample for their order alone.
+NEXT_TO_NOTHING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -126,15 +128,27 @@ class _Run(Run):
         self.n_iter = max(self.n_iter, int(np.ceil(self.before + reading.readings)))
 
     def _start_on_samples(self, together, model, random_state):
-        """Let the columns on all rows start where they are in order on samples, to the samples' errors."""
-        known = None
-        for sample in self.samples(random_state):
-            known = sample.n_rows
-            stage = _Together(self.columns, sample, STAGE_TOL * sample.n_features / known, model, -np.inf)
-            if stage.crosses:
-                self._rounds(stage, all_rows=False)
-                model = stage.model
-        if known is not None:
+        """Let the columns on all rows start where they are in order on samples, to the samples' errors.
+
+        Rows on which columns cross join the samples: next to nothing as to their losses, in full as to the order.
+        """
+        problem, d, known = self.problem, self.problem.n_features, None
+        for rows in samples(problem, random_state):
+            crossing = together.crossing(len(rows))
+            crossing = crossing if problem.subset is None else problem.subset[crossing]
+            weights = np.full(problem.rows.n_rows, NEXT_TO_NOTHING)
+            weights[rows] = 1.0
+            if problem.weights is not None:
+                weights *= problem.weights
+            sampled = replace(problem, subset=np.union1d(rows, crossing), weights=weights)
+            with self.sample(sampled) as sample:
+                stage = _Together(self.columns, sample, STAGE_TOL * d / len(rows), model, -np.inf)
+                if stage.crosses and sample.totals[0] > 0:
+                    if known:
+                        stage.expect(known)
+                    self._rounds(stage, all_rows=False)
+                    model = stage.model
+            known = len(rows)
             together.start(model, known)
 
     def _rounds(self, together, all_rows):
@@ -260,13 +274,27 @@ class _Together:
         self.moves = [max(apart, LEAST_MOVE * typical) for typical in self.typical]
         self.kept = [None] * len(self.columns)
         self.violated = [np.zeros(self.reading.n_rows, dtype=bool) for _ in self.columns[1:]]
+        self._note_violated(self.here, [[]] * len(self.violated))
         self.again = AGAIN
         self.weights = self._exact_weights()
+
+    def crossing(self, most):
+        """Numbers of rows on which columns have crossed so far; of more than so many, those that are furthest."""
+        rows = np.flatnonzero(np.any(self.violated, axis=0))
+        if len(rows) > most:
+            apart = np.min([slack[rows] for slack in self._slacks(self.here)], axis=0)
+            rows = rows[np.argpartition(apart, most)[:most]]
+        return rows
 
     def start(self, model, rows):
         """Start from a model that is in order on so many of the rows."""
         self.here = self._look(*model)
         _, self.begin = self._try(self.here)
+        self._note_violated(self.here, [[]] * len(self.violated))
+        self.expect(rows)
+
+    def expect(self, rows):
+        """Expect moves as from the solution on so many rows."""
         error = NEXT_ERROR * np.sqrt(self.reading.n_features / rows)
         self.moves = [max(error, FIRST_MOVE) * typical for typical in self.typical]
 
@@ -397,7 +425,7 @@ class _Together:
         for k, slack in enumerate(self._slacks(places)):
             violated = slack < 0
             self.violated[k] |= violated
-            violated[near[k]] = False
+            violated[np.asarray(near[k], dtype=np.intp)] = False
             new |= bool(np.any(violated))
         return new
 
