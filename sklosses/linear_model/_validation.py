@@ -193,7 +193,7 @@ def check_indicator(y, n_rows, *, name="y"):
 
     None if it is a vector, or one column: labels then, one a row.
     """
-    if len(_shape(y)) != 2 or (_shape(y)[1] == 1 and not issparse(y)):
+    if len(_shape(y)) != 2 or _shape(y)[1] == 1:
         return None
     with naming(name):
         y = check_array(y, accept_sparse=True, dtype=None, input_name=name)
