@@ -249,6 +249,17 @@ def test_weights_of_labels(labelled):
     assert_each_as_alone(model, lone)
 
 
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_wide_and_sparse_labels(class_weight):
+    rng = np.random.default_rng(1)
+    X = csr_array(rng.normal(size=(120, 2500)) * (rng.uniform(size=(120, 2500)) < 0.02))
+    Y = csr_array(rng.integers(0, 2, size=(120, 3)))
+    settings = {"alpha": 0.1, "tol": 1e-9, "random_state": 0, "class_weight": class_weight}
+    model = SGDClassifier("log_loss", **settings).fit(X, Y)
+    assert model.solver_ == "dual descent"
+    assert_each_as_alone(model, [SGDClassifier("log_loss", **settings).fit(X, y) for y in Y.toarray().T], tol=1e-5)
+
+
 @pytest.mark.parametrize("loss", ["hinge", "log_loss", "squared_hinge"])
 def test_labels_that_no_row_or_every_row_has(loss, labelled):
     X, Y = labelled
