@@ -440,14 +440,17 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     def _check_y(self, given, n_rows, loss):
         several = is_quantile_set(loss)
         y = check_numbers(given.y, n_rows, loss, outputs=not several)
-        self._n_outputs = loss.n_columns if several else None if y.ndim == 1 else y.shape[1]
+        self._n_outputs = None if y.ndim == 1 else y.shape[1]
         if given.partial and hasattr(self, "coef_"):
             known = None if self.coef_.ndim == 1 else len(self.coef_)
-            if self._n_outputs != known:
-                raise ValueError(
-                    f"The model has {known or 1} outputs, but y and quantile ask for {self._n_outputs or 1}."
-                )
+            if self._outputs() != known:
+                raise ValueError(f"The model has {known or 1} outputs, but y and quantile ask for {self._n_columns()}.")
         return y
+
+    def _outputs(self):
+        """Columns of predictions; None: one, which is a vector."""
+        loss = resolve_loss(self, self._task)
+        return loss.n_columns if is_quantile_set(loss) else self._n_outputs
 
     def _check_y_val(self, y, n_rows, loss):
         if n_rows < 2:
@@ -461,12 +464,14 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         return y
 
     def _n_columns(self):
-        return self._n_outputs or 1
+        return self._outputs() or 1
 
     def _shaped(self, coef):
-        return coef[0] if self._n_outputs is None else coef
+        return coef[0] if self._outputs() is None else coef
 
     def _problem(self, sample, loss, subset, *, counted=None):
+        if is_quantile_set(loss) and sample.y.ndim == 2:
+            raise ValueError(f"Several quantiles are of one target, got y of shape {sample.y.shape}.")
         return Problem(
             rows=sample.once("rows", lambda: as_rows(sample.X)),
             targets=sample.y,

@@ -14,6 +14,7 @@ from sklearn.utils import get_tags
 
 from sklosses import SGDClassifier, SGDRegressor
 from sklosses.losses import Expectile, Quantile
+from sklosses.model_selection import GridSearchCV as OurGridSearchCV
 
 N, D, K = 160, 4, 3
 QUANTILES = [0.1, 0.5, 0.9]
@@ -406,3 +407,26 @@ def test_quantiles_take_one_target(table):
         SGDRegressor("quantile", quantile=QUANTILES).fit(X, Y)
     with pytest.raises(ValueError, match="partial_fit knows no rows but its own"):
         SGDRegressor("quantile", quantile=QUANTILES, non_crossing=True).partial_fit(X, Y[:, 0])
+
+
+# Searches that train candidates together ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["sets", "outputs"])
+def test_searches_train_what_lone_fits_would(many, table):
+    X, Y, *_ = table
+    grid = {"quantile": [[0.1, 0.9], 0.5, [0.2, 0.5, 0.8]]} if not many else {"loss": ["huber", "absolute_error"]}
+    y = Y if many else Y[:, 0]
+    searches = [cls(SGDRegressor("quantile", random_state=0), grid, cv=3).fit(X, y)
+                for cls in (GridSearchCV, OurGridSearchCV)]
+    theirs, ours = (search.cv_results_["mean_test_score"] for search in searches)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_searches_over_labels(labelled):
+    X, Y = labelled
+    for grid in ({"alpha": [1e-3, 1e-1]}, {"class_weight": ["balanced", {1: 3.0}]}):
+        searches = [cls(SGDClassifier("log_loss", random_state=0), grid, cv=3).fit(X, Y)
+                    for cls in (GridSearchCV, OurGridSearchCV)]
+        theirs, ours = (search.cv_results_["mean_test_score"] for search in searches)
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
