@@ -64,6 +64,7 @@ class Column:
     """
 
     solver = "newton"
+    alone = False       # it reads the table, in threads
 
     def __init__(self, problem, reading, k, penalty, state):
         self.k, self.fit_intercept = k, problem.fit_intercept
