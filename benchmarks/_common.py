@@ -1,8 +1,10 @@
 """What the benchmarks share: clocks, data, versions, and where results go."""
 
 import argparse
+import os
 import platform
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -65,6 +67,29 @@ def sparse_table(n_rows, n_features, per_row, seed=0):
     signal = X @ rng.normal(size=n_features)
     labels = np.where(signal + rng.logistic(size=n_rows) / 4 > 0, 1, -1)
     return X, labels, signal
+
+
+def own_tables():
+    """Tables of the directory that SKLOSSES_DATA names."""
+    root = os.environ.get("SKLOSSES_DATA")
+    found = sorted({path.parent for path in Path(root).glob("*/*.npz")}) if root else []
+    return {path.name: partial(own_table, path) for path in found}
+
+
+def own_table(directory):
+    arrays = {}
+    for path in sorted(directory.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as file:
+            arrays |= {name.replace("_train", ""): file[name] for name in file.files if "_test" not in name}
+    y = arrays[min((name for name, array in arrays.items() if name.startswith("y") and array.ndim == 1), key=len)]
+    if "X" in arrays:
+        X = arrays["X"].astype(np.float64)
+    else:
+        parts = tuple(arrays[f"X_{name}"] for name in ("data", "indices", "indptr"))
+        X = sp.csr_matrix(parts, shape=tuple(arrays["X_shape"]), dtype=np.float64)
+    labels, counts = np.unique(y, return_counts=True)
+    classes = y == labels[np.argmax(counts)] if len(labels) <= 30 else None
+    return X, classes, y.astype(np.float64) if classes is None else None
 
 
 def arguments(description):

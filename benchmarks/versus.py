@@ -15,15 +15,13 @@ and kddcup99 (numeric columns) where they are cached; and ``*.npz`` with ``X`` (
 """
 
 import importlib.util
-import os
 import warnings
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import RESULTS, arguments, seconds, sparse_table, versions
+from _common import RESULTS, arguments, own_tables, seconds, sparse_table, versions
 from _peers import PEERS, mapped
 from scipy import sparse
 from sklearn.datasets import fetch_california_housing, fetch_kddcup99
@@ -89,29 +87,6 @@ def kddcup99():
     data = fetch_kddcup99(percent10=True, download_if_missing=False)
     columns = [j for j in range(data.data.shape[1]) if isinstance(data.data[0, j], int | float)]
     return np.ascontiguousarray(data.data[:, columns].astype(float)), data.target == b"normal.", None
-
-
-def own_tables():
-    """Tables of the directory that SKLOSSES_DATA names."""
-    root = os.environ.get("SKLOSSES_DATA")
-    found = sorted({path.parent for path in Path(root).glob("*/*.npz")}) if root else []
-    return {path.name: partial(own_table, path) for path in found}
-
-
-def own_table(directory):
-    arrays = {}
-    for path in sorted(directory.glob("*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            arrays |= {name.replace("_train", ""): file[name] for name in file.files if "_test" not in name}
-    y = arrays[min((name for name, array in arrays.items() if name.startswith("y") and array.ndim == 1), key=len)]
-    if "X" in arrays:
-        X = arrays["X"].astype(np.float64)
-    else:
-        parts = tuple(arrays[f"X_{name}"] for name in ("data", "indices", "indptr"))
-        X = sparse.csr_matrix(parts, shape=tuple(arrays["X_shape"]), dtype=np.float64)
-    labels, counts = np.unique(y, return_counts=True)
-    classes = y == labels[np.argmax(counts)] if len(labels) <= 30 else None
-    return X, classes, y.astype(np.float64) if classes is None else None
 
 
 def classifies(loss):

@@ -3,7 +3,8 @@
 from sklosses._build import VERSION as __version__
 from sklosses.linear_model import SGDClassifier, SGDOneClassSVM, SGDRegressor
 
-__all__ = ["LinearEmbedding", "SGDClassifier", "SGDOneClassSVM", "SGDRegressor", "__version__"]
+__all__ = ["LinearEmbedding", "SGDClassifier", "SGDClassifierCV", "SGDOneClassSVM", "SGDRegressor", "SGDRegressorCV",
+           "__version__"]
 
 
 def __getattr__(name):
@@ -12,6 +13,10 @@ def __getattr__(name):
         from sklosses.embedding import LinearEmbedding
 
         return LinearEmbedding
+    if name in ("SGDClassifierCV", "SGDRegressorCV"):
+        from sklosses import linear_model
+
+        return getattr(linear_model, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -76,7 +76,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
     def _solver(self, loss, problem):
         n_jobs, schedule = getattr(self, "n_jobs", None), self.learning_rate
         if schedule == "auto" and knows_its_kinks(loss) and solvers.Auto.can(problem):
-            return solvers.Auto(n_jobs=n_jobs, n_iter_no_change=self.n_iter_no_change)
+            auto = solvers.Ordered if getattr(self, "non_crossing", False) else solvers.Auto
+            return auto(n_jobs=n_jobs, n_iter_no_change=self.n_iter_no_change)
         if schedule == "auto":
             # Nothing is known of the user's own loss but slopes, or the table is wide and the loss not convex: steps
             # are all there is.
@@ -107,7 +108,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
 
         # Readings of samples are no epochs: their number is not known in advance.
         context = self._init_callback_context(max_subtasks=None if self.learning_rate == "auto" else self.max_iter)
-        passed = _for_callbacks(given, subset)
+        passed = for_callbacks(given, subset)
         context.call_on_fit_task_begin(estimator=self, **passed)
         hooks = None
         if getattr(self, "_skl_callbacks", None):
@@ -259,7 +260,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
 
     def _split(self, sample):
         """Split off `validation_fraction` of the rows: return the positions to train on and the rows held out."""
-        splitter = StratifiedShuffleSplit if self._task == "classification" else ShuffleSplit
+        one_label = self._task == "classification" and sample.y.ndim == 1
+        splitter = StratifiedShuffleSplit if one_label else ShuffleSplit
         cv = splitter(test_size=self.validation_fraction, random_state=self.random_state)
         train, test = next(cv.split(np.zeros((len(sample.y), 1)), sample.y))
         weights = sample.sample_weight
@@ -304,7 +306,7 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
             "n_iter_": n_iter,
             "_loss": loss,
         }
-        for name in ("classes_", "n_features_in_", "feature_names_in_"):
+        for name in ("classes_", "multilabel_", "n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 attributes[name] = getattr(self, name)
         return attributes
@@ -416,7 +418,7 @@ def _dense(coef):
     return coef.toarray() if issparse(coef) else coef
 
 
-def _for_callbacks(given, subset):
+def for_callbacks(given, subset):
     """What callbacks get to see: the caller's own rows, cut to those trained on when a callback asks for them."""
     metadata = {name: getattr(given, name) for name in ("sample_weight", "offset")}
     metadata = {name: value for name, value in metadata.items() if value is not None} or None

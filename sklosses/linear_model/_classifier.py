@@ -20,7 +20,14 @@ from sklosses.linear_model._parameters import (
     loss_functions,
     resolve_loss,
 )
-from sklosses.linear_model._validation import Given, check_labels, encode, expand_class_weight, find_classes
+from sklosses.linear_model._validation import (
+    Given,
+    check_indicator,
+    check_labels,
+    encode,
+    expand_class_weight,
+    find_classes,
+)
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
 from sklosses.solvers import OneVsRest, Problem
@@ -57,14 +64,6 @@ def _can_stream(estimator):
     return True
 
 
-def _for_columns(loss, n_columns):
-    """The loss of one column where there is only one: of two classes, that of the difference of their predictions."""
-    if n_columns > 1 or not is_coupled(loss):
-        return loss
-    name, parameters = loss.of_difference
-    return get_loss(name, **parameters)
-
-
 class SGDClassifier(ClassifierMixin, BaseSGD):
     r"""Linear classification with any binary loss, without a learning rate; one-vs-rest for many classes.
 
@@ -76,7 +75,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
     with s the product of sample and class weights, offsets o and :math:`\rho` = 0 for ``penalty="l2"``, 1 for
     ``"l1"``, `l1_ratio` for ``"elasticnet"``. With more than two classes each has its own column of coefficients,
-    trained to tell it from all others; all columns are trained together, over the same rows. A drop-in for
+    trained to tell it from all others; all columns are trained together, over the same rows. So are those of labels of
+    which a row may have any number: `y` is an indicator then, of shape (n_samples, n_labels). A drop-in for
     :class:`sklearn.linear_model.SGDClassifier`: same parameters; with its schedules, the same updates.
 
     Parameters
@@ -148,7 +148,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         Epochs without improvement before training stops.
     class_weight : dict {label: weight}, "balanced" or None, default=None
         Weights of the classes; those not named weigh 1. "balanced" is n_samples / (n_classes * count of the class).
-        With more than two classes it weighs the rows of a class in that class's own column.
+        With more than two classes it weighs the rows of a class in that class's own column. Of an indicator the labels
+        are the numbers of its columns, and "balanced" is that of each label alone, n_samples / (2 count).
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the last fit.
     average : bool or int, default=False
@@ -177,7 +178,9 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     n_iter_ : int
         Epochs run; with more than two classes, the most of any column.
     classes_ : ndarray of shape (n_classes,)
-        The labels.
+        The labels; numbers of columns where `y` was an indicator.
+    multilabel_ : bool
+        Whether `y` was an indicator of labels; shapes are then those of more than two classes, whatever their number.
     t_ : float
         1 + the number of rows seen in training.
     objective_ : float if n_classes == 2 else ndarray of shape (n_classes,)
@@ -317,8 +320,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         ----------
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Training rows. float32 and float64 arrays of any memory order and CSR matrices are used where they are.
-        y : array-like of shape (n_samples,)
-            Labels: numbers, booleans or strings.
+        y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            Labels: numbers, booleans or strings. Or an indicator, 1 where the row has the label of the column, else 0.
         coef_init : array-like of shape (n_features,) or (n_classes, n_features), default=None
             Coefficients to start from.
         intercept_init : array-like of shape (1,) or (n_classes,), default=None
@@ -330,7 +333,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         X_val : {array-like, sparse matrix, dataframe} of shape (n_validation, n_features), default=None
             Validation rows. Their score is recorded in ``history_["validation_score"]``; with `early_stopping` it also
             decides when to stop and which weights to keep, and all of `X` is trained on.
-        y_val : array-like of shape (n_validation,), default=None
+        y_val : array-like of shape (n_validation,) or (n_validation, n_labels), default=None
             Labels of the validation rows.
         sample_weight_val : array-like of shape (n_validation,), default=None
             Weights of the validation rows.
@@ -370,10 +373,10 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         ----------
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
-            Labels, not necessarily all of them.
+        y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            Labels, not necessarily all of them; or an indicator.
         classes : array-like of shape (n_classes,), default=None
-            All labels there will be. Needed in the first call, may be left out later.
+            All labels there will be. Needed in the first call, may be left out later, and with an indicator.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, multiplied by `class_weight`.
         offset : array-like of shape (n_samples,), default=None
@@ -412,7 +415,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         Returns
         -------
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            With two classes that of ``classes_[1]``: above 0 it is predicted. With more, one column a class.
+            With two classes that of ``classes_[1]``: above 0 it is predicted. With more, one column a class; with an
+            indicator, one column a label.
         """
         return self._raw(X, offset)
 
@@ -428,10 +432,12 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
         Returns
         -------
-        y_pred : ndarray of shape (n_samples,)
-            The label whose raw prediction is highest.
+        y_pred : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            The label whose raw prediction is highest; or an indicator of those whose raw prediction is above 0.
         """
         scores = self._raw(X, offset)
+        if self.multilabel_:
+            return (scores > 0).astype(np.int64)
         positions = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[positions]
 
@@ -448,7 +454,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         - "focal": a closed-form transform of the sigmoid of p.
 
         With more than two classes these are divided by their sum over the classes [3]_; where all are 0, every class
-        has the same probability. Weights that change the share of the classes change the probabilities too.
+        has the same probability. Labels of an indicator have a probability each, which do not sum to 1. Weights that
+        change the share of the classes change the probabilities too.
 
         Parameters
         ----------
@@ -460,7 +467,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; rows sum to 1.
+            In the order of `classes_`; rows sum to 1, but for an indicator.
 
         References
         ----------
@@ -470,7 +477,10 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         .. [3] B. Zadrozny, C. Elkan, Transforming classifier scores into multiclass probability estimates, KDD 2002.
         """
         scores = self._raw(X, offset)
-        probability = np.asarray(_for_columns(self._fitted_loss(), self._n_columns()).probability(scores))
+        probability = np.asarray(self._for_columns(self._fitted_loss()).probability(scores))
+        if self.multilabel_:    # of each label; never quite 0 or 1, as scikit-learn's checks ask
+            limits = np.finfo(probability.dtype)
+            return np.clip(probability, limits.tiny, 1 - limits.epsneg)
         if probability.ndim == 1:
             return np.column_stack([1 - probability, probability])
         total = probability.sum(axis=1, keepdims=True)
@@ -496,14 +506,14 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         return np.log(self.predict_proba(X) if offset is None else self.predict_proba(X, offset))
 
     def score(self, X, y, sample_weight=None, offset=None):
-        """Accuracy: the weighted share of rows whose label is predicted.
+        """Accuracy: the weighted share of rows whose label is predicted; of an indicator, all labels of the row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
+            Labels, or an indicator.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         offset : array-like of shape (n_samples,), default=None
@@ -515,11 +525,20 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
             In [0, 1].
         """
         predicted = self.predict(X) if offset is None else self.predict(X, offset)
-        return float(accuracy_score(check_labels(y, len(predicted)), predicted, sample_weight=sample_weight))
+        y = self._check_indicator(y, len(predicted), "y") if self.multilabel_ else check_labels(y, len(predicted))
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def _check_y(self, given, n_rows, loss):
         """Labels of y; `classes_` is set where this call decides them."""
+        fitted = given.partial and getattr(self, "coef_", None) is not None
+        if fitted and self.multilabel_:
+            return self._check_indicator(given.y, n_rows, "y")
+        indicator = check_indicator(given.y, n_rows)
+        if indicator is not None and not fitted:
+            self._set_labels(indicator, given.classes)
+            return indicator
         y = check_labels(given.y, n_rows)
+        self.multilabel_ = False
         if not given.partial:
             self.classes_ = find_classes(y)
         elif given.classes is not None:
@@ -533,6 +552,25 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
             )
         return y
 
+    def _set_labels(self, indicator, classes):
+        """Any number of labels a row: they are numbers of columns."""
+        labels = np.arange(indicator.shape[1])
+        if classes is not None and not np.array_equal(classes, labels):
+            raise ValueError(
+                f"y is an indicator of {len(labels)} labels: classes must be None or their numbers, got {classes!r}."
+            )
+        self.classes_, self.multilabel_ = labels, True
+
+    def _check_indicator(self, y, n_rows, name):
+        """An indicator with the model's labels."""
+        indicator = check_indicator(y, n_rows, name=name)
+        if indicator is None or indicator.shape[1] != len(self.classes_):
+            raise ValueError(
+                f"{name} must be an indicator of the model's {len(self.classes_)} labels, of shape "
+                f"({n_rows}, {len(self.classes_)}); got shape {np.shape(y)}."
+            )
+        return indicator
+
     def _check_classes(self, classes):
         """`classes` of partial_fit: all labels, in the first call, and the same in later ones."""
         classes, known = np.asarray(classes), getattr(self, "classes_", None)
@@ -544,6 +582,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         self.classes_ = found
 
     def _check_y_val(self, y, n_rows, loss):
+        if self.multilabel_:
+            return self._check_indicator(y, n_rows, "y_val")
         y = check_labels(y, n_rows, name="y_val")
         encode(y, self.classes_, name="y_val")
         return y
@@ -552,38 +592,58 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         # scikit-learn draws a seed for each class, and each class's generator another number first. Our columns share
         # one order, that of the first class.
         generator = check_random_state(self.random_state)
-        if self._n_columns() > 1:
+        if self._n_columns() > 1 and not self.multilabel_:
             generator = check_random_state(generator.randint(_MAX_SEED, size=self._n_columns())[0])
         generator.randint(1, _MAX_SEED)
         return int(generator.randint(_MAX_SEED))
 
     def _n_columns(self):
-        return 1 if len(self.classes_) == 2 else len(self.classes_)
+        return 1 if len(self.classes_) == 2 and not self.multilabel_ else len(self.classes_)
+
+    def _for_columns(self, loss):
+        """What the columns are trained with: of two classes, and of a label, the loss of the difference of their two."""
+        if not is_coupled(loss) or (self._n_columns() > 1 and not self.multilabel_):
+            return loss
+        name, parameters = loss.of_difference
+        return get_loss(name, **parameters)
 
     def _shaped(self, coef):
         return coef
 
-    def _problem(self, sample, loss, subset):
-        codes = encode(sample.y, self.classes_)
-        weights, class_weight = sample.sample_weight, expand_class_weight(self.class_weight, self.classes_, codes)
-        n_columns, one_vs_rest = self._n_columns(), None
-        loss = _for_columns(loss, n_columns)
-        values = None if is_coupled(loss) else loss.target.codes or _SIGNS
+    def _codes(self, sample):
+        """Positions of the labels in `classes_`."""
+        return sample.once("codes", lambda: encode(sample.y, self.classes_))
+
+    def _problem(self, sample, loss, subset, *, counted=None):
+        """`counted`: the rows whose classes ``class_weight="balanced"`` counts; None: all of the sample's."""
+        if self.multilabel_:
+            codes = sample.once("codes", lambda: sample.y.astype(np.float64))
+            class_weight = self._weights_of_labels(sample.y if counted is None else sample.y[counted])
+        else:
+            codes = self._codes(sample)
+            class_weight = sample.once(
+                ("class_weight", str(self.class_weight), id(counted)),
+                lambda: expand_class_weight(
+                    self.class_weight, self.classes_, codes if counted is None else codes[counted]
+                ),
+            )
+        n_columns, one_vs_rest, targets = self._n_columns(), None, codes
+        loss = self._for_columns(loss)
+        weights, values = sample.sample_weight, None if is_coupled(loss) else loss.target.codes or _SIGNS
         if n_columns == 1 or is_coupled(loss):
             if class_weight is not None:
-                of_rows = class_weight[codes.astype(np.intp)]
-                weights = of_rows if weights is None else weights * of_rows
-            targets = codes if values in (None, (0.0, 1.0)) else values[0] + (values[1] - values[0]) * codes
+                weights = sample.once(("weights", *class_weight), lambda: _weighted(weights, class_weight, codes))
+            if values not in (None, (0.0, 1.0)):
+                targets = sample.once(("targets", values), lambda: values[0] + (values[1] - values[0]) * codes)
         else:
-            targets = codes
-            of_columns = np.ones((n_columns, 2))
-            if class_weight is not None:
+            of_columns = class_weight if self.multilabel_ else np.ones((n_columns, 2))
+            if class_weight is not None and not self.multilabel_:
                 of_columns[:, 1] = class_weight
             one_vs_rest = OneVsRest(codes=values, class_weight=of_columns)
         if weights is not None and not np.any(weights):
             raise ValueError("The product of sample_weight and class_weight is zero for every row.")
         return Problem(
-            rows=as_rows(sample.X),
+            rows=sample.once("rows", lambda: as_rows(sample.X)),
             targets=targets,
             losses=((loss, n_columns),),
             penalty=get_penalty(self.penalty, alpha=self.alpha, l1_ratio=self.l1_ratio or 0.0),
@@ -593,3 +653,27 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
             one_vs_rest=one_vs_rest,
             subset=subset,
         )
+
+    def _weights_of_labels(self, indicator):
+        """Weights of the rows without and with each label, of shape (n_labels, 2).
+
+        "balanced" is that of the label's own problem, which has two classes.
+        """
+        weights = np.ones((len(self.classes_), 2))
+        if self.class_weight == "balanced":
+            counts = np.column_stack([(indicator == value).sum(axis=0) for value in (0, 1)])
+            np.divide(len(indicator), 2 * counts, out=weights, where=counts > 0)
+        elif self.class_weight is not None:
+            weights[:, 1] = expand_class_weight(self.class_weight, self.classes_, None)
+        return weights
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _weighted(sample_weight, class_weight, codes):
+    """Weights of the rows, those of their classes included."""
+    of_rows = class_weight[codes.astype(np.intp)]
+    return of_rows if sample_weight is None else sample_weight * of_rows

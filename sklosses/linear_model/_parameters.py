@@ -118,12 +118,28 @@ def resolve_loss(estimator, task):
     name = type(estimator).__name__
     if task not in loss.tasks:
         raise ValueError(f"The 'loss' parameter of {name} must be a {task} loss. Got {given!r} instead.{_other(loss)}")
-    if loss.n_columns != 1:
+    if task == "regression" and is_quantile_set(loss):
+        _check_quantiles(loss)
+    elif loss.n_columns != 1:
         raise ValueError(
-            f"{name} trains one column of coefficients for each target: the parameters of its loss must be "
-            f"numbers. Got {loss!r}, which is {loss.n_columns} losses."
+            f"{name} trains one column of coefficients for each target: the parameters of its loss, but a regressor's "
+            f"quantile, must be numbers. Got {loss!r}, which is {loss.n_columns} losses."
         )
     return loss
+
+
+def is_quantile_set(loss):
+    """Whether a loss is several quantiles, each to be predicted."""
+    return np.ndim(getattr(loss, "quantile", None)) == 1
+
+
+def _check_quantiles(loss):
+    """Refuse sets of quantiles that are not in order, and other parameters that are sets."""
+    quantiles, others = np.asarray(loss.quantile), loss.get_params().keys() - {"quantile"}
+    if len(quantiles) != loss.n_columns or any(np.ndim(getattr(loss, name)) for name in others):
+        raise ValueError(f"Of the parameters of a loss only quantile may hold several numbers, got {loss!r}.")
+    if not np.all(np.diff(quantiles) > 0):
+        raise ValueError(f"quantile must be increasing, no value twice: got {loss.quantile!r}.")
 
 
 def check_settings(estimator, loss, task, *, partial):
@@ -144,6 +160,8 @@ def check_settings(estimator, loss, task, *, partial):
             f"{type(loss).__name__} looks at the predictions of all classes, which schedules do not: learning_rate "
             f"must be 'auto', got {estimator.learning_rate!r}."
         )
+    if getattr(estimator, "non_crossing", False):
+        _check_non_crossing(estimator, loss, partial)
     if estimator.penalty == "elasticnet" and estimator.l1_ratio is None:
         raise ValueError("l1_ratio must be set when penalty is 'elasticnet', got None.")
 
@@ -151,6 +169,19 @@ def check_settings(estimator, loss, task, *, partial):
 def is_coupled(loss):
     """Whether a loss looks at the predictions of all classes at once."""
     return isinstance(loss, MulticlassLoss)
+
+
+def _check_non_crossing(estimator, loss, partial):
+    """Refuse settings with which quantiles cannot be kept in order."""
+    if loss.name != "quantile" or loss.n_columns == 1:
+        raise ValueError(f"non_crossing=True needs loss='quantile' and at least two quantiles, got {loss!r}.")
+    for wrong, what in (
+        (estimator.learning_rate != "auto", f"learning_rate='auto', got {estimator.learning_rate!r}"),
+        (estimator.early_stopping, "early_stopping=False: what is stopped early is not in order"),
+        (partial, "fit: partial_fit knows no rows but its own"),
+    ):
+        if wrong:
+            raise ValueError(f"non_crossing=True needs {what}.")
 
 
 def knows_its_kinks(loss):

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
+from sklearn.metrics import d2_pinball_score, r2_score
 
 from sklosses.data import as_rows
 from sklosses.linear_model._base import BaseSGD, unchanged_on_failure
@@ -12,6 +12,7 @@ from sklosses.linear_model._parameters import (
     DEFAULT_EPSILON,
     OF_LOSSES,
     SUPERVISED,
+    is_quantile_set,
     loss_constraint,
     loss_functions,
     resolve_loss,
@@ -31,8 +32,9 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         + \alpha \left( \rho \lVert w \rVert_1 + \frac{1 - \rho}{2} \lVert w \rVert_2^2 \right),
 
     with weights s, offsets o and :math:`\rho` = 0 for ``penalty="l2"``, 1 for ``"l1"``, `l1_ratio` for
-    ``"elasticnet"``. A drop-in for :class:`sklearn.linear_model.SGDRegressor`: same parameters; with its schedules, the
-    same updates.
+    ``"elasticnet"``. Targets of several columns have a column of coefficients each, and so has each quantile of a set;
+    all columns are trained together, over the same rows. A drop-in for :class:`sklearn.linear_model.SGDRegressor`: same
+    parameters; with its schedules, the same updates.
 
     Parameters
     ----------
@@ -103,8 +105,9 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     average : bool or int, default=False
         Whether `coef_` is the mean of the weights over all steps. An int starts averaging when that many rows have
         been seen.
-    quantile : float, default=0.5
-        The quantile of "quantile" and "smoothed_quantile", in (0, 1).
+    quantile : float or array-like of shape (n_quantiles,), default=0.5
+        The quantile of "quantile" and "smoothed_quantile", in (0, 1). Several, in increasing order, are predicted
+        together, one column each; `y` is a vector then.
     expectile : float, default=0.5
         The expectile of "expectile", in (0, 1).
     power : float, default=1.5
@@ -120,28 +123,33 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         For :meth:`partial_fit` with ``learning_rate="auto"``, in (0, 1]: the weight that a row has left when the next
         one has come, and so on row by row, whatever the size of the chunks. ``1 - 1 / h`` remembers about the last h
         rows: 0.9999 the last ten thousand. 1 remembers all rows alike. Not used elsewhere.
+    non_crossing : bool, default=False
+        For several quantiles with ``loss="quantile"`` and ``learning_rate="auto"``: whether predictions must increase
+        from each quantile to the next on every training row that has a weight. The sum of the objectives is minimised
+        under these constraints [2]_; where the lone quantiles do not cross, they are the solution.
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features,)
-        Coefficients, of X's dtype.
-    intercept_ : ndarray of shape (1,)
-        Intercept.
+    coef_ : ndarray of shape (n_features,) or (n_outputs, n_features)
+        Coefficients, of X's dtype. Of several columns of `y` or several quantiles, a row each.
+    intercept_ : ndarray of shape (1,) or (n_outputs,)
+        Intercepts.
     n_iter_ : int
         Epochs run.
     t_ : float
         1 + the number of rows seen in training.
-    objective_ : float
+    objective_ : float or ndarray of shape (n_outputs,)
         F at `coef_` and `intercept_` over the rows trained on, computed exactly when training has ended.
-    history_ : dict of str to ndarray of shape (n,)
+    history_ : dict of str to ndarray of shape (n,), (n, n_outputs) where there are several outputs
         The course of the last `fit` or `partial_fit`: "objective" and "seconds" (since the start),
         "validation_score" where there are validation rows. With ``learning_rate="auto"`` an entry for each reading,
         with the number of "rows" it had and the "gap", as far as it is known then; with a schedule an entry for each
         epoch, whose objective is the mean over its rows, each as training came to it.
-    gap_ : float
+    gap_ : float or ndarray of shape (n_outputs,)
         With ``learning_rate="auto"`` no less than the relative distance of `objective_` from its minimum; nan where the
-        loss is not convex, and with a schedule; inf where training was stopped before it was known.
-    gap_kind_ : str or None
+        loss is not convex, and with a schedule; inf where training was stopped before it was known. Where quantiles had
+        to be kept from crossing, that of the sum of their objectives from the constrained minimum, for each the same.
+    gap_kind_ : str, tuple of str, or None
         Of `gap_`: "proof" or "estimate"; None where it is nan.
     solver_ : str
         What ran.
@@ -159,6 +167,8 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     ----------
     .. [1] K. Crammer, O. Dekel, J. Keshet, S. Shalev-Shwartz, Y. Singer, Online Passive-Aggressive Algorithms,
        Journal of Machine Learning Research 7, 2006.
+    .. [2] H. D. Bondell, B. J. Reich, H. Wang, Noncrossing quantile regression curve estimation, Biometrika 97(4),
+       2010.
 
     Examples
     --------
@@ -170,6 +180,13 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     >>> model = SGDRegressor(loss="poisson", random_state=0).fit(X, y)
     >>> bool(model.score(X, y) > 0.4)
     True
+
+    Three quantiles that do not cross:
+
+    >>> model = SGDRegressor(loss="quantile", quantile=[0.1, 0.5, 0.9], non_crossing=True).fit(X, y)
+    >>> low, middle, high = model.predict(X).T
+    >>> bool((low <= middle).all() and (middle <= high).all())
+    True
     """
 
     _task = "regression"
@@ -177,7 +194,9 @@ class SGDRegressor(RegressorMixin, BaseSGD):
 
     _parameter_constraints: dict = SUPERVISED | {
         "loss": loss_constraint("regression"),
-        **{name: OF_LOSSES[name] for name in ("epsilon", "quantile", "expectile", "power", "scale", "width")},
+        **{name: OF_LOSSES[name] for name in ("epsilon", "expectile", "power", "scale", "width")},
+        "quantile": [*OF_LOSSES["quantile"], "array-like"],
+        "non_crossing": ["boolean"],
     }
 
     def __init__(
@@ -209,6 +228,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         width=1.0,
         batch_size=1,
         forgetting=1.0,
+        non_crossing=False,
     ):
         self.loss = loss
         self.penalty = penalty
@@ -236,6 +256,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         self.width = width
         self.batch_size = batch_size
         self.forgetting = forgetting
+        self.non_crossing = non_crossing
 
     @unchanged_on_failure
     @_fit_context(prefer_skip_nested_validation=True)
@@ -259,20 +280,20 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         ----------
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Training rows. float32 and float64 arrays of any memory order and CSR matrices are used where they are.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets, in the domain of the loss.
-        coef_init : array-like of shape (n_features,), default=None
+        coef_init : array-like of shape (n_features,) or (n_outputs, n_features), default=None
             Coefficients to start from.
-        intercept_init : array-like of shape (1,), default=None
-            Intercept to start from.
+        intercept_init : array-like of shape (1,) or (n_outputs,), default=None
+            Intercepts to start from.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         offset : array-like of shape (n_samples,), default=None
-            Added to each row's raw prediction: with a log link, the logarithm of the exposure.
+            Added to each row's raw predictions: with a log link, the logarithm of the exposure.
         X_val : {array-like, sparse matrix, dataframe} of shape (n_validation, n_features), default=None
             Validation rows. Their score is recorded in ``history_["validation_score"]``; with `early_stopping` it also
             decides when to stop and which weights to keep, and all of `X` is trained on.
-        y_val : array-like of shape (n_validation,), default=None
+        y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), default=None
             Targets of the validation rows.
         sample_weight_val : array-like of shape (n_validation,), default=None
             Weights of the validation rows.
@@ -311,7 +332,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         ----------
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
@@ -328,7 +349,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         ValueError
             As :meth:`fit`, and with `early_stopping`.
         """
-        return self._partial_fit(Given(X, y, sample_weight, offset))
+        return self._partial_fit(Given(X, y, sample_weight, offset, partial=True))
 
     def raw_predict(self, X, offset=None):
         """Raw predictions x.w + b + offset: what the loss sees, before the inverse link.
@@ -342,11 +363,12 @@ class SGDRegressor(RegressorMixin, BaseSGD):
 
         Returns
         -------
-        raw_prediction : ndarray of shape (n_samples,)
+        raw_prediction : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The same as :meth:`predict` for losses with the identity link; its logarithm for "poisson", "gamma" and
             "tweedie"; log(1 + prediction) for "squared_log_error".
         """
-        return self._raw(X, offset)
+        raw = self._raw(X, offset)
+        return raw if self.coef_.ndim == 1 else raw.reshape(len(raw), -1)
 
     def predict(self, X, offset=None):
         """Predictions.
@@ -360,16 +382,16 @@ class SGDRegressor(RegressorMixin, BaseSGD):
 
         Returns
         -------
-        y_pred : ndarray of shape (n_samples,)
+        y_pred : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The inverse link of :meth:`raw_predict`, so on the scale of y: exp of it for "poisson", "gamma" and
             "tweedie", expm1 for "squared_log_error", itself for all others.
         """
-        raw = self._raw(X, offset)
+        raw = self.raw_predict(X, offset)
         with np.errstate(over="ignore"):
             return np.asarray(self._fitted_loss().inverse_link(raw))
 
     def score(self, X, y, sample_weight=None, offset=None):
-        r"""Share of the deviance explained: D² for losses with a log link, R² for all others.
+        r"""Share of the deviance explained: D² for losses with a log link and sets of quantiles, R² for all others.
 
         With d the deviance of the loss (twice the loss, less its smallest value for that y) and m the weighted mean
         of y,
@@ -378,13 +400,16 @@ class SGDRegressor(RegressorMixin, BaseSGD):
             D^2 = 1 - \frac{\sum_i s_i\, d(y_i, \hat{y}_i)}{\sum_i s_i\, d(y_i, m)},
 
         as :func:`sklearn.metrics.d2_tweedie_score`. 1 is perfect, 0 as good as predicting m for every row. For the
-        squared error d is the squared residual, and D² is R².
+        squared error d is the squared residual, and D² is R². Of several outputs it is the mean.
+
+        Of several quantiles d is the pinball loss, m the quantile of y, and the score the mean of
+        :func:`sklearn.metrics.d2_pinball_score` over them.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
@@ -397,15 +422,35 @@ class SGDRegressor(RegressorMixin, BaseSGD):
             D² or R².
         """
         loss = self._fitted_loss()
+        if is_quantile_set(loss):
+            predicted = np.atleast_2d(self.predict(X, offset).T)
+            return float(np.mean([
+                d2_pinball_score(y, column, sample_weight=sample_weight, alpha=quantile)
+                for column, quantile in zip(predicted, loss.quantile, strict=True)
+            ]))
         if loss.traits.link != "log":
             predicted = self.predict(X) if offset is None else self.predict(X, offset)
             return r2_score(y, predicted, sample_weight=sample_weight)
         raw = self._raw(X, offset)
-        y = check_numbers(y, len(raw), loss)
-        return _explained_deviance(loss, y, raw, check_weights(sample_weight, len(raw)))
+        y = check_numbers(y, len(raw), loss, outputs=True).reshape(len(raw), -1)
+        weights = check_weights(sample_weight, len(raw))
+        outputs = zip(y.T, raw.reshape(len(raw), -1).T, strict=True)
+        return float(np.mean([_explained_deviance(loss, *output, weights) for output in outputs]))
 
     def _check_y(self, given, n_rows, loss):
-        return check_numbers(given.y, n_rows, loss)
+        several = is_quantile_set(loss)
+        y = check_numbers(given.y, n_rows, loss, outputs=not several)
+        self._n_outputs = None if y.ndim == 1 else y.shape[1]
+        if given.partial and hasattr(self, "coef_"):
+            known = None if self.coef_.ndim == 1 else len(self.coef_)
+            if self._outputs() != known:
+                raise ValueError(f"The model has {known or 1} outputs, but y and quantile ask for {self._n_columns()}.")
+        return y
+
+    def _outputs(self):
+        """Columns of predictions; None: one, which is a vector."""
+        loss = resolve_loss(self, self._task)
+        return loss.n_columns if is_quantile_set(loss) else self._n_outputs
 
     def _check_y_val(self, y, n_rows, loss):
         if n_rows < 2:
@@ -413,13 +458,24 @@ class SGDRegressor(RegressorMixin, BaseSGD):
                 f"The validation set has {n_rows} row, and R² or D² need at least 2: increase validation_fraction "
                 "or pass X_val."
             )
-        return check_numbers(y, n_rows, loss, name="y_val")
+        y = check_numbers(y, n_rows, loss, name="y_val", outputs=not is_quantile_set(loss))
+        if not is_quantile_set(loss) and y.size != n_rows * self._n_columns():
+            raise ValueError(f"y_val must have {self._n_columns()} columns as y has, got shape {y.shape}.")
+        return y
 
-    def _problem(self, sample, loss, subset):
+    def _n_columns(self):
+        return self._outputs() or 1
+
+    def _shaped(self, coef):
+        return coef[0] if self._outputs() is None else coef
+
+    def _problem(self, sample, loss, subset, *, counted=None):
+        if is_quantile_set(loss) and sample.y.ndim == 2:
+            raise ValueError(f"Several quantiles are of one target, got y of shape {sample.y.shape}.")
         return Problem(
-            rows=as_rows(sample.X),
+            rows=sample.once("rows", lambda: as_rows(sample.X)),
             targets=sample.y,
-            losses=((loss, 1),),
+            losses=((loss, self._n_columns()),),
             penalty=get_penalty(self.penalty, alpha=self.alpha, l1_ratio=self.l1_ratio or 0.0),
             weights=sample.sample_weight,
             offset=sample.offset,
@@ -430,7 +486,10 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         with suppress(ValueError, TypeError):  # a loss that does not exist says nothing of y; `fit` will say so
-            tags.target_tags.positive_only = resolve_loss(self, self._task).target.low > -np.inf
+            loss = resolve_loss(self, self._task)
+            tags.target_tags.positive_only = loss.target.low > -np.inf
+            # scikit-learn's check of several outputs has negative ones whatever is said of them.
+            tags.target_tags.multi_output = not (is_quantile_set(loss) or tags.target_tags.positive_only)
         return tags
 
 

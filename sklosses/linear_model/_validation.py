@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,13 @@ class Sample:
     y: np.ndarray | None
     sample_weight: np.ndarray | None
     offset: np.ndarray | None
+    made: dict = field(default_factory=dict, repr=False)
+
+    def once(self, name, make):
+        """What `make` returns, made when first asked for: all problems over the same rows share it."""
+        if name not in self.made:
+            self.made[name] = make()
+        return self.made[name]
 
     def take(self, positions):
         """The rows at `positions`, copied."""
@@ -148,10 +155,14 @@ def check_start(value, shape, *, name):
     return value.reshape(shape)
 
 
-def check_numbers(y, n_rows, loss, *, name="y"):
-    """Return regression targets as float64 of shape (n_rows,), inside the domain of `loss`."""
+def check_numbers(y, n_rows, loss, *, name="y", outputs=False):
+    """Return regression targets as float64 of shape (n_rows,), inside the domain of `loss`.
+
+    Or, where there may be `outputs`, of shape (n_rows, n_outputs). One column is a vector, with scikit-learn's warning.
+    """
     with naming(name):
-        y = _as_vector(y)
+        several = outputs and len(_shape(y)) == 2 and _shape(y)[1] != 1
+        y = check_array(y, dtype=None, input_name=name) if several else _as_vector(y)
         if y.dtype.kind not in "biufO":
             raise ValueError(f"{name} must hold numbers, got dtype {y.dtype}.")
         if y.dtype.kind == "O":
@@ -177,6 +188,36 @@ def check_labels(y, n_rows, *, name="y"):
     return y
 
 
+def check_indicator(y, n_rows, *, name="y"):
+    """Return `y` as an indicator of labels, an int array of shape (n_rows, n_labels) of 0 and 1.
+
+    None if it is a vector, or one column: labels then, one a row.
+    """
+    if len(_shape(y)) != 2 or _shape(y)[1] == 1:
+        return None
+    with naming(name):
+        y = check_array(y, accept_sparse=True, dtype=None, input_name=name)
+        _check_length(y, n_rows, name)
+        y = y.toarray() if issparse(y) else y
+        if y.dtype.kind == "O":
+            y = np.asarray(y.tolist())
+        others = y[(y != 0) & (y != 1)] if y.dtype.kind in "biuf" else y.ravel()
+    if len(others):
+        raise ValueError(
+            f"{name} of shape {y.shape} must be an indicator of labels: 1 where a row has that of the column, else "
+            f"0; got {others[0].item()!r}. Labels of one kind, one a row, have shape ({n_rows},)."
+        )
+    return y.astype(np.int64)
+
+
+def _shape(y):
+    """The shape of what may become an array; () if it does not."""
+    try:
+        return y.shape if hasattr(y, "ndim") else np.asarray(y).shape
+    except ValueError:
+        return ()
+
+
 def _as_vector(y):
     """`y` as a 1-d array without NaN, whatever held it."""
     if getattr(getattr(y, "dtype", None), "kind", None) == "T":  # NumPy's StringDType, unknown to scikit-learn
@@ -185,8 +226,8 @@ def _as_vector(y):
 
 
 def _check_length(y, n_rows, name):
-    if len(y) != n_rows:
-        raise ValueError(f"{name} must have one value for each of the {n_rows} rows of X, got {len(y)} values.")
+    if y.shape[0] != n_rows:
+        raise ValueError(f"{name} must have one value for each of the {n_rows} rows of X, got {y.shape[0]} values.")
 
 
 def find_classes(y, *, name="y"):

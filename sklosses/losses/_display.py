@@ -3,14 +3,13 @@
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from sklosses._drawing import color, dashes, draw_legend, tidy
 from sklosses.losses._differences import jumps
 from sklosses.losses._registry import get_loss
 
 QUANTITIES = ("value", "gradient", "hessian")
 LABELS = {"residual": "residual  p − y", "margin": "margin  y p", "prediction": "raw prediction p  (y = {y:g})"}
 TITLES = {"value": "value", "gradient": "gradient  d/dp", "hessian": "hessian  d²/dp²"}
-# Okabe and Ito's colours, which colour-blind readers tell apart; black last.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 POINTS = 801
 
 
@@ -131,25 +130,15 @@ class LossDisplay:
             for row, (label, curve) in enumerate(self.curves.items()):
                 if quantity not in curve:
                     continue
-                style = {"color": COLORS[row % len(COLORS)], "linewidth": 1.8, "linestyle": _dashes(row)} | kwargs
+                style = {"color": color(row), "linewidth": 1.8, "linestyle": dashes(row)} | kwargs
                 (self.lines_[row, column],) = axes.plot(*curve[quantity], label=label, **style)
                 _connect(axes, curve[quantity], style["color"])
             axes.set_title(TITLES[quantity], fontsize="medium")
             axes.set_xlabel(LABELS[self.over].format(y=self.y))
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.grid(color="0.93", linewidth=0.8)
-            axes.set_axisbelow(True)
+            tidy(axes)
         if legend:
-            self._legend(ax is None)
+            draw_legend(self.figure_, self.ax_, ax is None)
         return self
-
-    def _legend(self, whole_figure):
-        """Under the figure if it is ours, else inside the first Axes."""
-        handles, labels = self.ax_.get_legend_handles_labels()
-        if whole_figure:
-            self.figure_.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
-        else:
-            self.ax_.legend(handles, labels, frameon=False)
 
 
 def _named(losses):
@@ -234,11 +223,6 @@ def _connect(axes, curve, color):
     places, heights = curve
     for k in np.flatnonzero(np.isnan(heights[1:-1])) + 1:
         axes.plot(places[[k - 1, k + 1]], heights[[k - 1, k + 1]], color=color, linewidth=1.0, linestyle=":")
-
-
-def _dashes(row):
-    """Solid first; then patterns, so that curves which coincide for a while both show."""
-    return ("-", (0, (6, 2)), (0, (3, 1.5)), (0, (6, 2, 1.5, 2)))[row % 4]
 
 
 def _axes(ax, n):

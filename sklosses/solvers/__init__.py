@@ -8,12 +8,12 @@ from sklosses.solvers._order import row_order
 from sklosses.solvers._problem import OneVsRest, Problem, Result, State
 from sklosses.solvers._sgd import SGD
 
-__all__ = ["SGD", "Auto", "Coupled", "DualDescent", "Epoch", "Monitor", "Newton", "OneVsRest", "Problem", "Result",
-           "State", "Streaming", "Verdict", "minimize", "objective", "row_order", "solve_many"]
+__all__ = ["SGD", "Auto", "Coupled", "DualDescent", "Epoch", "Monitor", "Newton", "OneVsRest", "Ordered", "Problem",
+           "Result", "State", "Streaming", "Verdict", "alpha_max", "minimize", "objective", "row_order", "solve_many"]
 
 # Imported when they are asked for: `import sklosses` stays quick.
 LATER = {"Auto": "_auto", "Coupled": "_coupled", "DualDescent": "_dual_descent", "Newton": "_newton",
-         "Streaming": "_streaming", "minimize": "_minimize", "solve_many": "_many"}
+         "Ordered": "_ordered", "Streaming": "_streaming", "alpha_max": "_alpha_max", "minimize": "_minimize", "solve_many": "_many"}
 
 
 def __getattr__(name):

@@ -21,7 +21,7 @@ from sklosses.solvers._reading import Reading, column_losses
 from sklosses.solvers._shift import best_shift, lowest_value
 
 # Samples: so many rows at least, so many a coefficient, so much larger each time, up to so many and this share.
-FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST, LARGEST_SHARE = 2000, 8, 4, 40_000, 0.25
+FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST, LARGEST_SHARE = 2000, 8, 4, 40_000, 0.3
 # A stage on a sample ends at this share of the sample's own error, d / m of the loss.
 STAGE_TOL = 0.1
 # Up to this many features every candidate has a matrix of its own; beyond, those of a loss share one.
@@ -31,9 +31,13 @@ FIRST_WIDTH = 4.0
 # Folds start from where a candidate's decrement, and the slack of its smoothing, are these shares of the tolerance.
 BASE_TOL, BASE_SLACK = 0.05, 0.5
 # Readings of a stage, and second derivatives asked for.
-STEPS_ON_SAMPLE, READINGS, RENEWALS = 30, 40, 6
-# Smoothed kinks that take more readings than this are left to the interior point method.
-READINGS_KINKED = 10
+STEPS_ON_SAMPLE, READINGS, RENEWALS = 30, 60, 10
+# The interior point method starts at a place that is so many tolerances from the minimum, about, at most; predictions
+# are expected to move by so many widths of the band that was smoothed.
+NEAR, MOVES = 3.0, 3.0
+# Smoothed kinks that take more readings than this are left to the interior point method, which has few features to
+# thank for its speed: with many, they may take as many as others.
+READINGS_KINKED = 16
 
 
 class Block:
@@ -69,14 +73,18 @@ class Block:
         self.pool.shutdown(cancel_futures=True)
 
     def solve(self):
-        """Results by candidate and fold; None where the tolerance was not proven.
+        """Train.
 
         Returns
         -------
-        list of list of (Result or None)
+        results : list of list of (Result, State or None)
+            By candidate and fold. Where the tolerance was not proven: a state that :class:`Newton` can start from, if
+            it is near.
+        starts : list of (State or None)
+            Likewise of each candidate on the rows of all folds.
         """
         cells = [list(self._cells(*pair)) for pair in zip(self.candidates, self.sources, strict=True)]
-        base = [BlockColumn(cell, None, None, None, 0.0) for group in cells for cell in group]
+        base = [BlockColumn(cell, None, None, None) for group in cells for cell in group]
         self._on_samples(base)
         reading = self._reading(self.folds.order, self.folds.ends)
         stage = Stage(self.tol, reading.moments()[1], self.intercept, exact=True)
@@ -87,12 +95,12 @@ class Block:
         masks = self.folds.masks
         if len(masks) == 1:
             self._descend(reading, base, _proven)
-            return self._results(cells, [base])
+            return self._results(cells, [base], base)
         self._descend(reading, base, _near, by_pattern=True)
         columns = [[column.fold(replace(column.cell, mask=mask)) if column.arrived else None for column in base]
                    for mask in masks]
         self._descend(reading, [column for group in columns for column in group if column], _proven)
-        return self._results(cells, columns)
+        return self._results(cells, columns, base)
 
     # Stages ---------------------------------------------------------------------------------------------------------
 
@@ -140,20 +148,20 @@ class Block:
             if key not in known:
                 with Reading(replace(candidate, subset=chosen)) as sample:
                     known[key] = [self._constant(sample, k) for k in range(candidate.n_columns)]
-            for shift, width in known[key]:
+            for shift, null, width in known[key]:
                 column = next(at)
-                column.z, column.width = np.append(np.zeros(d), shift), width
+                column.z, column.null, column.width = np.append(np.zeros(d), shift), null, width
 
     def _constant(self, sample, k):
-        """The best constant of a column, and over which width to smooth its loss."""
+        """The best constant of a column, its mean loss there, and over which width to smooth the loss."""
         p = np.zeros(sample.n_rows) if sample.offset is None else sample.offset.copy()
         shift = best_shift(sample, k, p) if self.intercept else 0.0
-        loss = sample.losses[k]
+        loss, null = sample.losses[k], abs(sample.sweep(k, p + shift)) / sample.totals[k]
         if loss.traits.smooth:
-            return shift, None
+            return shift, null, None
         kinks, _ = loss.kinks(sample.target(k))
         distance = np.abs(kinks - (p + shift)).min(axis=0)
-        return shift, FIRST_WIDTH * (np.mean(distance) or 1.0)
+        return shift, null, FIRST_WIDTH * (np.mean(distance) or 1.0)
 
     def _lowest(self, column):
         """Below which a column's mean loss cannot fall; 0 but for losses that leave out a constant."""
@@ -197,10 +205,10 @@ class Block:
             return reading.grams(asks) if asks else []
         groups = {}
         for ask in asks:
-            groups.setdefault((repr(ask.cell.loss), ask.cell.source, ask.cell.recoding), []).append(ask)
+            groups.setdefault(_curved_alike(ask), []).append(ask)
         middle = {key: sorted(group, key=lambda ask: ask.cell.l2)[len(group) // 2] for key, group in groups.items()}
         found = dict(zip(middle, reading.grams(list(middle.values())), strict=True)) if middle else {}
-        return [found[repr(ask.cell.loss), ask.cell.source, ask.cell.recoding].copy() for ask in asks]
+        return [found[_curved_alike(ask)].copy() for ask in asks]
 
     def _report(self, done, of):
         if self.progress is not None and self.progress(done / of):
@@ -208,23 +216,21 @@ class Block:
 
     # Results --------------------------------------------------------------------------------------------------------
 
-    def _results(self, cells, columns):
-        """By candidate and fold."""
-        out, first = [], 0
+    def _results(self, cells, columns, base):
+        """What :meth:`solve` returns."""
+        results, starts, first = [], [], 0
         for group in cells:
             stop = first + len(group)
-            out.append([self._result(fold[first:stop]) for fold in columns])
+            results.append([self._result(fold[first:stop]) for fold in columns])
+            starts.append(self._near(base[first:stop]))
             first = stop
-        return out
+        return results, starts
 
     def _result(self, columns):
         """What a solver returns, of the columns of a candidate on a fold."""
         if not all(column is not None and column.gap <= self.tol for column in columns):
-            return None
-        coef = np.array([column.z[:-1] for column in columns])
-        intercept = np.array([column.z[-1] for column in columns]) - coef @ self.centre
-        if not self.intercept:
-            intercept = np.zeros(len(columns))
+            return self._near(columns)
+        coef, intercept = self._model(columns)
         objective, gap = (np.array([getattr(column, name) for column in columns]) for name in ("objective", "gap"))
         n_iter = np.array([column.looked for column in columns])
         history = {"rows": np.array([len(self.folds.order)]), "objective": objective[np.newaxis],
@@ -234,6 +240,23 @@ class Block:
         return Result(coef, intercept, objective, ceil(n_iter.max()), n_iter, history, "block",
                       State(coef.copy(), intercept.copy(), t=1.0 + len(self.folds.order)), True, gap,
                       ("proof",) * len(columns))
+
+    def _model(self, columns):
+        coef = np.array([column.z[:-1] for column in columns])
+        intercept = np.array([column.z[-1] for column in columns]) - coef @ self.centre
+        return coef, intercept if self.intercept else np.zeros(len(columns))
+
+    def _near(self, columns):
+        """A start for the interior point method; None for other losses, and far from the minimum."""
+        for column in columns:
+            if column is None or column.width is None or not column.stage.exact:
+                return None
+            away = column.decrement + column.slack
+            if not away <= NEAR * self.tol * abs(column.objective - column.lowest):
+                return None
+        near = tuple((self.centre, column.null, column.stage.squares[:-1] / column.stage.squares[-1],
+                      MOVES * column.width) for column in columns)
+        return State(*self._model(columns), near=near)
 
 
 def _distinct(arrays):
@@ -255,6 +278,11 @@ def _key(candidate):
             None if classes is None else (classes.codes, classes.class_weight.tobytes()))
 
 
+def _curved_alike(ask):
+    """What columns have in common that may share second derivatives; few rows have any where kinks are smoothed."""
+    return id(ask) if ask.width is not None else (repr(ask.cell.loss), ask.cell.source, ask.cell.recoding)
+
+
 class _SampleRule:
     """Whether a column is as near the minimum of a sample as that is to the minimum of all rows."""
 
@@ -268,7 +296,7 @@ class _SampleRule:
 
 
 def _budget(column):
-    if column.stage.exact and column.width is not None:
+    if column.stage.exact and column.width is not None and len(column.stage.squares) <= OWN_MATRIX:
         return READINGS_KINKED
     return READINGS if column.stage.exact else STEPS_ON_SAMPLE
 

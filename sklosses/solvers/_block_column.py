@@ -21,11 +21,13 @@ RARE, LENT = 0.1, 1e-5
 SHORT, LEAST_DAMPING = 0.25, 1e-3
 # Smoothing: at first over this many typical distances from the kinks; then by these factors, towards this share of the
 # tolerance, once the rest of the gap is this small beside it. Its slack falls with the width's square.
-FIRST_WIDTH, NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 4.0, 0.15, 0.6, 0.15, 0.3
-# Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement. They cost
-# as much as a quarter of so many readings as there are coefficients, but for smoothed kinks: few rows have any.
-SLOW, SLOW_STEPS = 0.3, 3
-SLOW_KINKED, RENEWALS_KINKED = 0.1, 5
+FIRST_WIDTH, NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 4.0, 0.3, 0.6, 0.15, 0.3
+# At the beginning of a stage the band is widened until its slack is this share of the decrement.
+WIDE_SHARE = 0.3
+# Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement; at once
+# where they cost as little as a reading: of smoothed kinks, which few rows are near, and up to so many features.
+SLOW, SLOW_STEPS, SLOW_STEPS_CHEAP = 0.1, 2, 1
+RENEWALS_KINKED, CHEAP_FEATURES = 5, 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +63,10 @@ class BlockColumn:
         Where to start.
     width : float or None
         Of the smoothing; None for smooth losses.
-    lowest : float
+    lowest : float, default=0.0
         Below which the mean loss cannot fall.
+    null : float, default=0.0
+        The mean loss of the best constant.
 
     Attributes
     ----------
@@ -72,14 +76,20 @@ class BlockColumn:
         A proven bound on (F - F*) / F*.
     """
 
-    def __init__(self, cell, stage, z, width, lowest):
-        self.cell, self.stage, self.z, self.width, self.lowest = cell, stage, z, width, lowest
+    def __init__(self, cell, stage, z, width, lowest=0.0, null=0.0):
+        self.cell, self.stage, self.z, self.width, self.lowest, self.null = cell, stage, z, width, lowest, null
         self.metric, self.damping = None, 0.0
         self.objective = self.gap = np.inf
         self.found = None           # at z, by pattern if the last reading was
         self.looked = 0
         self.must_step = False      # see `fold`
         self.arrived = False        # where the last descent was to end
+        self.decrement = np.inf     # what its last step promised
+
+    @property
+    def cheap(self):
+        """Whether second derivatives cost no more than a reading."""
+        return self.width is not None and len(self.z) <= CHEAP_FEATURES
 
     def enter(self, stage, cell):
         """Go on with other rows."""
@@ -204,7 +214,7 @@ class BlockColumn:
         renewals : int
             How often second derivatives may be asked for.
         """
-        kinked, before, slow = self.width is not None, np.inf, 0
+        kinked, before, slow, fresh = self.width is not None, np.inf, 0, True
         budget, renewals = budget + self.looked, renewals * (RENEWALS_KINKED if kinked else 1)
         if not self.must_step:
             yield from self.look()
@@ -213,15 +223,20 @@ class BlockColumn:
                 yield from self.renew()
                 before, slow = np.inf, 0
             step, promise = self._step()
-            decrement = 0.5 * max(promise, 0.0)
+            self.decrement = decrement = 0.5 * max(promise, 0.0)
             self.arrived = not self.must_step and arrived(self, decrement)
             if self.arrived or (self.looked >= budget and not self.must_step):
                 return
-            slow = slow + 1 if decrement > (SLOW_KINKED if kinked else SLOW) * before else 0
-            if not self.must_step and self._narrow(decrement):
-                self.metric = None
+            if fresh and not self.must_step and self._widen(decrement):
+                fresh, self.metric = False, None
                 yield from self.look()
-            elif renewals and slow >= (1 if kinked else SLOW_STEPS):
+                continue
+            fresh = False
+            slow = slow + 1 if decrement > SLOW * before else 0
+            if not self.must_step and self._narrow(decrement):
+                self.metric, self.z = None, self.z + step
+                yield from self.look()
+            elif renewals and slow >= (SLOW_STEPS_CHEAP if self.cheap else SLOW_STEPS):
                 renewals, self.metric = renewals - 1, None
             else:
                 before = decrement
@@ -234,6 +249,13 @@ class BlockColumn:
                     renewals, self.metric = renewals - 1, None
                 elif share == 1:
                     self.damping *= 0.2
+
+    def _widen(self, decrement):
+        """Smooth over a wider band, if that is far narrower than the way that is left."""
+        if self.width is None or not self.slack < WIDE_SHARE * decrement:
+            return False
+        self.width *= min(np.sqrt(WIDE_SHARE * decrement / max(self.slack, 1e-300)), 10.0)
+        return True
 
     def _narrow(self, decrement):
         """Smooth over a narrower band, if the smoothing is what the gap consists of."""
@@ -255,10 +277,10 @@ class BlockColumn:
         ----------
         cell : Cell
         """
-        other = BlockColumn(cell, self.stage, self.z, self.width, self.lowest)
+        other = BlockColumn(cell, self.stage, self.z, self.width, self.lowest, self.null)
         other._take(self.z, self.found[cell.mask > 0].sum(axis=0))
         other.must_step = True
-        if self.width is None:      # second derivatives of smoothed kinks cost little, and depend on where it is
+        if not self.cheap:
             other.metric, other.damping = self.metric.heir(), self.damping
         return other
 

@@ -29,6 +29,8 @@ SHORT, LEAST_DAMPING, MOST_DAMPING, STALE_DAMPING = 0.25, 1e-3, 1e6, 1.0
 STRAIGHT = 1e-8
 # The relative error of a sum over rows, with room.
 ROUNDING = 1e-14
+# Curvature that changes by more than self-concordance allows, with room; by how much of the decrement it may matter.
+BROKEN, PIECES = 1e-6, 0.25
 # Gaps up to this are at the limit of precision: no tolerance below it is missed.
 LEAST_TOL = 1e-9
 # Columns that vary by less than this share of their mean are constant.
@@ -62,6 +64,7 @@ class Column:
     """
 
     solver = "newton"
+    alone = False       # it reads the table, in threads
 
     def __init__(self, problem, reading, k, penalty, state):
         self.k, self.fit_intercept = k, problem.fit_intercept
@@ -216,14 +219,14 @@ class Column:
             self.must_step = False
             if fresh and decrement <= self._noise(look) and not 0 < decrement <= STALLED * before:
                 if exact:
-                    self._estimate(max(decrement, 0.0), np.zeros(1))
+                    self._estimate(max(decrement, 0.0))
                 if not decrement > 0 or (tries := tries - 1) < 0:
                     break
             last, before = look, decrement
             look = yield from self._advance(reading, look, step, decrement)
-            if exact and self.length == 1:
-                self._estimate(decrement, look.p - last.p)
-                if self.gap <= goal and not self.provable and (tries := tries - 1) < 0:
+            if exact and self.length == 1 and not self.provable:
+                self._estimate(decrement, last, look)
+                if self.gap <= goal and (tries := tries - 1) < 0:
                     break
             if look is not last and not fresh and self.damping > STALE_DAMPING:
                 self.curvature, self.damping = None, LEAST_DAMPING
@@ -419,12 +422,22 @@ class Column:
         away = np.abs(gradient + self.l1 * np.sign(self.coef))
         return np.where(self.coef == 0, np.maximum(np.abs(gradient) - self.l1, 0.0), away)
 
-    def _estimate(self, decrement, change):
+    def _estimate(self, decrement, last=None, look=None):
         """Half the squared decrement of an exact Newton step, for what is now behind it: F was no lower there.
 
         If the curvature changes by at most a factor exp(r) along steps that change no prediction by more than r, F
-        falls by at most decrement r^2 / 2 / (exp(-r) + r - 1) / 2 (Bach 2010); 2 for the change beyond the step.
+        falls by at most decrement r^2 / 2 / (exp(-r) + r - 1) / 2 (Bach 2010); 2 for the change beyond the step. Losses
+        that are quadratic in pieces break that where rows change pieces: if that may be as much as a part of the
+        decrement, nothing is known.
         """
-        r = float(np.abs(change).max(initial=0.0))
-        factor = 1.0 if r < 1e-4 else r * r / 2 / (np.exp(-r) + r - 1)
+        factor = 1.0
+        if look is not None:
+            change = np.abs(look.p - last.p)
+            r = float(change.max(initial=0.0))
+            factor = 1.0 if r < 1e-4 else r * r / 2 / (np.exp(-r) + r - 1)
+            low, high = np.minimum(last.hessian, look.hessian), np.maximum(last.hessian, look.hessian)
+            broken = high > (1 + BROKEN) * np.exp(min(r, 700.0)) * low
+            beyond = (high - low)[broken] @ change[broken] ** 2 / self.total
+            if beyond > PIECES * decrement:
+                return
         self.gap, self.gap_kind = self._relative(factor * decrement), "estimate"

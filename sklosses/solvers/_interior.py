@@ -56,11 +56,13 @@ class Hinges:
     level: float
 
     def __post_init__(self):
+        self.constants = np.arange(len(self.linear)) == len(self.linear) - 1
         self.own = np.flatnonzero(self.strengths > 0)
         self.omega = np.concatenate([self.weights, self.strengths[self.own]])
         self.factor = self.scales[self.own]
         # Complementarity is shared out by omega; a hinge on a coordinate gets no more than the rows have for each.
-        fair = self.weights.sum() / len(self.linear)
+        self.total = float(self.weights.sum())
+        fair = self.total / len(self.linear)
         self.share = np.concatenate([np.ones(len(self.weights)), np.minimum(1.0, fair / self.strengths[self.own])])
         self.shares = float(self.omega @ self.share)
 
@@ -127,7 +129,7 @@ class Hinges:
         if own.any():
             lowered += self.level * np.max(np.abs(rest[own]) / (0.5 * self.strengths[own] * self.scales[own]))
         free = ~(curved | own)
-        slopes, total = np.abs(rest[free]) / self.scales[free], self.weights.sum()
+        slopes, total = np.abs(rest[free]) / self.scales[free], self.total
         if np.any(slopes > NOTHING * total):
             return np.inf
         return lowered + slopes @ (np.abs(z[free]) * self.scales[free] + abs(self.level) / total)
@@ -192,7 +194,7 @@ def interior_point(problem, start, width, *, gone, goal):
     even = np.any(problem.quadratic)        # one length for all: else z' R z spoils what the dual step has gained
     hold, patience = np.zeros_like(start), PATIENCE
     if not even and not len(problem.own):
-        hold[:-1] = HOLD * omega.sum() / width * problem.scales[:-1] ** 2
+        hold = np.where(problem.constants, 0.0, HOLD * problem.total / width * problem.scales**2)
     for point.iterations in range(ITERATIONS):
         point.gap = kernel_.look(point.hinges, omega, rho, curvature, pair)
         slopes = problem.back(pair)

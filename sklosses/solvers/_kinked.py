@@ -7,6 +7,7 @@ certificate (Portnoy and Koenker, "The Gaussian hare and the Laplacian tortoise"
 aside in this way for quantiles).
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -112,11 +113,14 @@ class KinkedColumn:
     ----------
     coef, intercept, objective, gap, gap_kind
         The model as it is now; objective and gap of the rows last used.
+    bound : float
+        Below which the objective cannot fall.
     reached : bool
         Whether the tolerance is.
     """
 
     solver = "interior point"
+    alone = True        # between looks, with rows of its own: columns can go on side by side
 
     def __init__(self, problem, reading, k, penalty, state):
         self.problem, self.k, self.fit_intercept = problem, k, problem.fit_intercept
@@ -126,12 +130,14 @@ class KinkedColumn:
         self.intercept = 0.0 if state is None else float(state.intercept[k])
         self.at_best = state is None and self.fit_intercept     # start at the best constant
         self.gap, self.objective, self.reached = np.inf, np.inf, False
+        self.bound = -np.inf
         # With a penalty the dual's constraints can be met; without, to rounding only.
         self.gap_kind = "proof" if self.l1 > 0 or self.l2 > 0 else "estimate"
         self.null = None        # the objective of the best constant
         self.centre = None
         self.squares = None     # mean squares of the centred features, of the last stage's rows
         self.moved = None       # by how much the last stage moved predictions, and the rows it had
+        self.p = None           # predictions of the rows last used
         if state is not None and state.near is not None:
             self.centre, self.null, self.squares, change = state.near[k]
             self.moved = change, problem.n_rows
@@ -143,7 +149,14 @@ class KinkedColumn:
     def settle(self, reading, look):
         """Take the model as it is, for want of time: a look at it on all rows is all there is."""
         self.gap, self.gap_kind = np.inf, "estimate"
-        self.objective = self._place(look, self.coef, self.intercept, reading.totals[self.k]).objective
+        self.objective = self.place(look, self.coef, self.intercept, reading.totals[self.k]).objective
+
+    def start_from(self, left, right, share, away):
+        """Start between two columns of the same rows, typically `away` from the solution."""
+        self.coef = left.coef + share * (right.coef - left.coef)
+        self.intercept = left.intercept + share * (right.intercept - left.intercept)
+        self.centre, self.squares, self.null = left.centre, left.squares, left.null
+        self.moved = away / NEXT_MOVE, 1
 
     # The way down ---------------------------------------------------------------------------------------------------
 
@@ -163,18 +176,17 @@ class KinkedColumn:
         sides = Sides(reading, self.k)
         self._prepare(reading, sides)
         look = yield self.coef, self.intercept
-        here = began = self._place(look, self.coef, self.intercept, sides.total)
-        stage = Stage(reading, sides, goal, sides.typical(here.p), self._reach(reading), here,
+        here = began = self.place(look, self.coef, self.intercept, sides.total)
+        stage = Stage(reading, sides, goal, sides.typical(here.p), self.reach(reading), here,
                       sides.lowest if self.cost == 0 else -np.inf)
         self._show(stage)
-        move = self._next_move(stage.typical)
-        band = sides.band(here.p, move, stage.reach, self._fewest())
-        again = AGAIN
+        move, joining, again = self._next_move(stage.typical), (), AGAIN
         for _ in range(ROUNDS):
             if stage.done or reading.readings >= budget:
                 break
+            band = sides.band(here.p, move, stage.reach, self.fewest, joining)
             found = self._solve(stage, here, band, move or stage.typical)
-            there = yield from self._go_to(*self._model(found.z), sides)
+            there = yield from self._go_to(*self.model(found.z), sides)
             crossed, excess = sides.crossed(here.p, there.p, band)
             bound = there.objective - found.gap - found.defect - excess
             if bound > stage.bound:
@@ -182,7 +194,7 @@ class KinkedColumn:
             if found.arrived and there.objective < stage.best.objective:
                 # The move was worth the fall to the bound; what crossed kinks are worth says how far it is still.
                 rest = np.sqrt(excess / max(here.objective - stage.bound, excess, 1e-300))
-                change = _typical_change(there.p - here.p, stage.reach)
+                change = typical_change(there.p - here.p, stage.reach)
                 move = max(change * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
                 kept = None
             elif found.arrived and not len(crossed.row):
@@ -200,8 +212,8 @@ class KinkedColumn:
                 again -= 1      # every kink is in its place: what is left is the interior point method's own
                 if again < 0:
                     break
-            band = sides.band(here.p, move, stage.reach, self._fewest(), (kept, crossed))
-        self.moved = _typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
+            joining = kept, crossed
+        self.moved = typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
         self._keep(stage)
 
     def _part_way(self, stage, here, there):
@@ -224,7 +236,7 @@ class KinkedColumn:
 
     def _go_to(self, coef, intercept, sides):
         look = yield coef, intercept
-        return self._place(look, coef, intercept, sides.total)
+        return self.place(look, coef, intercept, sides.total)
 
     # What is known before a stage -----------------------------------------------------------------------------------
 
@@ -234,7 +246,8 @@ class KinkedColumn:
             return
         weight = reading.weight(self.k)
         ones = np.ones(reading.n_rows) if weight is None else weight
-        self.centre = reading.back(ones) / ones.sum() if self.fit_intercept else np.zeros(len(self.coef))
+        self.centre = reading.once("centre", self.k, lambda: reading.back(ones) / ones.sum()) if (
+            self.fit_intercept) else np.zeros(len(self.coef))
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset
         constant = sides.best_shift(p, self.cost) if self.fit_intercept else 0.0
         self.null = abs(reading.sweep(self.k, p + constant) / sides.total + self.cost * constant)
@@ -248,7 +261,7 @@ class KinkedColumn:
         change, rows = self.moved
         return max(min(NEXT_MOVE * change, NEXT_ERROR * np.sqrt(len(self.coef) / rows) * typical), FIRST_MOVE * typical)
 
-    def _reach(self, reading):
+    def reach(self, reading):
         """How far each row's prediction may move, relative to a typical one's.
 
         By the squares of its features over what the rows of the last stage had of them: rows with what was hardly
@@ -256,39 +269,47 @@ class KinkedColumn:
         """
         before = self.squares
         if before is None or reading.n_rows < self.problem.n_rows:      # of all rows nobody will ask
-            weight = reading.weight(self.k)
-            ones = np.ones(reading.n_rows) if weight is None else weight
-            self.squares = np.maximum(reading.squares(ones, self.centre), 0.0) / ones.sum()
+            self.squares = reading.once("squares", self.k, lambda: self._mean_squares(reading))
             if not np.all(np.isfinite(self.squares)):
                 raise OverflowError("The squares of X do not fit into float64.")
         if before is None:
             return np.ones(reading.n_rows)
-        factors = np.divide(1.0, before, out=np.full_like(before, 1e300), where=before > 0)
-        leverage = reading.leverage(factors, self.centre)
-        return np.sqrt(np.maximum(leverage / max(middle(leverage), 1e-300), 1.0))
 
-    def _fewest(self):
+        def compute():
+            factors = np.divide(1.0, before, out=np.full_like(before, 1e300), where=before > 0)
+            leverage = reading.leverage(factors, self.centre)
+            return np.sqrt(np.maximum(leverage / max(middle(leverage), 1e-300), 1.0))
+
+        return reading.once("reach", self.k, compute)
+
+    def _mean_squares(self, reading):
+        weight = reading.weight(self.k)
+        ones = np.ones(reading.n_rows) if weight is None else weight
+        return np.maximum(reading.squares(ones, self.centre), 0.0) / ones.sum()
+
+    @property
+    def fewest(self):
+        """Kinks that a band has at least."""
         return KINKS_A_COEFFICIENT * (len(self.coef) + 1)
 
     # A round --------------------------------------------------------------------------------------------------------
 
-    def _place(self, look, coef, intercept, total):
+    def place(self, look, coef, intercept, total):
+        """The place of a look."""
         objective = (look.value / total + 0.5 * self.l2 * coef @ coef + self.l1 * np.abs(coef).sum()
                      + self.cost * intercept)
         return Place(coef, intercept, look, objective)
 
-    def _model(self, z):
+    def model(self, z):
         """(coef, intercept) of centred coefficients and c."""
         coef = z[:-1]
         return coef, z[-1] - self.centre @ coef if self.fit_intercept else self.intercept
 
     def _solve(self, stage, here, band, move):
         """Minimise with all kinks but the band's on the sides where they are."""
-        chosen, table = stage.reading.chosen, self.problem.rows
-        numbers = band.row if chosen is None else chosen[band.row]
-        with Reading(replace(self.problem, subset=numbers), stage.reading.n_threads) as inner:
-            rows = CentredRows(inner, self.centre, self.fit_intercept, table.n_rows * table.row_bytes)
-            hinges = self._hinges(rows, stage.sides, here, band)
+        threads = stage.reading.n_threads if self.problem.n_columns == 1 else 1
+        with self.rows_of(stage.reading, band.row, threads) as rows:
+            hinges = self.hinges(rows, stage.sides, here, band)
             start = np.append(here.coef, here.intercept + self.centre @ here.coef if self.fit_intercept else 0.0)
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
             least = max(abs(here.objective), 1e-12 * self.null)
@@ -302,7 +323,15 @@ class KinkedColumn:
             hinges.certify(found)
             return found
 
-    def _hinges(self, rows, sides, here, band):
+    @contextmanager
+    def rows_of(self, reading, numbers, n_threads):
+        """Some rows of a reading, centred."""
+        table = self.problem.rows
+        numbers = numbers if reading.chosen is None else reading.chosen[numbers]
+        with Reading(replace(self.problem, subset=numbers), n_threads) as inner:
+            yield CentredRows(inner, self.centre, self.fit_intercept, table.n_rows * table.row_bytes)
+
+    def hinges(self, rows, sides, here, band):
         """The objective with fixed sides, as a function of centred coefficients and then c."""
         d, look = len(self.coef), here.look
         # All rows' slopes with the kinks of the band left out: a correction of the look's own for the band's rows.
@@ -330,6 +359,7 @@ class KinkedColumn:
         """Make the best place the model."""
         place = stage.best
         self.coef, self.intercept, self.objective = place.coef, place.intercept, place.objective
+        self.bound = stage.bound
         self.gap = self._relative(self.objective - stage.bound, stage)
 
     def _relative(self, away, stage):
@@ -352,14 +382,16 @@ class KinkedColumn:
     def _keep(self, stage):
         """End at the best place, with the best intercept for its coefficients."""
         self._show(stage)
+        self.p = stage.best.p
         if self.fit_intercept:
             shift = stage.sides.best_shift(stage.best.p, self.cost)
             value = stage.reading.sweep(self.k, stage.best.p + shift) - stage.best.look.value
             self.intercept += shift
+            self.p = stage.best.p + shift
             self.objective += value / stage.sides.total + self.cost * shift
             self.gap = self._relative(self.objective - stage.bound, stage)
 
 
-def _typical_change(change, reach):
+def typical_change(change, reach):
     """The standard deviation that the median of changes says, each relative to how far it may reach."""
     return 1.5 * middle(np.abs(change) / reach)

@@ -2,15 +2,17 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
-from functools import reduce
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 
 import numpy as np
 
 from sklosses.solvers._auto import Auto
 from sklosses.solvers._block import Block
+from sklosses.solvers._monitor import Monitor
 from sklosses.solvers._newton import SMALL, Newton
 from sklosses.solvers._patterns import patterns
+from sklosses.solvers._problem import Result
 from sklosses.solvers._reading import allowed_threads, column_losses, one_blas_thread
 
 # Tolerances that quasi-Newton steps and smoothing reach in a few readings.
@@ -44,20 +46,66 @@ def solve_many(problems, *, tol=1e-3, max_iter=100, random_state=0, n_jobs=None,
     -------
     list of Result or Exception or None
         In the order of the problems. A problem that fails has its exception, and disturbs no other.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> import numpy as np
+    >>> from sklosses.data import as_rows
+    >>> from sklosses.losses import Huber
+    >>> from sklosses.penalties import L2
+    >>> from sklosses.solvers import Problem, solve_many
+    >>> X = np.linspace(-1, 1, 40)[:, np.newaxis]
+    >>> problem = Problem(as_rows(X), 3 * X[:, 0], ((Huber(), 1),), L2(alpha=1e-2))
+    >>> strong = replace(problem, penalty=L2(alpha=1.0))
+    >>> [result.coef.round(2).item() for result in solve_many([problem, strong])]
+    [2.92, 0.62]
     """
     problems = list(problems)
     n_threads = allowed_threads() if n_jobs is None else n_jobs
     results, progress = [None] * len(problems), _Progress(progress, len(problems))
-    given = {"tol": tol, "random_state": random_state}
+    given, starts = {"tol": tol, "random_state": random_state}, _Starts({}, {})
     # One limit around all: the limits of readings in several threads would restore each other's.
     with one_blas_thread(), np.errstate(all="ignore"):
         for numbers in _blocks(problems, tol):
             if not progress.stopped:
-                _solve_block(problems, numbers, results, given | {"n_threads": n_threads}, progress)
+                for candidates, folds in _split(problems, numbers):
+                    block = partial(Block, **given, n_threads=n_threads)
+                    _solve_block(block, problems, (candidates, folds), results, starts, progress)
         left = [number for number, result in enumerate(results) if result is None]
         if left and not progress.stopped:
-            _solve_each(problems, left, results, given | {"max_iter": max_iter}, n_threads, progress)
+            _solve_each(problems, left, results, starts, given | {"max_iter": max_iter}, n_threads, progress)
     return results
+
+
+@dataclass
+class _Starts:
+    """Where blocks have left problems that they did not prove: on their own rows, and on those of all folds."""
+
+    own: dict
+    common: dict
+
+
+class _Stopped(BaseException):
+    """In a thread whose results nobody waits for any more."""
+
+
+class _Watch(Monitor):
+    """Ends what other threads solve when the block that it guards is left: Ctrl-C reaches one thread only."""
+
+    def __init__(self):
+        self.over = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+
+    def begin(self, _):
+        """Go on, or not."""
+        if self.over:
+            raise _Stopped
 
 
 class _Progress:
@@ -108,8 +156,8 @@ def _can_be_blocked(loss):
     return loss.traits.has_conjugate and smooth.has_hessian and not hollow
 
 
-def _solve_block(problems, numbers, results, given, progress):
-    """Fill in the results of some problems that share a table, as far as the block proves them."""
+def _split(problems, numbers):
+    """What blocks take: for each, its candidates (numbers of their problems, by fold) and the patterns of the folds."""
     folds, candidates = {}, {}
     for number in numbers:
         subset = problems[number].subset
@@ -117,24 +165,28 @@ def _solve_block(problems, numbers, results, given, progress):
         candidates.setdefault(_candidate(problems[number]), {})[fold] = number
     subsets = [subset for _, subset in folds.values()]
     together = patterns(problems[numbers[0]].rows.n_rows, subsets)
-    if together is None:
-        for fold in range(len(subsets)):
-            alone = [group[fold] for group in candidates.values() if fold in group]
-            _run(problems, [{0: number} for number in alone], patterns(1, [subsets[fold]]), results, given, progress)
-    else:
-        _run(problems, list(candidates.values()), together, results, given, progress)
+    if together is not None:
+        return [(list(candidates.values()), together)]
+    return [([{0: group[fold]} for group in candidates.values() if fold in group],
+             patterns(problems[numbers[0]].rows.n_rows, [subset])) for fold, subset in enumerate(subsets)]
 
 
-def _run(problems, groups, folds, results, given, progress):
-    """One block: `groups` are numbers of problems by fold, one group a candidate."""
+def _solve_block(make, problems, split, results, starts, progress):
+    """Fill in the results of problems that share a table, as far as the block proves them."""
+    groups, folds = split
     count = sum(map(len, groups))
     first = [problems[next(iter(group.values()))] for group in groups]
-    with Block(first, folds, **given, progress=lambda share: progress(share, count)) as block:
-        found = block.solve()
-    for group, of_folds in zip(groups, found, strict=True):
+    with make(first, folds, progress=lambda share: progress(share, count)) as block:
+        found, common = block.solve()
+    for group, of_folds, start in zip(groups, found, common, strict=True):
         for fold, number in group.items():
-            results[number] = of_folds[fold]
-            progress.done += results[number] is not None
+            if isinstance(of_folds[fold], Result):
+                results[number] = of_folds[fold]
+                progress.done += 1
+            elif of_folds[fold] is not None:
+                starts.own[number] = of_folds[fold]
+            if start is not None:
+                starts.common[number] = start
 
 
 def _table(problem):
@@ -152,36 +204,37 @@ def _candidate(problem):
             None if classes is None else (classes.codes, classes.class_weight.tobytes()))
 
 
-def _solve_each(problems, left, results, given, n_threads, progress):
+def _solve_each(problems, left, results, starts, given, n_threads, progress):
     """Problem by problem, a thread each; the folds of a candidate from where it is on all rows that they have."""
-    solver, starts = Auto(n_jobs=1), {}
+    solver, watch = Auto(n_jobs=1), _Watch()
+    given = given | {"monitor": watch}
 
     def first(numbers):
         """A candidate on the rows of all its folds."""
         with suppress(Exception):       # its folds will say what the matter is
-            chosen = problems[numbers[0]]
             subsets = [problems[number].subset for number in numbers]
             rows = None if any(subset is None for subset in subsets) else reduce(np.union1d, subsets)
-            roughly = given | {"tol": max(given["tol"] or 0.0, START_TOL)}
-            state = solver.solve(replace(chosen, subset=rows), **roughly).state
+            roughly = given | {"tol": max(given["tol"] or 0.0, START_TOL), "state": starts.common.get(numbers[0])}
+            state = solver.solve(replace(problems[numbers[0]], subset=rows), **roughly).state
             if state.near is not None:
-                starts.update(dict.fromkeys(numbers, state))
+                starts.own.update(dict.fromkeys(numbers, state))
 
     def solve(number):
         try:
-            results[number] = solver.solve(problems[number], state=starts.get(number), **given)
+            results[number] = solver.solve(problems[number], state=starts.own.get(number), **given)
         except Exception as error:
             results[number] = error
 
     groups = {}
     for number in left:
-        groups.setdefault(_table(problems[number]) + _candidate(problems[number]), []).append(number)
-    with ThreadPoolExecutor(min(n_threads, len(left))) as pool:
-        _all(pool, first, [numbers for numbers in groups.values() if _starts(problems, numbers)], progress, 0)
+        if number not in starts.own:
+            groups.setdefault(_table(problems[number]) + _candidate(problems[number]), []).append(number)
+    with ThreadPoolExecutor(min(n_threads, len(left))) as pool, watch:
+        _all(pool, first, [numbers for numbers in groups.values() if _worth_it(problems, numbers)], progress, 0)
         _all(pool, solve, left, progress, 1)
 
 
-def _starts(problems, numbers):
+def _worth_it(problems, numbers):
     """Whether folds should start from where their candidate is on all rows: small tables are as quick without."""
     problem = problems[numbers[0]]
     return (len(numbers) > 2 and problem.n_rows * (problem.n_features + 1) > SMALL

@@ -1,6 +1,8 @@
 """Newton's method on growing samples, for convex losses: no step size, and a certificate at the end."""
 
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from math import ceil
 from time import perf_counter
@@ -11,11 +13,12 @@ from scipy.linalg import LinAlgError
 
 from sklosses.exceptions import DivergenceError
 from sklosses.solvers._descent import Column
+from sklosses.solvers._family import levels, start_between
 from sklosses.solvers._kinked import KinkedColumn
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
-from sklosses.solvers._reading import Reading, allowed_threads
+from sklosses.solvers._reading import Reading, allowed_threads, of_one_column
 
 # Multiply-adds of a reading up to which all rows are used from the start, and the solution is taken to rounding: it
 # costs nothing, and makes weights equal repetition.
@@ -112,33 +115,24 @@ class Newton:
         ValueError
             If a loss has kinks and does not say where, there are more than 2000 features, or weights are negative.
         """
-        _check(problem)
-        run = _Run(self, problem, tol, max_iter, Monitor() if monitor is None else monitor)
-        with Reading(problem, self._n_threads(problem)) as reading:
-            run.start(reading, state)
-            near = state is not None and state.near is not None
-            for rows in () if near else _samples(problem, random_state):
-                with Reading(replace(problem, subset=rows), reading.n_threads, gather=True) as sample:
-                    run.stage(sample)
-                if run.stopped:
-                    break
-            run.finish(reading)
-            return run.result()
+        check(problem)
+        run = Run(self, problem, tol, max_iter, Monitor() if monitor is None else monitor)
+        return run.all_stages(state, random_state)
 
-
-    def _n_threads(self, problem):
+    def n_threads(self, problem):
+        """Threads for a problem."""
         if self.n_jobs is not None:
             return effective_n_jobs(self.n_jobs)
         return allowed_threads() if problem.n_rows * problem.n_features >= LARGE else 1
 
 
-def _check(problem):
+def check(problem):
     """Refuse what this solver cannot do, before any work."""
     for loss, _ in problem.losses:
         if loss.traits.smooth and problem.intercept_cost:
             raise ValueError(f"Newton takes no intercept_cost with {loss!r}, got {problem.intercept_cost!r}.")
         try:
-            loss.kinks(np.empty(0))
+            of_one_column(loss, 0).kinks(np.empty(0))
         except NotImplementedError:
             raise ValueError(f"Newton needs a loss that is smooth or has a method kinks, got {loss!r}.") from None
     if problem.n_features > LARGEST_D:
@@ -148,23 +142,34 @@ def _check(problem):
         raise ValueError("Newton needs weights >= 0: with negative ones the objective is not convex.")
 
 
-def _samples(problem, seed):
+def samples(problem, seed):
     """Numbers of the rows of growing samples: the beginnings of one random order of blocks. None for small problems."""
     n, d = problem.n_rows, problem.n_features
     if n * (d + 1) <= SMALL and all(loss.traits.smooth for loss, _ in problem.losses):
         return
     positions = RowOrder(n, problem.rows.row_bytes).draw(seed, 0).positions
-    size = max(FEWEST, ROWS_A_COEFFICIENT * d)
+    size = sample_size(problem)
     while size <= LARGEST_SHARE * n:
         rows = np.sort(positions[:size])
         yield rows if problem.subset is None else problem.subset[rows]
         size *= GROWTH
 
 
-class _Run:
+def sample_size(problem):
+    """Rows of the smallest sample."""
+    return max(FEWEST, ROWS_A_COEFFICIENT * problem.n_features)
+
+
+def one_weight(reading):
+    """Whether all columns have the same weights."""
+    return reading.weights is None or len(reading.weights) == 1
+
+
+class Run:
     """One call of `solve`: where each column is, and what has been seen."""
 
     def __init__(self, solver, problem, tol, max_iter, monitor):
+        self.n_threads = solver.n_threads(problem)
         self.problem, self.max_iter, self.monitor, self.patience = problem, max_iter, monitor, solver.n_iter_no_change
         self.tol = tol or 0.0
         self.began = perf_counter()
@@ -176,6 +181,27 @@ class _Run:
         self.scored = None      # the best score of a monitor, its number in the history, and the model
         self.patient = 0        # readings since the score has risen by more than the tolerance
 
+    def all_stages(self, state, random_state):
+        """From the start on samples to the end on all rows; returns the result."""
+        with Reading(self.problem, self.n_threads) as reading:
+            self.start(reading, state)
+            self.first, *self.later = self._levels(reading, state)
+            near = state is not None and state.near is not None
+            for rows in () if near else samples(self.problem, random_state):
+                with self.sample(replace(self.problem, subset=rows)) as sample:
+                    self.stage(sample)
+                if self.stopped:
+                    break
+            self.finish(reading, random_state)
+            return self.result()
+
+    @contextmanager
+    def sample(self, problem):
+        """A reading of some of the rows."""
+        with Reading(problem, self.n_threads, gather=True) as sample:
+            yield sample
+            self.before += sample.readings * sample.n_rows / self.problem.n_rows
+
     def start(self, reading, state):
         """The columns, at the state or at the best constant."""
         K = self.problem.n_columns
@@ -184,19 +210,35 @@ class _Run:
             kind = Column if reading.losses[k].traits.smooth else KinkedColumn
             self.columns.append(kind(self.problem, reading, k, (l1[k], l2[k]), state))
 
+    def _levels(self, reading, state):
+        """The columns to solve at once, and those that start between others, level by level.
+
+        Whoever watches a fit is shown all columns from the start.
+        """
+        K, (loss, _) = self.problem.n_columns, self.problem.losses[0]
+        family = loss.n_columns == K and not loss.traits.smooth and len(reading.targets) == 1
+        watched = state is not None or type(self.monitor) is not Monitor
+        small = sample_size(self.problem) > LARGEST_SHARE * self.problem.n_rows
+        return [list(range(K))] if watched or small or not (family and one_weight(reading)) else levels(K)
+
     def stage(self, sample):
         """Minimise on a sample."""
-        self._lockstep(sample, [column.on_sample(sample) for column in self.columns])
-        self.before += sample.readings * sample.n_rows / self.problem.n_rows
+        self._lockstep(sample, {k: self.columns[k].on_sample(sample) for k in self.first})
 
-    def finish(self, reading):
+    def finish(self, reading, random_state):
         """Minimise on all rows, and certify."""
         small = reading.n_rows * (reading.n_features + 1) <= SMALL
         goal = 1e-12 if small else max(self.tol, 1e-13)
         # On samples steps have been made; without, one takes this many readings.
         budget = self.max_iter - self.before if self.before else max(self.max_iter, A_STEP)
-        if not self.stopped:
-            self._lockstep(reading, [column.on_all_rows(reading, self.tol, goal, budget) for column in self.columns])
+        for level in (self.first, *self.later):
+            if self.stopped:
+                break
+            if level is not self.first:
+                for place in level:
+                    start_between(reading, self.columns, place)
+                level = [place.column for place in level]
+            self._lockstep(reading, {k: self.columns[k].on_all_rows(reading, self.tol, goal, budget) for k in level})
         if self.stopped or self.scored:
             self._settle(reading)
         self.n_iter = ceil(self.before + reading.readings)
@@ -209,8 +251,7 @@ class _Run:
             with suppress(StopIteration):
                 asked[k] = steps[k].send(look)
 
-        for k in range(len(steps)):
-            go_on(k, None)
+        self._side_by_side(reading, go_on, sorted(steps), [None] * len(steps))
         while asked and not self.stopped:
             self.monitor.begin(len(self.history["rows"]))
             columns = sorted(asked)
@@ -218,17 +259,32 @@ class _Run:
             intercept = np.array([asked[k][1] for k in columns])
             asked.clear()
             try:
-                for k, look in zip(columns, reading.look(columns, coef, intercept), strict=True):
-                    go_on(k, look)
+                self._side_by_side(reading, go_on, columns, reading.look(columns, coef, intercept))
             except (LinAlgError, OverflowError):
                 raise DivergenceError(
                     f"Floating-point under-/overflow occurred at epoch #{ceil(self.before + reading.readings)}. "
                     "Scaling input data with StandardScaler or MinMaxScaler might help. Squares of X do not fit into "
                     "float64."
                 ) from None
-            self._note(reading.n_rows)
+            self.note(reading.n_rows)
 
-    def _note(self, rows):
+    def _side_by_side(self, reading, go_on, columns, looks):
+        """Let columns go on; in threads, if they have the same weights and leave the table alone."""
+        n_threads = min(reading.n_threads, len(columns)) if all(column.alone for column in self.columns) else 1
+        if n_threads == 1 or not one_weight(reading):
+            for k, look in zip(columns, looks, strict=True):
+                go_on(k, look)
+            return
+        with ThreadPoolExecutor(n_threads) as pool:
+            # Each with what this thread has set, as NumPy's errstate.
+            pending = [pool.submit(copy_context().run, go_on, k, look) for k, look in zip(columns, looks, strict=True)]
+            try:
+                for future in pending:
+                    future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def note(self, rows):
         """An entry of the history; the monitor may want to stop."""
         objective = np.array([column.objective for column in self.columns])
         gap = np.array([column.gap for column in self.columns])

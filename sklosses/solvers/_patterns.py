@@ -51,10 +51,12 @@ def patterns(n_rows, subsets):
         inside[fold, slice(None) if subset is None else subset] = True
         if subset is not None and len(subset) != np.count_nonzero(inside[fold]):
             return None
+    # In an order of their own, so that results do not depend on the order in which folds are given.
+    ranked = inside[sorted(range(len(subsets)), key=lambda fold: np.packbits(inside[fold]).tobytes())]
     pattern = np.zeros(n_rows, dtype=np.uint16)
     for first in range(0, len(subsets), BITS):
         bits = np.zeros(n_rows, dtype=np.uint16)
-        for bit, row in enumerate(inside[first : first + BITS]):
+        for bit, row in enumerate(ranked[first : first + BITS]):
             bits |= row.astype(np.uint16) << np.uint16(bit)
         both = _numbered(bits) if first == 0 else _numbered(pattern.astype(np.int64) * 2**BITS + bits)
         if both is None:

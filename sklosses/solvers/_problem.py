@@ -9,7 +9,9 @@ from sklosses.data import Rows
 
 @dataclass(frozen=True, eq=False)
 class OneVsRest:
-    """Targets that are class numbers, of which column k tells class k from the rest.
+    """Targets that are classes, of which column k tells class k from the rest.
+
+    One class a row: its number. Any number of classes a row: an indicator, 1 where the row is of the column's class.
 
     Attributes
     ----------
@@ -36,7 +38,8 @@ class Problem:
     rows : Rows
         Made by :func:`sklosses.data.as_rows`; N rows.
     targets : ndarray of shape (N,) or (N, n_columns)
-        float64. One column of targets is shared by all columns; class numbers with `one_vs_rest`.
+        float64. One column of targets is shared by all columns. With `one_vs_rest` class numbers of shape (N,), or an
+        indicator of shape (N, n_columns).
     losses : tuple of (Loss, int)
         Runs of columns of equal loss: the loss and how many columns it has. Column j of a run uses the j-th value of
         the loss's vector parameters.

@@ -10,6 +10,7 @@ meanwhile.
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
+from threading import RLock
 
 import numpy as np
 from scipy import sparse
@@ -73,6 +74,7 @@ class Reading:
         self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
         self.n_threads = n_threads
         self.readings = 0
+        self._known, self._lock = {}, RLock()
 
     def __enter__(self):
         self._limits.__enter__()
@@ -102,6 +104,14 @@ class Reading:
     def weight(self, column, chunk=slice(None)):
         """Weights of a column, None if all are 1."""
         return None if self.weights is None else self.weights[column if len(self.weights) > 1 else 0, chunk]
+
+    def once(self, name, column, compute):
+        """What columns of equal weights have in common, computed for the first that asks."""
+        key = name, 0 if self.weights is None or len(self.weights) == 1 else column
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = compute()
+            return self._known[key]
 
     def each(self, call, tasks=None):
         """Results of `call` for every chunk, in order; this thread works too, and is the one that Ctrl-C reaches."""
@@ -292,10 +302,10 @@ def _csr_rows(table, chunk):
 
 def column_losses(problem):
     """The loss of each column of a problem, with scalar parameters."""
-    return [_of_one_column(loss, place) for loss, count in problem.losses for place in range(count)]
+    return [of_one_column(loss, place) for loss, count in problem.losses for place in range(count)]
 
 
-def _of_one_column(loss, place):
+def of_one_column(loss, place):
     """A loss with scalar parameters: what a loss with vector parameters is for one of its columns."""
     if loss.n_columns == 1:
         return loss
@@ -306,12 +316,13 @@ def _of_one_column(loss, place):
 def _targets_and_weights(problem):
     """Targets of shape (K or 1, n) as losses take them, and weights of the same kind or None."""
     y = _taken(problem.targets, problem.subset)
-    y = y[np.newaxis] if y.ndim == 1 else np.ascontiguousarray(y.T)
+    indicator = y.ndim == 2
+    y = np.ascontiguousarray(y.T) if indicator else y[np.newaxis]
     weights = None if problem.weights is None else _taken(problem.weights, problem.subset)[np.newaxis]
     one_vs_rest = problem.one_vs_rest
     if one_vs_rest is None:
         return y, weights
-    positive = y == np.arange(problem.n_columns)[:, np.newaxis]
+    positive = y == (1 if indicator else np.arange(problem.n_columns)[:, np.newaxis])
     of_class = np.where(positive, one_vs_rest.class_weight[:, 1:], one_vs_rest.class_weight[:, :1])
     weights = of_class if weights is None else weights * of_class
     return np.where(positive, one_vs_rest.codes[1], one_vs_rest.codes[0]), None if np.all(weights == 1) else weights

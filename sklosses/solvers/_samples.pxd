@@ -12,7 +12,7 @@ cdef class Samples:
     cdef const double* weights          # NULL: all 1
     cdef const double* offset           # NULL: all 0
     cdef const Py_ssize_t* subset       # NULL: all rows
-    cdef const double* class_weight     # NULL: targets are targets, not class numbers
+    cdef const double* class_weight     # NULL: targets are targets, not class numbers or indicators
     cdef double[2] codes
     cdef readonly Py_ssize_t n_rows
 
@@ -36,7 +36,7 @@ cdef class Samples:
             weight[i] = 1 if self.weights == NULL else self.weights[rows[i]]
         if self.class_weight != NULL:
             for i in range(n):
-                positive = y[i] == <double>column
+                positive = y[i] == <double>(1 if self.target_step else column)
                 y[i] = self.codes[positive]
                 weight[i] *= self.class_weight[2 * column + positive]
 

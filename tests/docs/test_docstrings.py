@@ -15,6 +15,7 @@ MODULES = [
     "sklosses.exceptions",
     "sklosses.linear_model",
     "sklosses.losses",
+    "sklosses.model_selection",
     "sklosses.penalties",
     "sklosses.solvers",
 ]

@@ -28,7 +28,7 @@ def state():
             sys.getrecursionlimit(), sys.getswitchinterval())
 
 before = state()
-import sklosses, sklosses.losses, sklosses.linear_model, sklosses.penalties, sklosses.solvers
+import sklosses, sklosses.losses, sklosses.linear_model, sklosses.model_selection, sklosses.penalties, sklosses.solvers
 after = state()
 assert after == before, [pair for pair in zip(before, after) if pair[0] != pair[1]]
 assert after[0] == [True, True]

@@ -84,7 +84,7 @@ def test_broken_csc():
         (with_value(Y, np.nan), "y contains NaN"),
         (with_value(Y, np.inf), "y contains infinity"),
         (Y[:-1], "y must have one value for each of the 40 rows of X, got 39"),
-        (np.c_[Y, Y], r"y should be a 1d array, got an array of shape \(40, 2\)"),
+        (np.dstack([Y, Y]), "y: Found array with dim 3"),
         (Y + 1j, "y.*Complex"),
         (None, "y to be passed, but the target y is None"),
         (3, "y"),

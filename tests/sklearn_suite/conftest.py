@@ -4,7 +4,8 @@ import pytest
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "no_check_spmatrix: a mark of scikit-learn's tests, of no meaning here")
+    for mark in ("no_check_spmatrix", "thread_unsafe"):
+        config.addinivalue_line("markers", f"{mark}: a mark of scikit-learn's tests, of no meaning here")
 
 
 @pytest.fixture

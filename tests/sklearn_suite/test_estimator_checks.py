@@ -8,7 +8,7 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
+from sklosses import SGDClassifier, SGDClassifierCV, SGDOneClassSVM, SGDRegressor, SGDRegressorCV
 from sklosses.losses import Focal, Quantile
 
 _STEPS = "a row of weight 2 is one step of twice the length, the row twice over two steps: classic SGD"
@@ -36,6 +36,12 @@ ESTIMATORS = [
     SGDRegressor(loss="epsilon_insensitive", penalty="l1"),
     SGDRegressor(loss="poisson"),
     SGDOneClassSVM(),
+    # Paths, with few alphas, because the checks fit often.
+    SGDClassifierCV(alphas=4, cv=3),
+    SGDClassifierCV(loss="log_loss", penalty="elasticnet", l1_ratio=[0.2, 1.0], alphas=3, cv=3, refit=False),
+    SGDRegressorCV(alphas=4, cv=3),
+    SGDRegressorCV(loss="absolute_error", penalty="l1", alphas=4, cv=3),
+    SGDRegressorCV(loss="poisson", alphas=[1.0, 0.1], cv=3),
     # Schedules.
     SGDClassifier(learning_rate="optimal"),
     SGDClassifier(learning_rate="optimal", loss="smoothed_hinge", penalty="elasticnet", average=True, batch_size=7),

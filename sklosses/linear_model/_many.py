@@ -1,0 +1,262 @@
+"""Fits of many estimators to parts of one table: validated once, solved in one call, each as if fitted alone."""
+
+import copy
+from collections import defaultdict
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+
+from sklosses import solvers
+from sklosses.linear_model._classifier import SGDClassifier
+from sklosses.linear_model._regressor import SGDRegressor
+from sklosses.linear_model._validation import Given
+
+#: Estimators whose fits are columns of a block. Their subclasses may fit in another way.
+COLUMNS = (SGDClassifier, SGDRegressor)
+
+#: What of `fit` is cut into parts with the rows.
+OF_ROWS = ("sample_weight", "offset")
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What became of one fit.
+
+    Attributes
+    ----------
+    estimator : estimator instance or None
+        Fitted; None if `fit` would have raised.
+    error : Exception or None
+        What it would have raised.
+    seconds : float
+        Its share of the time that all took: the same for each.
+    """
+
+    estimator: Any
+    error: Exception | None
+    seconds: float
+
+
+def why_alone(estimator):
+    """Why the fit of an estimator cannot be one of many, or None where it can.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+
+    Returns
+    -------
+    reason : str or None
+    """
+    if type(estimator) not in COLUMNS:
+        return f"{type(estimator).__name__} is fitted in its own way"
+    if estimator.learning_rate != "auto":
+        return f"learning_rate={estimator.learning_rate!r} takes steps of its own"
+    for name in ("early_stopping", "warm_start", "average", "verbose"):
+        if getattr(estimator, name):
+            return f"{name}={getattr(estimator, name)!r}"
+    if getattr(estimator, "_skl_callbacks", None):
+        return "the estimator has callbacks of its own"
+    return None
+
+
+class ManyFits:
+    """Fits of estimators to subsets of the rows of one table.
+
+    Everything is checked once, and every fit becomes a problem whose arrays are the very objects of the others', so
+    that :func:`sklosses.solvers.solve_many` can train all of them in the same readings of the table. What is unusual
+    is left to the estimators' own `fit`, and said in `alone`.
+
+    Parameters
+    ----------
+    estimators : list of estimators
+        All of one class; not fitted, and not changed.
+    X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
+    subsets : list of (ndarray or None)
+        Sorted numbers of the rows to train on, no number twice; None: all.
+    fit_params : dict or None, default=None
+        What `fit` is passed besides: `sample_weight` and `offset`, for all rows of `X`. With anything else each fit is
+        left alone.
+
+    Attributes
+    ----------
+    cells : list of (int, int)
+        Numbers of estimator and subset of the fits that :meth:`run` will do.
+    alone : dict of (int, int) to str
+        All other fits, and why.
+    sample : Sample or None
+        The checked rows; None if no estimator can be trained on them.
+    """
+
+    def __init__(self, estimators, X, y, subsets, fit_params=None):
+        given = {name: value for name, value in (fit_params or {}).items() if value is not None}
+        self._unknown = sorted(given.keys() - set(OF_ROWS))
+        self._given = Given(X, y, *(given.get(name) for name in OF_ROWS))
+        self._subsets = [None if subset is None else np.asarray(subset, dtype=np.intp) for subset in subsets]
+        self._models, self._losses, self._problems = {}, {}, {}
+        self.sample, self.alone, self._known, self._targets = None, {}, {}, set()
+        for number, estimator in enumerate(estimators):
+            reason = self._prepare(number, estimator)
+            for place in range(len(subsets)):
+                self._reckon((number, place), reason)
+        self.cells = list(self._problems)
+
+    def _reckon(self, cell, reason):
+        """Make the problem of a fit, or note why there is none."""
+        reason = reason or self._why_not(self._subsets[cell[1]]) or self._pose(cell)
+        if reason:
+            self.alone[cell] = reason
+
+    def _prepare(self, number, estimator):
+        """Do for an estimator what its `fit` does before it knows the rows; return a reason if it cannot."""
+        reason = f"fit is given {', '.join(self._unknown)}" if self._unknown else why_alone(estimator)
+        if reason:
+            return reason
+        model = copy.copy(estimator)
+        try:
+            if not get_config()["skip_parameter_validation"]:
+                model._validate_params()
+            loss = model._resolve()
+            self._check(model, loss)
+        except Exception as error:  # whatever it is: `fit` alone is to raise it
+            return _first_line(error)
+        self._models[number], self._losses[number] = model, loss
+        return None
+
+    def _check(self, model, loss):
+        """Check the rows, once, and the targets, once for each domain; tell the model what it is to know of them."""
+        if self.sample is None:
+            before = set(vars(model))
+            sample = model._check_sample(self._given, loss, reset=True, allow_all_zero=False)
+            self._known = {name: value for name, value in vars(model).items() if name not in before}
+            self.sample, self._targets = sample, {loss.target}
+        elif loss.target not in self._targets:
+            model._check_y(Given(None, self.sample.y), len(self.sample.y), loss)
+            self._targets.add(loss.target)
+        vars(model).update(self._known)
+
+    def _why_not(self, subset):
+        """Why a subset's rows are not like the table: the same for all estimators."""
+        if subset is None:
+            return None
+        return self.sample.once(("why not", id(subset)), lambda: self._compare(subset))
+
+    def _compare(self, subset):
+        sample = self.sample
+        if len(subset) == 0:
+            return "there are no rows to train on"
+        if sample.sample_weight is not None and not np.any(sample.sample_weight[subset]):
+            return "the weights of the rows to train on are all zero"
+        if "classes_" in self._known and sample.y.ndim == 1:
+            codes = self.known_model()._codes(sample)[subset].astype(np.intp)
+            if not np.all(np.bincount(codes, minlength=len(self._known["classes_"]))):
+                return "a class is not among the rows to train on"
+        return None
+
+    def _pose(self, cell):
+        """Make a fit's problem; return a reason if another solver than `Auto` is to solve it."""
+        number, place = cell
+        model, loss, subset = self._models[number], self._losses[number], self._subsets[place]
+        try:
+            problem = model._problem(self.sample, loss, subset, counted=subset)
+        except ValueError as error:
+            return _first_line(error)
+        solver = model._solver(loss, problem)
+        if not isinstance(solver, solvers.Auto):
+            return "the loss is trained by steps of its own"
+        if solver.n_iter_no_change != solvers.Auto.n_iter_no_change:
+            return f"n_iter_no_change={solver.n_iter_no_change}"
+        if problem.weights is not self.sample.sample_weight and not self._weigh(problem):
+            return "the weights of the rows to train on are all zero"
+        self._problems[cell] = problem
+        return None
+
+    def _weigh(self, problem):
+        """Whether any row to train on has a weight."""
+        weights, subset = problem.weights, problem.subset
+        return self.sample.once(
+            ("weigh", id(weights), id(subset)), lambda: bool(np.any(weights if subset is None else weights[subset]))
+        )
+
+    def known_model(self):
+        """A model that knows the table's columns and is not fitted: for checking rows to predict for."""
+        return next(iter(self._models.values()))
+
+    def run(self, *, n_jobs=None, progress=None):
+        """Do the fits of `cells`.
+
+        Parameters
+        ----------
+        n_jobs : int or None, default=None
+            Threads; None: as many as OpenMP may use. The fits do not depend on it.
+        progress : callable or None, default=None
+            Called now and then with the share of the work that is done, in [0, 1]. If it returns True, fits that are
+            not done are left out.
+
+        Returns
+        -------
+        fits : dict of (int, int) to Fit
+            By cell.
+        """
+        fits, groups = {}, defaultdict(list)
+        for cell, seed in self._seeds().items():
+            model = self._models[cell[0]]
+            groups[model.tol, model.max_iter, seed].append(cell)
+        for (tol, max_iter, seed), cells in groups.items():
+            report = progress and _part_of(progress, len(fits), len(cells), len(self.cells))
+            start = perf_counter()
+            results = solvers.solve_many(
+                [self._problems[cell] for cell in cells],
+                tol=tol,
+                max_iter=max_iter,
+                random_state=seed,
+                n_jobs=n_jobs,
+                progress=report,
+            )
+            finished = {
+                cell: self._finish(cell, result)
+                for cell, result in zip(cells, results, strict=True)
+                if result is not None
+            }
+            share = (perf_counter() - start) / len(cells)
+            fits |= {cell: Fit(*outcome, share) for cell, outcome in finished.items()}
+        return fits
+
+    def _seeds(self):
+        """The seed of every fit. Fits that leave it to chance share one: they would not share a call otherwise."""
+        by_chance, seeds = None, {}
+        for number, model in self._models.items():
+            if model.random_state is not None:
+                seeds[number] = model._seed()
+            else:
+                by_chance = model._seed() if by_chance is None else by_chance
+                seeds[number] = by_chance
+        return {cell: seeds[cell[0]] for cell in self.cells}
+
+    def _finish(self, cell, result):
+        """Make a fitted estimator of a result: return it and None, or None and the error."""
+        if isinstance(result, Exception):
+            return None, result
+        model, loss = copy.copy(self._models[cell[0]]), self._losses[cell[0]]
+        attributes = model._reconstruction(
+            result.coef, result.intercept, result.n_iter, loss=loss, dtype=self.sample.X.dtype
+        )
+        try:
+            model._keep(result, attributes)
+            model._warn(self._problems[cell], result)
+        except Exception as error:  # warnings may be errors
+            return None, error
+        return model, None
+
+
+def _part_of(progress, before, n_cells, n_all):
+    """A report of the progress of some of all cells, when others were done before."""
+    return lambda share: progress((before + share * n_cells) / n_all)
+
+
+def _first_line(error):
+    return str(error).partition("\n")[0]
