@@ -601,7 +601,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         return 1 if len(self.classes_) == 2 and not self.multilabel_ else len(self.classes_)
 
     def _for_columns(self, loss):
-        """What the columns are trained with: of two classes, and of a label, the loss of the difference of their two."""
+        """What columns are trained with: of two classes, and of a label, the loss of the difference of the two."""
         if not is_coupled(loss) or (self._n_columns() > 1 and not self.multilabel_):
             return loss
         name, parameters = loss.of_difference

@@ -13,7 +13,8 @@ __all__ = ["SGD", "Auto", "Coupled", "DualDescent", "Epoch", "Monitor", "Newton"
 
 # Imported when they are asked for: `import sklosses` stays quick.
 LATER = {"Auto": "_auto", "Coupled": "_coupled", "DualDescent": "_dual_descent", "Newton": "_newton",
-         "Ordered": "_ordered", "Streaming": "_streaming", "alpha_max": "_alpha_max", "minimize": "_minimize", "solve_many": "_many"}
+         "Ordered": "_ordered", "Streaming": "_streaming", "alpha_max": "_alpha_max",
+         "minimize": "_minimize", "solve_many": "_many"}
 
 
 def __getattr__(name):

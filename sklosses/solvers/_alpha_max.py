@@ -3,8 +3,10 @@
 import numpy as np
 from scipy.optimize import brentq, linprog
 
+from sklosses.losses import MulticlassLoss
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._shift import best_shift, lowest_value
+from sklosses.solvers._slices import SliceReading, best_shifts
 
 # Beside a kink, relative to the numbers around it: what rounding makes of the best constant is less.
 BESIDE = 1e-9
@@ -16,6 +18,8 @@ MOST_CUTS = 100
 FORWARD = 0.3
 # The share of the objective without coefficients that they gain, at most, where a path of l2 begins.
 GAIN = 1e-2
+# Width to which kinks of losses of whole rows are rounded.
+WIDTH = 1e-2
 # Features that are in the linear programme from the start, and that join it at a time.
 FEATURES = 200
 
@@ -83,10 +87,26 @@ def alpha_max(problem, penalty="l1", *, rtol=5e-3):
     """
     if penalty not in ("l1", "l2"):
         raise ValueError(f"penalty must be 'l1' or 'l2', got {penalty!r}.")
+    if isinstance(problem.losses[0][0], MulticlassLoss):
+        return np.array([_of_whole_rows(problem, penalty)])
     with Reading(problem) as reading:
         if penalty == "l2":
             return np.array([_under_l2(problem, reading, k) for k in range(problem.n_columns)])
         return np.array([_under_l1(problem, reading, k, rtol) for k in range(problem.n_columns)])
+
+
+def _of_whole_rows(problem, penalty):
+    """Of losses of whole rows, all of whose columns have one strength; with kinks an upper bound, to the smoothing."""
+    with SliceReading(problem) as reading:
+        loss = reading.loss.smoothed(WIDTH)
+        p = np.zeros((reading.n_rows, reading.K))
+        if problem.fit_intercept:
+            p += best_shifts(reading, p, loss)
+        value, a = reading.evaluate(p, loss=loss)
+        gradient = reading.back_slices(reading.gradients(a)) / reading.total
+    if penalty == "l1":
+        return float(np.abs(gradient).max(initial=0.0))
+    return float(np.vdot(gradient, gradient) / (2 * GAIN * value / reading.total)) if value > 0 else 0.0
 
 
 def _under_l2(problem, reading, k):

@@ -14,7 +14,7 @@ from sklosses.data import as_rows
 from sklosses.exceptions import DivergenceError
 from sklosses.losses import CrammerSinger, Multinomial, SmoothedCrammerSinger
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
-from sklosses.solvers import Auto, Coupled, Monitor, Problem, Verdict, _coupled, minimize, objective
+from sklosses.solvers import Auto, Coupled, Monitor, Problem, Verdict, _coupled, alpha_max, minimize, objective
 
 LOSSES = [Multinomial(), CrammerSinger(), SmoothedCrammerSinger(width=0.2)]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-3), "l1": L1(1e-2), "elasticnet": ElasticNet(1e-2, 0.5)}
@@ -256,6 +256,16 @@ def test_objective_is_that_of_the_function():
     result = Coupled().solve(problem(X, y, CrammerSinger(), ElasticNet(1e-2, 0.5)))
     assert objective(problem(X, y, CrammerSinger(), ElasticNet(1e-2, 0.5)), result.coef,
                      result.intercept)[0] == pytest.approx(result.objective[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES[:2], ids=lambda loss: loss.name)
+def test_paths_begin_where_all_coefficients_are_zero(loss):
+    X, y, _ = table()
+    highest = alpha_max(problem(X, y, loss, NoPenalty()))
+    assert highest.shape == (1,)
+    assert not Coupled().solve(problem(X, y, loss, L1(1.05 * highest[0])), tol=1e-9).coef.round(6).any()
+    if loss.traits.smooth:      # with kinks it is an upper bound
+        assert Coupled().solve(problem(X, y, loss, L1(0.95 * highest[0])), tol=1e-9).coef.any()
 
 
 # Around it ----------------------------------------------------------------------------------------------------------
