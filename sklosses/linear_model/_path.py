@@ -168,8 +168,9 @@ class PathCV:
                 "penalty worth trying cannot be computed."
             )
         model = self._model(alpha=0.0)
-        if hasattr(self, "classes_"):
-            model.classes_ = self.classes_
+        for name in ("classes_", "multilabel_", "_n_outputs"):      # what is known of the targets
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name))
         problem = model._problem(sample, loss, None)
         highest = {name: np.max(solvers.alpha_max(problem, name)) for name in _penalties(ratios)}
         return np.array([_descending(highest, ratio, self.eps, self.alphas) for ratio in ratios])
