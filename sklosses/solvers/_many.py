@@ -15,6 +15,8 @@ from sklosses.solvers._patterns import patterns
 from sklosses.solvers._problem import Result
 from sklosses.solvers._reading import allowed_threads, column_losses, one_blas_thread
 
+# Multiply-adds of a reading from which columns are worth reading rows for together.
+LEAST_WORK = 1e5
 # Tolerances that quasi-Newton steps and smoothing reach in a few readings.
 LEAST_TOL = 1e-7
 # With l1 every step solves a model of so many features, column by column.
@@ -132,7 +134,7 @@ def _blocks(problems, tol):
 
 def _fits(problem, tol):
     n, d = problem.n_rows, problem.n_features
-    if not tol or tol < LEAST_TOL or n * (d + 1) <= SMALL or problem.intercept_cost:
+    if not tol or tol < LEAST_TOL or n * (d + 1) <= LEAST_WORK or problem.intercept_cost:
         return False
     if problem.weights is not None and np.min(problem.weights) < 0:
         return False
