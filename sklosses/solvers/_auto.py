@@ -31,6 +31,8 @@ class Auto:
         Threads, as :class:`Newton` takes them.
     n_iter_no_change : int, default=5
         Readings without a better validation score after which to stop.
+    thorough : bool, default=True
+        Whether small tables are solved to rounding: see :class:`Newton`.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Auto:
 
     n_jobs: int | None = None
     n_iter_no_change: int = 5
+    thorough: bool = True
 
     def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
         """Minimise: arguments, result and errors are those of the solver chosen, :meth:`Newton.solve` for one."""
@@ -88,7 +91,7 @@ class Auto:
         entries = len(rows.data) / max(1, rows.n_rows) if hasattr(rows, "indptr") else np.inf
         if _has_dual(problem) and (d > LARGEST_D or d * d > SQUARES_AN_ENTRY * entries):
             return DualDescent()
-        return Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
+        return Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change, thorough=self.thorough)
 
 
 def _is_coupled(problem):

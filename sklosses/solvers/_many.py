@@ -208,11 +208,12 @@ def _candidate(problem):
 
 def _solve_each(problems, left, results, starts, given, n_threads, progress):
     """Problem by problem, a thread each; the folds of a candidate from where it is on all rows that they have."""
-    solver, watch = Auto(n_jobs=1), _Watch()
+    watch = _Watch()
     given = given | {"monitor": watch}
 
     def first(numbers):
         """A candidate on the rows of all its folds."""
+        solver = Auto(n_jobs=1, thorough=False)
         with suppress(Exception):       # its folds will say what the matter is
             subsets = [problems[number].subset for number in numbers]
             rows = None if any(subset is None for subset in subsets) else reduce(np.union1d, subsets)
@@ -222,6 +223,8 @@ def _solve_each(problems, left, results, starts, given, n_threads, progress):
                 starts.own.update(dict.fromkeys(numbers, state))
 
     def solve(number):
+        # What a block takes is solved to the tolerance, whether the block has managed or not.
+        solver = Auto(n_jobs=1, thorough=not _fits(problems[number], given["tol"]))
         try:
             results[number] = solver.solve(problems[number], state=starts.own.get(number), **given)
         except Exception as error:
