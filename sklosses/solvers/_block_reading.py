@@ -13,7 +13,7 @@ _kernel = kernel("sklosses.solvers._block_kernel")
 WEIGHT, SMOOTH, VALUE, STEEPNESS, SQUARE, SLACK = range(len(_kernel.SUMS))
 FIRST = len(_kernel.SUMS)
 # Chunks of rows: so many at most, of so many rows at least. Their number depends on the rows alone.
-MOST_CHUNKS, FEWEST_ROWS = 32, 2048
+MOST_CHUNKS, FEWEST_ROWS = 16, 4096
 # Gram matrices are summed in so many places, in order.
 LANES = 2
 

@@ -19,6 +19,8 @@ from sklosses.solvers._reading import allowed_threads, column_losses, one_blas_t
 LEAST_WORK = 1e5
 # Tolerances that quasi-Newton steps and smoothing reach in a few readings.
 LEAST_TOL = 1e-7
+# Multiply-adds of a reading from which problems are solved side by side.
+WORTH_A_THREAD = 1e7
 # With l1 every step solves a model of so many features, column by column.
 LARGEST_SPARSE = 256
 # Where folds start from need not be exact.
@@ -234,7 +236,9 @@ def _solve_each(problems, left, results, starts, given, n_threads, progress):
     for number in left:
         if number not in starts.own:
             groups.setdefault(_table(problems[number]) + _candidate(problems[number]), []).append(number)
-    with ThreadPoolExecutor(min(n_threads, len(left))) as pool, watch:
+    # Where arrays are short, threads wait for each other's Python.
+    work = max(problems[number].n_rows * (problems[number].n_features + 1) for number in left)
+    with ThreadPoolExecutor(min(n_threads, len(left)) if work >= WORTH_A_THREAD else 1) as pool, watch:
         _all(pool, first, [numbers for numbers in groups.values() if _worth_it(problems, numbers)], progress, 0)
         _all(pool, solve, left, progress, 1)
 
