@@ -18,7 +18,7 @@ from sklosses.solvers._block_reading import BlockReading, Cell
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import Reading, column_losses
-from sklosses.solvers._shift import best_shift, lowest_value
+from sklosses.solvers._shift import best_shift
 
 # Samples: so many rows at least, so many a coefficient, so much larger each time, up to so many and this share.
 FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST, LARGEST_SHARE = 2000, 8, 4, 40_000, 0.3
@@ -63,6 +63,7 @@ class Block:
         self.targets, self.sources = _distinct([candidate.targets for candidate in candidates])
         self.pool = ThreadPoolExecutor(n_threads)
         self.progress = progress
+        self.floors = {}        # least losses and weights of each pattern, of losses that leave out a constant
         self.began = perf_counter()
         self.stopped = False
 
@@ -91,14 +92,13 @@ class Block:
         whole = np.ones(reading.n_patterns)
         for column in base:
             column.enter(stage, replace(column.cell, mask=whole))
-            column.lowest = self._lowest(column)
+            column.lowest = self._lowest(column.cell)
         masks = self.folds.masks
         if len(masks) == 1:
             self._descend(reading, base, _proven)
             return self._results(cells, [base], base)
         self._descend(reading, base, _near, by_pattern=True)
-        columns = [[column.fold(replace(column.cell, mask=mask)) if column.arrived else None for column in base]
-                   for mask in masks]
+        columns = [[self._fold(column, mask) if column.arrived else None for column in base] for mask in masks]
         self._descend(reading, [column for group in columns for column in group if column], _proven)
         return self._results(cells, columns, base)
 
@@ -163,14 +163,23 @@ class Block:
         distance = np.abs(kinks - (p + shift)).min(axis=0)
         return shift, null, FIRST_WIDTH * (np.mean(distance) or 1.0)
 
-    def _lowest(self, column):
-        """Below which a column's mean loss cannot fall; 0 but for losses that leave out a constant."""
-        if column.cell.loss.traits.link != "log":
+    def _fold(self, column, mask):
+        cell = replace(column.cell, mask=mask)
+        return column.fold(cell, self._lowest(cell))
+
+    def _lowest(self, cell):
+        """Below which a cell's mean loss cannot fall; 0 but for losses that leave out a constant."""
+        if cell.loss.traits.link != "log":
             return 0.0
-        alone = replace(self.problem, losses=((column.cell.loss, 1),), targets=self.targets[column.cell.source],
-                        one_vs_rest=None, subset=self.folds.order)
-        with Reading(alone) as reading:
-            return lowest_value(reading, 0) / reading.totals[0]
+        key, rows = (repr(cell.loss), cell.source), self.folds.order
+        if key not in self.floors:
+            y = self.targets[cell.source][rows]
+            s = np.ones(len(rows)) if self.problem.weights is None else np.asarray(self.problem.weights)[rows]
+            starts = np.append(0, self.folds.ends[:-1])
+            values = s * cell.loss.value(y, np.log(np.maximum(y, 1e-300)))
+            self.floors[key] = np.add.reduceat(values, starts), np.add.reduceat(s, starts)
+        values, weights = self.floors[key]
+        return float(cell.mask @ values / (cell.mask @ weights))
 
     # Lockstep -------------------------------------------------------------------------------------------------------
 
@@ -252,7 +261,7 @@ class Block:
             if column is None or column.width is None or not column.stage.exact:
                 return None
             away = column.decrement + column.slack
-            if not away <= NEAR * self.tol * abs(column.objective - column.lowest):
+            if not away <= NEAR * self.tol * abs(column.objective - column.lowest) < np.inf:
                 return None
         near = tuple((self.centre, column.null, column.stage.squares[:-1] / column.stage.squares[-1],
                       MOVES * column.width) for column in columns)

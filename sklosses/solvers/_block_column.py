@@ -19,9 +19,9 @@ ARMIJO, TRIES = 1e-4, 12
 RARE, LENT = 0.1, 1e-5
 # Steps shorter than this share of the model's damp it: at first by this much of the mean curvature.
 SHORT, LEAST_DAMPING = 0.25, 1e-3
-# Smoothing: at first over this many typical distances from the kinks; then by these factors, towards this share of the
-# tolerance, once the rest of the gap is this small beside it. Its slack falls with the width's square.
-FIRST_WIDTH, NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 4.0, 0.3, 0.6, 0.15, 0.3
+# Bands of smoothed kinks narrow by these factors, towards this share of the tolerance, once the rest of the gap is this
+# small beside it. Their slack falls with the width's square.
+NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 0.3, 0.6, 0.15, 0.3
 # At the beginning of a stage the band is widened until its slack is this share of the decrement.
 WIDE_SHARE = 0.3
 # Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement; at once
@@ -79,7 +79,7 @@ class BlockColumn:
     def __init__(self, cell, stage, z, width, lowest=0.0, null=0.0):
         self.cell, self.stage, self.z, self.width, self.lowest, self.null = cell, stage, z, width, lowest, null
         self.metric, self.damping = None, 0.0
-        self.objective = self.gap = np.inf
+        self.objective = self.gap = self.slack = np.inf
         self.found = None           # at z, by pattern if the last reading was
         self.looked = 0
         self.must_step = False      # see `fold`
@@ -267,7 +267,7 @@ class BlockColumn:
         self.width *= min(max(np.sqrt(goal / self.slack), NARROWER), WIDEST)
         return True
 
-    def fold(self, cell):
+    def fold(self, cell, lowest):
         """A column for a cell that leaves out some patterns of rows, which starts from here.
 
         It must make a step: the place of a column that has seen all rows may pass for the minimum of a part of them,
@@ -276,8 +276,10 @@ class BlockColumn:
         Parameters
         ----------
         cell : Cell
+        lowest : float
+            Below which its mean loss cannot fall.
         """
-        other = BlockColumn(cell, self.stage, self.z, self.width, self.lowest, self.null)
+        other = BlockColumn(cell, self.stage, self.z, self.width, lowest, self.null)
         other._take(self.z, self.found[cell.mask > 0].sum(axis=0))
         other.must_step = True
         if not self.cheap:
