@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial, reduce
 
 import numpy as np
+from joblib import effective_n_jobs
 
 from sklosses.solvers._auto import Auto
 from sklosses.solvers._block import Block
@@ -41,7 +42,7 @@ def solve_many(problems, *, tol=1e-3, max_iter=100, random_state=0, n_jobs=None,
     tol, max_iter, random_state
         Of each problem: see :meth:`Newton.solve`.
     n_jobs : int or None, default=None
-        Threads. None: as many as OpenMP may use. Results do not depend on it.
+        Threads, as joblib counts them. None: as many as OpenMP may use. Results do not depend on it.
     progress : callable or None, default=None
         Called now and then, from the calling thread, with the share of the work that is done, in [0, 1]. If it returns
         True, the rest is left: their results are None.
@@ -66,7 +67,7 @@ def solve_many(problems, *, tol=1e-3, max_iter=100, random_state=0, n_jobs=None,
     [2.92, 0.62]
     """
     problems = list(problems)
-    n_threads = allowed_threads() if n_jobs is None else n_jobs
+    n_threads = allowed_threads() if n_jobs is None else effective_n_jobs(n_jobs)
     results, progress = [None] * len(problems), _Progress(progress, len(problems))
     given, starts = {"tol": tol, "random_state": random_state}, _Starts({}, {})
     # One limit around all: the limits of readings in several threads would restore each other's.
