@@ -16,7 +16,7 @@ NOTHING = 1e-9
 # Steps stay this far from the boundary, as a share of the way to it.
 SHORT_OF = 0.995
 # Steps shorter than this are blocked: then this share of the gap is aimed at.
-BLOCKED, CENTRE = 0.1, 0.8
+BLOCKED, CENTRE = 0.01, 0.8
 # Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
 HOLD = 1e-13
 # Added to the diagonal of the scaled matrix, at first and at most, where Cholesky finds it singular.
