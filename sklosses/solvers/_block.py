@@ -113,7 +113,8 @@ class Block:
         l1, l2 = np.broadcast_to(candidate.penalty.l1, K), np.broadcast_to(candidate.penalty.l2, K)
         shared, classes = np.ndim(candidate.targets) == 1, candidate.one_vs_rest
         for k, loss in enumerate(column_losses(candidate)):
-            recoding = None if classes is None else (float(k), *classes.codes, *classes.class_weight[k])
+            own = float(k) if shared else 1.0       # a class's number, or an indicator of it
+            recoding = None if classes is None else (own, *classes.codes, *classes.class_weight[k])
             yield Cell(loss, float(l1[k]), float(l2[k]), np.ones(1), source + (0 if shared else k), recoding)
 
     def _on_samples(self, columns):

@@ -137,6 +137,19 @@ def test_one_vs_rest(table):
         assert np.all(result.objective <= alone.objective * (1 + result.gap))
 
 
+def test_labels(table):
+    """An indicator: any number of classes a row, each column with its own."""
+    X, labels, counts = table
+    indicator = np.column_stack([labels > 0, counts > 0, counts > 1]).astype(float)
+    problem = Problem(as_rows(X), indicator, ((get_loss("log_loss"), 3),), get_penalty("l2", alpha=1e-3),
+                      one_vs_rest=OneVsRest((0.0, 1.0), np.ones((3, 2))))
+    [result] = solve_many([problem])
+    assert result.solver == "block"
+    np.testing.assert_allclose(result.objective, Auto().solve(problem, tol=1e-8).objective, rtol=1e-3)
+    for k in range(3):
+        assert np.mean((X @ result.coef[k] + result.intercept[k] > 0) == indicator[:, k]) > 0.5
+
+
 def test_several_targets(table):
     """Columns of targets, and candidates that do not share theirs."""
     X, labels, counts = table
