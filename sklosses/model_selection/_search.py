@@ -9,13 +9,14 @@ class OnePass:
     """Left of a search of scikit-learn's in a class's bases: what can train together does."""
 
     def _run_search(self, evaluate_candidates, *, callback_ctx=None):
-        before = vars(self).copy()
-        self.search_plan_ = []
+        before, self.search_plan_ = getattr(self, "search_plan_", None), []
         try:
             super()._run_search(with_runner(evaluate_candidates, self), callback_ctx=callback_ctx)
-        except BaseException:       # Ctrl-C included: a search that has not ended has no plan
-            del self.search_plan_
-            vars(self).update({name: before[name] for name in ("search_plan_",) if name in before})
+        except BaseException:       # Ctrl-C included: a search that has not ended has the plan of the one before
+            if before is None:
+                del self.search_plan_
+            else:
+                self.search_plan_ = before
             raise
 
 

@@ -54,7 +54,7 @@ class Auto:
     def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
         """Minimise: arguments, result and errors are those of the solver chosen, :meth:`Newton.solve` for one."""
         given = {"tol": tol, "max_iter": max_iter, "random_state": random_state, "monitor": monitor, "state": state}
-        if not _is_coupled(problem) and all(_rests_at_zero(loss) for loss, _ in problem.losses):
+        if not _is_coupled(problem) and all(rests_at_zero(loss) for loss, _ in problem.losses):
             return _perceptron(problem, given, self)
         # Trial steps may lead beyond float64, and lose: no noise about it.
         with np.errstate(all="ignore"):
@@ -102,7 +102,7 @@ def _has_dual(problem):
     return not problem.intercept_cost and all(loss.traits.convex for loss, _ in problem.losses)
 
 
-def _rests_at_zero(loss):
+def rests_at_zero(loss):
     """Whether a prediction of 0 is as good as any, for every class."""
     if loss.traits.smooth or not loss.target.hard:
         return False

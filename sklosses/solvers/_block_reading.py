@@ -91,7 +91,7 @@ class BlockReading:
         weights, offset = (None if array is None else np.ascontiguousarray(array, dtype=np.float64)
                            for array in (problem.weights, problem.offset))
         self.table = _kernel.Table(problem.rows, order, targets, weights, offset, centre)
-        self.n_rows, self.n_features, self.n_patterns = len(order), problem.n_features, len(ends)
+        self.n_features, self.n_patterns = problem.n_features, len(ends)
         self.chunks = list(_chunks(ends))
         self._pool = pool
 

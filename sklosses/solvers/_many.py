@@ -8,7 +8,7 @@ from functools import partial, reduce
 import numpy as np
 from joblib import effective_n_jobs
 
-from sklosses.solvers._auto import Auto
+from sklosses.solvers._auto import Auto, rests_at_zero
 from sklosses.solvers._block import Block
 from sklosses.solvers._monitor import Monitor
 from sklosses.solvers._newton import SMALL, Newton
@@ -156,9 +156,7 @@ def _can_be_blocked(loss):
         smooth = loss.smoothed(1.0)
     except NotImplementedError:
         return False
-    # Losses that no prediction at all satisfies best (perceptron) have no minimum worth finding.
-    hollow = loss.target.hard and not np.any(smooth.gradient(np.array(loss.target.codes), np.zeros(2)))
-    return loss.traits.has_conjugate and smooth.has_hessian and not hollow
+    return loss.traits.has_conjugate and smooth.has_hessian and not rests_at_zero(loss)
 
 
 def _split(problems, numbers):
