@@ -1,7 +1,7 @@
 """The quadratic model of an objective: a matrix, minimised in any scale of its columns, kept up to date by BFGS."""
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh, qr
 
 from sklosses._isa import kernel
 
@@ -164,3 +164,31 @@ def _pseudo_inverse(scaled):
     strong = values > FLAT * values[-1]
     values, vectors = values[strong], vectors[:, strong]
     return lambda vector: vectors @ ((vectors.T @ vector) / values)
+
+
+def flat_directions(matrix, free):
+    """Orthonormal columns that span the vectors, all but the `free` coordinates being 0, for which a matrix is 0.
+
+    None if there is none but 0. The diagonal is scaled to 1 first.
+    """
+    diagonal = np.diag(matrix)
+    used, idle = np.flatnonzero(free & (diagonal > 0)), np.flatnonzero(free & ~(diagonal > 0))
+    values, vectors, scale = _spectrum(matrix, used)
+    flat = values <= FLAT * values.max(initial=0.0)
+    if not np.any(flat) and not len(idle):
+        return None
+    out = np.zeros((len(matrix), flat.sum() + len(idle)))
+    out[used, : flat.sum()] = vectors[:, flat] * scale[:, np.newaxis]
+    out[idle, np.arange(flat.sum(), out.shape[1])] = 1.0
+    return qr(out, mode="economic", check_finite=False)[0]
+
+
+def rank(matrix, free):
+    """The rank of a matrix's `free` rows and columns, its diagonal scaled to 1."""
+    values, *_ = _spectrum(matrix, np.flatnonzero(free & (np.diag(matrix) > 0)))
+    return np.count_nonzero(values > FLAT * values.max(initial=0.0))
+
+
+def _spectrum(matrix, used):
+    scale = 1 / np.sqrt(np.diag(matrix)[used])
+    return *eigh(matrix[np.ix_(used, used)] * scale * scale[:, np.newaxis], check_finite=False), scale

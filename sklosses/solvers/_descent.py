@@ -6,7 +6,7 @@ a reading of the rows found there. So one reading serves all columns of a proble
 
 import numpy as np
 
-from sklosses.solvers._curvature import Curvature
+from sklosses.solvers._curvature import Curvature, rank
 from sklosses.solvers._shift import best_shift, lowest_value
 
 # A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
@@ -31,8 +31,12 @@ STRAIGHT = 1e-8
 ROUNDING = 1e-14
 # Curvature that changes by more than self-concordance allows, with room; by how much of the decrement it may matter.
 BROKEN, PIECES = 1e-6, 0.25
+# Slopes this near the penalty's, relative, leave a coefficient free to move.
+FREE = 1e-6
 # Gaps up to this are at the limit of precision: no tolerance below it is missed.
 LEAST_TOL = 1e-9
+# An objective this small, as a share of the best constant's, may be as small as each row's least.
+NOTHING = 1e-9
 # Columns that vary by less than this share of their mean are constant.
 CONSTANT = 1e-14
 
@@ -88,6 +92,7 @@ class Column:
         self.constant = np.zeros(reading.n_features, dtype=bool)
         self.curvature = None
         self.ridge = 0.0        # of a stage: see `on_sample`
+        self.slopes = None      # of the loss alone in the coefficients, at the end
         self.length = 1.0       # of the last step, as a share of what the model proposed
         self.damping = 0.0      # see `_damp`
         self.variances = None
@@ -140,32 +145,36 @@ class Column:
         matrix[np.arange(d), np.arange(d)] += self.l2 + self.ridge
         return matrix
 
-    def _curvature_at(self, reading, look, gradient):
-        """The curvature of all rows of a reading at a look, and whether it is the objective's own.
+    def _curvature_at(self, reading, look):
+        """Gradient and curvature of all rows of a reading at a look, and whether the curvature is the objective's own.
 
         Where all rows are on straight parts of their losses, as those of huber's far from the solution, nothing
         bounds a step. A little of the features' own Gram matrix does, and leaves its length to the line search.
         """
         matrix = self._matrix(reading, self._second(look))
+        gradient = self._gradient(look, self.coef)      # now that it is known which columns are constant
         curvature = Curvature(matrix)
         diagonal = np.diag(matrix)
         worth = gradient @ np.divide(gradient, diagonal, out=1e300 * gradient, where=diagonal > 0)
         if self.l1 > 0 or worth <= self._noise(look) or curvature.explains(gradient):
-            return curvature, True
-        weight = reading.weight(self.k)
-        features = self._matrix(reading, np.ones(reading.n_rows) if weight is None else weight)
+            return gradient, curvature, True
+        features = self._matrix(reading, self._ones(reading))
         steepest = min(1.0, reading.losses[self.k].traits.curvature)
-        return Curvature(matrix + STRAIGHT * steepest * features), False
+        return gradient, Curvature(matrix + STRAIGHT * steepest * features), False
 
     def _moved(self, step):
         """(coef, intercept) after a step."""
         coef = self.coef + step[:-1]
         return coef, self.intercept + step[-1] - self.centre @ step[:-1]
 
+    def _ones(self, reading):
+        """Weights, as an array in any case."""
+        weight = reading.weight(self.k)
+        return np.ones(reading.n_rows) if weight is None else weight
+
     def _find_centre(self, reading):
         if self.fit_intercept:
-            weight = reading.weight(self.k)
-            ones = np.ones(reading.n_rows) if weight is None else weight
+            ones = self._ones(reading)
             self.centre = reading.back(ones) / ones.sum()
         else:
             self.centre = np.zeros(len(self.coef))
@@ -186,8 +195,7 @@ class Column:
         self.ridge = np.maximum(sample.squares(self._second(look), self.centre), 0.0) / (self.total * sample.n_rows)
         for _ in range(STAGE_STEPS):
             self.objective = self._objective(look, self.coef)
-            gradient = self._gradient(look, self.coef)
-            self.curvature, _ = self._curvature_at(sample, look, gradient)
+            gradient, self.curvature, _ = self._curvature_at(sample, look)
             step = self.curvature.step(gradient, self.coef, self.l1)
             fall = self._promised(gradient, step)
             if fall / 2 <= STAGE_TOL * len(self.coef) / sample.n_rows * abs(self.objective - self.lowest):
@@ -242,10 +250,32 @@ class Column:
             proven = self._proves(reading, look, gradient, max(tol, goal))
             if not proven and self.provable and self.gap > max(tol, goal):
                 self._proves(reading, look, gradient, np.inf)       # a bound out of reach of the tolerance is one too
+        if self.convex and self.gap > goal and self.objective - self.lowest <= NOTHING * abs(self.null):
+            self._is_least(reading)
         least = ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
         self.reached = self.gap <= max(tol, LEAST_TOL, least)
+        self.slopes = self._gradient(look, self.coef)[:-1] - self.l2 * self.coef
         if not self.convex:     # a stationary point, and no more is known
             self.gap, self.gap_kind = np.nan, None
+
+    def may_choose(self, reading, look):
+        """Whether there may be minimisers with other predictions: the loss is flat where the features are not."""
+        if np.all(look.hessian != 0):
+            return False
+        free = self.free()
+        second = self._matrix(reading, self._second(look))[:-1, :-1]
+        features = self._matrix(reading, self._ones(reading))[:-1, :-1]
+        return rank(second, free) < rank(features, free)
+
+    def free(self):
+        """Coefficients that an l1 penalty, as far as the loss's slopes say, does not hold at 0."""
+        return np.abs(self.slopes) >= (1 - FREE) * self.l1
+
+    def with_ridge(self, problem, reading, ridge):
+        """The same column, here, with an l2 penalty."""
+        column = Column(problem, reading, self.k, (self.l1, ridge), None)
+        column.coef, column.intercept, column.centre = self.coef.copy(), self.intercept, self.centre
+        return column
 
     def _model(self, reading, look, before, goal):
         """The quadratic model at a look: gradient, step, squared decrement.
@@ -253,15 +283,15 @@ class Column:
         And whether its curvature is that of all rows here, and if so the objective's own, undamped.
         """
         self.objective = self._objective(look, self.coef)
-        gradient = self._gradient(look, self.coef)
         if self.curvature is not None:
+            gradient = self._gradient(look, self.coef)
             if self._damp(reading, look):
                 before = np.inf             # decrements of different damping do not compare
             step = self.curvature.step(gradient, self.coef, self.l1)
             decrement = self._promised(gradient, step)
             if not (self._is_slow(decrement, before, goal) or self._needs_exact(decrement, goal)):
                 return gradient, step, decrement, False, False
-        self.curvature, own = self._curvature_at(reading, look, gradient)
+        gradient, self.curvature, own = self._curvature_at(reading, look)
         self._damp(reading, look)
         step = self.curvature.step(gradient, self.coef, self.l1)
         return gradient, step, self._promised(gradient, step), True, own and self.damping == 0
@@ -278,9 +308,7 @@ class Column:
         elif self.length == 1:
             self.damping = self.damping * 0.3 if self.damping > LEAST_DAMPING else 0.0
         if self.damping > 0 and self.variances is None:
-            weight = reading.weight(self.k)
-            ones = np.ones(reading.n_rows) if weight is None else weight
-            self.variances = np.append(reading.squares(ones, self.centre) / self.total, 0.0)
+            self.variances = np.append(reading.squares(self._ones(reading), self.centre) / self.total, 0.0)
         bound = min(reading.losses[self.k].traits.curvature, look.hessian.max(initial=0.0))
         self.curvature.damp(self.damping * bound * self.variances if self.damping > 0 else 0.0)
         self.length = SHORT     # counted
@@ -386,6 +414,17 @@ class Column:
             return False
         self.gap, self.gap_kind = gap, "proof"
         return True
+
+    def _is_least(self, reading):
+        """Each row's least loss bounds F from below too: a proof, where rows are fitted exactly."""
+        loss, weight = reading.losses[self.k], reading.weight(self.k)
+        if not loss.traits.has_conjugate:
+            return
+        y = reading.target(self.k)
+        least = -loss.conjugate(y, np.zeros(len(y)))
+        away = self.objective - (least.sum() if weight is None else weight @ least) / self.total
+        if self._relative(away) < self.gap:
+            self.gap, self.gap_kind = self._relative(away), "proof"
 
     def _hoped(self, slopes):
         """What the bound on F - F* comes to at most, about, by the loss's slopes in w; cheap."""

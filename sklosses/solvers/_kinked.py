@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sklosses.solvers._centred import CentredRows
+from sklosses.solvers._curvature import rank
 from sklosses.solvers._descent import LEAST_TOL, STAGE_TOL
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._reading import Reading
@@ -39,6 +40,8 @@ AGAIN_WIDER, NEAR_GOAL = (1.0, 10.0, 100.0), 10.0
 ROUNDING, CANCELLING = 1e-15, 2e-16
 # A model this far below a bound, relative, says that the bound is wrong.
 IMPOSSIBLE = 1e-9
+# Predictions are at a kink, and coefficients at 0, if nearer than this share of a typical one.
+AT_KINK = 1e-7
 # An objective of this share of the best constant's is none, where none can be below 0.
 LEAST_FALL = 1e-12
 
@@ -121,6 +124,7 @@ class KinkedColumn:
 
     solver = "interior point"
     alone = True        # between looks, with rows of its own: columns can go on side by side
+    lowest = 0.0        # below which the objective cannot fall
 
     def __init__(self, problem, reading, k, penalty, state):
         self.problem, self.k, self.fit_intercept = problem, k, problem.fit_intercept
@@ -157,6 +161,28 @@ class KinkedColumn:
         self.intercept = left.intercept + share * (right.intercept - left.intercept)
         self.centre, self.squares, self.null = left.centre, left.squares, left.null
         self.moved = away / NEXT_MOVE, 1
+
+    def may_choose(self, reading, look):
+        """Whether there may be minimisers with other predictions.
+
+        The interior point method ends in the midst of all minimisers: where kinks leave nothing to move, only if there
+        is no other. Where every row is at its least it ends at the first such place.
+        """
+        if self.l1 == 0 and self.objective <= self.lowest + LEAST_FALL * self.null:
+            return True
+        size = AT_KINK * np.abs(self.coef).max(initial=0.0) if self.l1 > 0 else -1.0
+        free = np.append(np.abs(self.coef) > size, self.fit_intercept)
+        at_kinks = Sides(reading, self.k).at_kinks(look.p, AT_KINK)
+        weight = reading.weight(self.k)
+        counts = np.ones(reading.n_rows) if weight is None else (weight > 0).astype(float)
+        held, all_rows = (reading.gram(rows, self.centre) for rows in (counts * at_kinks, counts))
+        return rank(held, free) < rank(all_rows, free)
+
+    def with_ridge(self, problem, reading, ridge):
+        """The same column, here, with an l2 penalty."""
+        column = KinkedColumn(problem, reading, self.k, (self.l1, ridge), None)
+        column.start_from(self, self, 0.0, Sides(reading, self.k).typical(self.p))
+        return column
 
     # The way down ---------------------------------------------------------------------------------------------------
 

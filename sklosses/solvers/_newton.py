@@ -15,6 +15,7 @@ from sklosses.exceptions import DivergenceError
 from sklosses.solvers._descent import Column
 from sklosses.solvers._family import levels, start_between
 from sklosses.solvers._kinked import KinkedColumn
+from sklosses.solvers._least_norm import least_norm
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
@@ -243,6 +244,9 @@ class Run:
                     start_between(reading, self.columns, place)
                 level = [place.column for place in level]
             self._lockstep(reading, {k: self.columns[k].on_all_rows(reading, self.tol, goal, budget) for k in level})
+        thorough = small and self.thorough
+        self._lockstep(reading, {k: least_norm(self.problem, reading, column, thorough)
+                                 for k, column in enumerate(self.columns)})
         if self.stopped or self.scored:
             self._settle(reading)
         self.n_iter = ceil(self.before + reading.readings)

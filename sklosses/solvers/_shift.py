@@ -30,15 +30,22 @@ def best_shift(reading, k, p, start=0.0, room=0.0):
 
 
 def _newton(reading, k, p, shift, room):
-    """Newton's method, kept within a bracket."""
+    """Newton's method, kept within a bracket; the middle, where all rows are on straight parts that cancel."""
     gradient, hessian = np.empty_like(p), np.empty_like(p)
+
+    def is_flat(t):
+        reading.sweep(k, p + t, gradient=gradient)
+        return abs(gradient.sum()) <= ROUNDING * np.abs(gradient).sum()
+
     low, high = -np.inf, np.inf
     for attempt in range(1, 101):
         with np.errstate(over="ignore", invalid="ignore"):
             reading.sweep(k, p + shift, gradient=gradient, hessian=hessian)
         slope, curvature = gradient.sum(), hessian.sum()
         if abs(slope) <= ROUNDING * np.abs(gradient).sum() or slope * slope <= room * curvature:
-            break
+            if curvature > 0:
+                break
+            return 0.5 * (_end_of_flat(is_flat, shift, -1.0) + _end_of_flat(is_flat, shift, 1.0))
         if slope > 0:
             high = shift
         else:
@@ -52,6 +59,22 @@ def _newton(reading, k, p, shift, room):
             break
         shift = newton
     return shift
+
+
+def _end_of_flat(is_flat, shift, direction):
+    """How far a slope stays 0 in a direction, to rounding; `shift` where there is no end."""
+    step = direction * 1e-3 * max(1.0, abs(shift))
+    for _ in range(60):
+        if not is_flat(shift + step):
+            break
+        step *= 2
+    else:
+        return shift
+    inside, outside = 0.0, step
+    for _ in range(60):
+        t = 0.5 * (inside + outside)
+        inside, outside = (t, outside) if is_flat(shift + t) else (inside, t)
+    return shift + inside
 
 
 def _tangents(reading, k, p, shift, room):

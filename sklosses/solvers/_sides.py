@@ -77,6 +77,10 @@ class Sides:
         typical = middle(distances) or distances.mean()
         return typical or max(1e-3 * np.abs(p).max(initial=0.0), 1e-3)
 
+    def at_kinks(self, p, share):
+        """Which predictions are nearer to a kink than a share of the median distance."""
+        return np.any(self._distances(p) <= share * self.typical(p), axis=0)
+
     def band(self, p, move, reach, fewest, joining=()):
         """Kinks that predictions may cross.
 
