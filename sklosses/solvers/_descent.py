@@ -136,7 +136,8 @@ class Column:
         if not np.all(np.isfinite(np.diag(matrix))):
             raise OverflowError("The squares of X do not fit into float64.")
         # What is left of a constant column when its mean is taken off is rounding.
-        self.constant = np.diag(matrix)[:-1] <= (CONSTANT * self.centre) ** 2 * matrix[-1, -1]
+        if matrix[-1, -1] > 0:
+            self.constant = np.diag(matrix)[:-1] <= (CONSTANT * self.centre) ** 2 * matrix[-1, -1]
         matrix[:-1][self.constant] = 0.0
         matrix[:, :-1][:, self.constant] = 0.0
         d = len(self.coef)
@@ -160,7 +161,7 @@ class Column:
             return gradient, curvature, True
         features = self._matrix(reading, self._ones(reading))
         steepest = min(1.0, reading.losses[self.k].traits.curvature)
-        return gradient, Curvature(matrix + STRAIGHT * steepest * features), False
+        return self._gradient(look, self.coef), Curvature(matrix + STRAIGHT * steepest * features), False
 
     def _moved(self, step):
         """(coef, intercept) after a step."""
