@@ -1,14 +1,16 @@
 """Other people's solvers, each with settings for exactly our objective."""
 
 import importlib.util
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 from sklearn import linear_model, svm
 
 #: Packages besides scikit-learn, by import name.
-PEERS = ("glum", "skglm", "snapml", "liblinear")
+PEERS = ("glum", "skglm", "celer", "snapml", "liblinear", "vowpalwabbit")
 
 #: The size of the constant column of peers that penalise its coefficient, for dense and for sparse tables. The larger,
 #: the less it is penalised, and the slower is coordinate descent; texts have small intercepts.
@@ -26,6 +28,10 @@ def mapped(X, y, *, loss, penalty, alpha):
         yield "glum", partial(_glum, loss=loss, alpha=alpha, l1_ratio=RATIO[penalty])
     if _installed("skglm") and loss in ("log_loss", "squared_error") and penalty in ("l1", "elasticnet"):
         yield "skglm", partial(_skglm, loss=loss, alpha=alpha, l1_ratio=RATIO[penalty])
+    if _installed("celer") and loss == "squared_error" and penalty in ("l1", "elasticnet"):
+        yield "celer", partial(_celer, alpha=alpha, l1_ratio=RATIO[penalty])
+    if _installed("vowpalwabbit") and penalty == "l2" and loss in VOWPAL:
+        yield "vowpalwabbit, bfgs", partial(Vowpal, loss=loss, l2=1 / C)
     if _installed("snapml") and penalty == "l2" and loss in ("log_loss", "hinge"):
         yield "snapml", partial(Snap, loss=loss, regularizer=1 / C)
     if _installed("liblinear") and penalty == "l2" and loss in LIBLINEAR:
@@ -116,6 +122,12 @@ def _skglm(tol, *, loss, alpha, l1_ratio):
     return Signs(skglm.GeneralizedLinearEstimator(datafit, L1_plus_L2(alpha, l1_ratio), solver), loss == "log_loss")
 
 
+def _celer(tol, *, alpha, l1_ratio):
+    import celer
+
+    return celer.ElasticNet(alpha=alpha, l1_ratio=l1_ratio, tol=tol * 1e-1, max_iter=200)
+
+
 class Signs:
     """An estimator that takes labels -1 and 1 where ours takes 0 and 1."""
 
@@ -170,4 +182,39 @@ class Liblinear:
         coef, intercept = model.get_decfun()
         sign = 1 if model.get_labels()[0] == 1 else -1
         self.coef_, self.intercept_ = sign * np.array(coef), sign * intercept
+        return self
+
+
+#: Losses of Vowpal Wabbit by ours.
+VOWPAL = {"log_loss": "logistic", "hinge": "hinge", "squared_error": "squared", "poisson": "poisson"}
+#: Where Vowpal Wabbit keeps its intercept.
+VOWPAL_CONSTANT = 11650396
+
+
+class Vowpal:
+    """Vowpal Wabbit's L-BFGS, on a file in its format that is written beforehand: what is timed reads it."""
+
+    def __init__(self, tol, *, loss, l2):
+        self.tol, self.loss, self.l2 = tol, loss, l2
+
+    def prepare(self, X, y):
+        self.folder = tempfile.TemporaryDirectory()
+        signs = 2.0 * (y > 0) - 1 if self.loss in ("log_loss", "hinge") else np.asarray(y, dtype=float)
+        rows = X if sparse.issparse(X) else sparse.csr_array(X)
+        with (Path(self.folder.name) / "rows").open("w") as file:
+            for i, sign in enumerate(signs):
+                at = slice(rows.indptr[i], rows.indptr[i + 1])
+                pairs = zip(rows.indices[at].tolist(), rows.data[at].tolist(), strict=True)
+                file.write(f"{sign!r} | {' '.join(f'{j}:{value!r}' for j, value in pairs)}\n")
+
+    def fit(self, X, _):
+        from vowpalwabbit import Workspace
+
+        folder, bits = self.folder.name, max(18, int(X.shape[1]).bit_length() + 2)
+        machine = Workspace(f"-d {folder}/rows --cache_file {folder}/cache -k -b {bits} --quiet --bfgs --passes 200 "
+                            f"--loss_function {VOWPAL[self.loss]} --l2 {self.l2} --no_bias_regularization "
+                            f"--termination {self.tol * 1e-2}")
+        self.coef_ = np.array([machine.get_weight_from_name(str(j)) for j in range(X.shape[1])])
+        self.intercept_ = machine.get_weight(VOWPAL_CONSTANT)
+        machine.finish()
         return self
