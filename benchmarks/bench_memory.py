@@ -37,7 +37,8 @@ def table(folder, shape, dtype):
         signal = X @ rng.standard_normal(d).astype(dtype) / np.sqrt(d)
         np.save(folder / "X.npy", X)
     else:
-        columns = np.sort((d * rng.random((n, entries)) ** 2).astype(np.int32), axis=1).ravel()
+        stride = d // entries       # one entry in each, the first of them the most frequent
+        columns = (stride * np.arange(entries) + stride * rng.random((n, entries)) ** 2).astype(np.int32).ravel()
         values = rng.random(n * entries).astype(dtype)
         X = sparse.csr_array((values, columns, np.arange(0, n * entries + 1, entries, dtype=np.int32)), shape=(n, d))
         signal = X @ rng.standard_normal(d).astype(dtype)

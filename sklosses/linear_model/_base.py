@@ -381,6 +381,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         if self.tol and not result.converged:
             known, ended = np.max(result.gap), result.n_iter >= self.max_iter
             advice = (
+                "There is no minimum: without a penalty the loss falls for ever as coefficients grow, as with classes "
+                "that a plane separates. Choose a penalty, and alpha > 0." if result.endless else
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
                 "fit." if ended else "Rounding allows no more; raise tol, or scale the columns of X."
             )

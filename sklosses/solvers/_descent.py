@@ -7,7 +7,7 @@ a reading of the rows found there. So one reading serves all columns of a proble
 import numpy as np
 
 from sklosses.solvers._curvature import Curvature, rank
-from sklosses.solvers._shift import best_shift, lowest_value
+from sklosses.solvers._shift import best_shift, falls_for_ever, lowest_value
 
 # A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
 STAGE_TOL = 0.1
@@ -65,6 +65,8 @@ class Column:
         The model as it is now; objective and gap of the rows last used. The gap is nan if the loss is not convex.
     reached : bool
         Whether the tolerance is.
+    endless : bool
+        Whether there is no minimum.
     """
 
     solver = "newton"
@@ -79,7 +81,7 @@ class Column:
         self.convex = reading.losses[k].traits.convex
         self.provable = self.l2 > 0 and self.convex
         self.dual = self.l1 > 0 and self.l2 == 0 and reading.losses[k].traits.has_conjugate
-        self.reached = False
+        self.reached = self.endless = False
         self.total = reading.totals[k]
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
         best = best_shift(reading, k, p) if self.fit_intercept else 0.0
@@ -221,7 +223,7 @@ class Column:
             diagonal = reading.squares(self._second(look), self.centre) / self.total
             self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.l2, 0.0))
         before, tries = np.inf, PROOF_STEPS if self.dual else 0
-        while True:
+        while not self._falls_for_ever(reading, look):
             gradient, step, decrement, fresh, exact = self._model(reading, look, before, goal)
             if not self.must_step and (self._proves(reading, look, gradient, goal) or reading.readings >= budget):
                 break
@@ -251,10 +253,10 @@ class Column:
             proven = self._proves(reading, look, gradient, max(tol, goal))
             if not proven and self.provable and self.gap > max(tol, goal):
                 self._proves(reading, look, gradient, np.inf)       # a bound out of reach of the tolerance is one too
-        if self.convex and self.gap > goal and self.objective - self.lowest <= NOTHING * abs(self.null):
-            self._is_least(reading)
+        if self.convex and self.gap_kind != "proof" and self.objective - self.lowest <= NOTHING * abs(self.null):
+            self._is_least(reading, max(tol, goal))
         least = ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
-        self.reached = self.gap <= max(tol, LEAST_TOL, least)
+        self.reached = self.gap <= max(tol, LEAST_TOL, least) and not self.endless
         self.slopes = self._gradient(look, self.coef)[:-1] - self.l2 * self.coef
         if not self.convex:     # a stationary point, and no more is known
             self.gap, self.gap_kind = np.nan, None
@@ -416,7 +418,14 @@ class Column:
         self.gap, self.gap_kind = gap, "proof"
         return True
 
-    def _is_least(self, reading):
+    def _falls_for_ever(self, reading, look):
+        """Whether next to nothing is left of the loss, and the coefficients go on growing."""
+        left = self._objective(look, self.coef) - self.lowest
+        self.endless = (self.l1 == self.l2 == 0 and left <= NOTHING * abs(self.null)
+                        and falls_for_ever(reading, self.k, look.p))
+        return self.endless
+
+    def _is_least(self, reading, tol):
         """Each row's least loss bounds F from below too: a proof, where rows are fitted exactly."""
         loss, weight = reading.losses[self.k], reading.weight(self.k)
         if not loss.traits.has_conjugate:
@@ -424,7 +433,7 @@ class Column:
         y = reading.target(self.k)
         least = -loss.conjugate(y, np.zeros(len(y)))
         away = self.objective - (least.sum() if weight is None else weight @ least) / self.total
-        if self._relative(away) < self.gap:
+        if self._relative(away) <= max(self.gap, tol):
             self.gap, self.gap_kind = self._relative(away), "proof"
 
     def _hoped(self, slopes):

@@ -125,6 +125,7 @@ class KinkedColumn:
     solver = "interior point"
     alone = True        # between looks, with rows of its own: columns can go on side by side
     lowest = 0.0        # below which the objective cannot fall
+    endless = False     # losses that are linear in pieces have a minimum, or none is below 0
 
     def __init__(self, problem, reading, k, penalty, state):
         self.problem, self.k, self.fit_intercept = problem, k, problem.fit_intercept
@@ -416,6 +417,8 @@ class KinkedColumn:
             self.p = stage.best.p + shift
             self.objective += value / stage.sides.total + self.cost * shift
             self.gap = self._relative(self.objective - stage.bound, stage)
+        if self.gap == 0:       # every row is at its least: no dual is needed to see that
+            self.gap_kind = "proof"
 
 
 def typical_change(change, reach):

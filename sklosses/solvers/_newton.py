@@ -339,4 +339,5 @@ class Run:
                       State(coef.copy(), intercept.copy(), t=1.0 + self.problem.n_rows,
                             near=None if None in near else near),
                       self.stopped or all(column.reached for column in self.columns), gap,
-                      tuple(column.gap_kind for column in self.columns))
+                      tuple(column.gap_kind for column in self.columns),
+                      any(column.endless for column in self.columns))

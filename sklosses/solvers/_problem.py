@@ -150,6 +150,9 @@ class Result:
         Bounds on (F - F*) / F*, of solvers that certify.
     gap_kind : tuple of str or None, default=None
         For each column, "proof" or "estimate".
+    endless : bool, default=False
+        Whether a column's objective falls for ever as its coefficients grow: it has no minimum. `coef` is where
+        next to nothing was left of it.
     """
 
     coef: np.ndarray
@@ -163,3 +166,4 @@ class Result:
     converged: bool
     gap: np.ndarray | None = None
     gap_kind: tuple | None = None
+    endless: bool = False

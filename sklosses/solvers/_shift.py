@@ -1,4 +1,4 @@
-"""The best intercept for given predictions, and the least that a loss can be."""
+"""The best intercept for given predictions, the least that a loss can be, and whether it is anywhere."""
 
 import numpy as np
 
@@ -123,3 +123,16 @@ def lowest_value(reading, k):
         return 0.0
     y = reading.target(k)
     return reading.sweep(k, np.log(np.maximum(y, 1e-300)))
+
+
+def falls_for_ever(reading, k, p):
+    """Whether a column's loss, without a penalty, has no minimum: twice the coefficients halve what is left of it.
+
+    Where predictions `p` are next to a minimum, no others on the line to 0 are much better. Those of a plane that
+    separates classes are, for log_loss: the further, the better.
+    """
+    lowest = lowest_value(reading, k)
+    away = p if reading.offset is None else p - reading.offset
+    with np.errstate(over="ignore", invalid="ignore"):
+        here, there = (reading.sweep(k, place) - lowest for place in (p, p + away))
+    return bool(0 < there < 0.5 * here)        # 0 is a minimum
