@@ -1,7 +1,8 @@
 """The quadratic model of an objective: a matrix, minimised in any scale of its columns, kept up to date by BFGS."""
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh, qr
+from scipy.linalg import eigh, qr
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from sklosses._isa import kernel
 
@@ -134,14 +135,11 @@ def _solver(matrix):
 
 def _factorised(scaled):
     """A function that solves by Cholesky's factors; None where the matrix is singular to rounding."""
-    try:
-        factor = cho_factor(scaled, lower=True, check_finite=False)
-    except LinAlgError:
-        return None
+    factor, failed = dpotrf(scaled, lower=True, clean=False)
     # A pivot is what is left of a diagonal of 1.
-    if np.diag(factor[0]).min(initial=1.0) ** 2 <= FLAT:
+    if failed or np.einsum("ii->i", factor).min(initial=1.0) ** 2 <= FLAT:
         return None
-    return _refined(scaled, lambda vector: cho_solve(factor, vector, check_finite=False))
+    return _refined(scaled, lambda vector: dpotrs(factor, vector, lower=True)[0])
 
 
 def _refined(scaled, solve):
