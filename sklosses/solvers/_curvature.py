@@ -61,7 +61,9 @@ class Curvature:
     def explains(self, gradient):
         """Whether a step can take the gradient to 0: not where M is flat in a direction and the gradient is not."""
         if self._solve is None:
-            self._solve = _solver(self.matrix)
+            self._solve = _Solver(self.matrix)
+        if self._solve.regular:
+            return True
         rest = gradient - self.matrix @ self._solve(gradient)
         diagonal = np.diag(self.matrix)
         scale = np.where(diagonal > 0, diagonal, diagonal.max(initial=0.0) or 1.0) ** -0.5
@@ -71,7 +73,7 @@ class Curvature:
         """The step s that minimises g.s + s'Ms / 2 + l1 ||coef + s||_1; coef lacks the intercepts' last places."""
         if l1 == 0:
             if self._solve is None:
-                self._solve = _solver(self._damped())
+                self._solve = _Solver(self._damped())
             return -self._solve(gradient)
         strengths = np.zeros(len(gradient))
         strengths[: len(coef)] = l1
@@ -109,7 +111,7 @@ class Curvature:
 
 def _down(matrix, slopes):
     """Newton's step; where the matrix is flat and the slopes are not, as far down there as will change a sign."""
-    step = -_solver(matrix)(slopes)
+    step = -_Solver(matrix)(slopes)
     left, diagonal = slopes + matrix @ step, np.diag(matrix)
     scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0)
     if np.abs(left * scale).max(initial=0.0) <= 1e-6 * np.abs(slopes * scale).max(initial=0.0):
@@ -117,20 +119,28 @@ def _down(matrix, slopes):
     return -FAR * left * scale * scale
 
 
-def _solver(matrix):
-    """A function that solves with a matrix."""
-    diagonal = np.diag(matrix)
-    used = np.flatnonzero(diagonal > 0)
-    scale = 1 / np.sqrt(diagonal[used])
-    scaled = matrix[np.ix_(used, used)] * scale * scale[:, np.newaxis]
-    inner = _factorised(scaled) or _pseudo_inverse(scaled)
+class _Solver:
+    """A function that solves with a matrix; `regular` if that has no flat direction."""
 
-    def solved(vector):
+    def __init__(self, matrix):
+        diagonal = np.einsum("ii->i", matrix)
+        self._used, self.regular = None, bool(diagonal.min(initial=1.0) > 0)
+        if not self.regular:
+            self._used = np.flatnonzero(diagonal > 0)
+            matrix, diagonal = matrix[np.ix_(self._used, self._used)], diagonal[self._used]
+        self._scale = 1 / np.sqrt(diagonal)
+        scaled = matrix * self._scale
+        scaled *= self._scale[:, np.newaxis]
+        self._solve = _factorised(scaled)
+        if self._solve is None:
+            self._solve, self.regular = _pseudo_inverse(scaled), False
+
+    def __call__(self, vector):
+        if self._used is None:
+            return self._solve(vector * self._scale) * self._scale
         out = np.zeros_like(vector)
-        out[used] = inner(vector[used] * scale) * scale
+        out[self._used] = self._solve(vector[self._used] * self._scale) * self._scale
         return out
-
-    return solved
 
 
 def _factorised(scaled):

@@ -286,13 +286,14 @@ class Column:
         And whether its curvature is that of all rows here, and if so the objective's own, undamped.
         """
         self.objective = self._objective(look, self.coef)
-        if self.curvature is not None:
+        price = self._price(reading)
+        if self.curvature is not None and price >= CHEAP:
             gradient = self._gradient(look, self.coef)
             if self._damp(reading, look):
                 before = np.inf             # decrements of different damping do not compare
             step = self.curvature.step(gradient, self.coef, self.l1)
             decrement = self._promised(gradient, step)
-            if not (self._is_slow(reading, decrement, before, goal) or self._needs_exact(decrement, goal)):
+            if not (self._is_slow(price, decrement, before, goal) or self._needs_exact(decrement, goal)):
                 return gradient, step, decrement, False, False
         gradient, self.curvature, own = self._curvature_at(reading, look)
         self._damp(reading, look)
@@ -320,12 +321,15 @@ class Column:
         self.length = SHORT     # counted
         return self.damping != was
 
-    def _is_slow(self, reading, decrement, before, goal):
-        """Whether curvature anew costs less than the steps it saves, which now leave decrement / before of it."""
+    def _price(self, reading):
+        """What curvature anew costs, in steps."""
         d = len(self.coef)
         numbers = reading.n_rows * (d + 1)
-        price = (GRAM_READINGS + d / FEATURES_A_READING) * numbers / (numbers + MULTIPLY_ADDS_A_STEP)
-        if price < CHEAP or not 0 < decrement < before:
+        return (GRAM_READINGS + d / FEATURES_A_READING) * numbers / (numbers + MULTIPLY_ADDS_A_STEP)
+
+    def _is_slow(self, price, decrement, before, goal):
+        """Whether curvature anew costs less than the steps it saves, which now leave decrement / before of it."""
+        if not 0 < decrement < before:
             return True
         left = np.log(max(decrement / (GOAL_SHARE * goal * abs(self.objective - self.lowest) + 1e-300), 1.0))
         steps = left / np.log(before / decrement) if before < np.inf else 0.0
