@@ -174,6 +174,21 @@ cdef inline void add_rows(double* w, const View* view, const Py_ssize_t* rows, P
         i += 1
 
 
+cdef inline void spread(const View* view, Py_ssize_t row, const double* centre, Py_ssize_t n_features, double* out,
+                        const floating* x, const index_t* j) noexcept nogil:
+    """A row less the centre; `x` and `j` only carry their types."""
+    cdef Py_ssize_t n, f
+    locate(view, row, &x, &j, &n)
+    if index_t is dense_t:
+        for f in range(n_features):
+            out[f] = x[f] - centre[f]
+    else:
+        for f in range(n_features):
+            out[f] = -centre[f]
+        for f in range(n):
+            out[j[f]] += x[f]
+
+
 cdef inline void gather(const View* view, const Py_ssize_t* rows, Py_ssize_t n_rows, floating* out) noexcept nogil:
     """Copy dense rows, whatever their strides, to rows one after the other."""
     cdef Py_ssize_t i, f

@@ -79,4 +79,14 @@ static void sk_multiply(const ptrdiff_t *shape, const double *a, ptrdiff_t a_row
         sk_strip(1, rows, inner, a, a_row, a_step, b + j, b_step, c + j, c_row);
 }
 
+/* out += A'B, the lower triangle, by strips of columns: A has n rows, B the same ones times their weights. */
+static void sk_lower_gram(ptrdiff_t n, ptrdiff_t columns, ptrdiff_t stride, const double *a, const double *b, double *out)
+{
+    const ptrdiff_t strip = SK_TILE_VECTORS * SK_PADDING;
+    for (ptrdiff_t j = 0; n > 0 && j < columns; j += strip) {
+        const ptrdiff_t shape[3] = {columns - j, stride - j < strip ? stride - j : strip, n};
+        sk_multiply(shape, a + j, 1, stride, b + j, stride, out + j * stride + j, stride);
+    }
+}
+
 #endif

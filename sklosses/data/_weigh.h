@@ -65,6 +65,59 @@ static void sk_weigh(const sk_swept *from, ptrdiff_t first, ptrdiff_t stop, cons
     }
 }
 
+/* One column: multiply values and gradients with their weights, and add up values, gradients and absolute gradients.
+   What has weight 0 counts 0. */
+static void sk_weigh_rows(ptrdiff_t n, const double *weight, double *value, double *gradient, double *sums)
+{
+    double sum = 0, slope = 0, steepness = 0;
+    if (weight) {
+        SK_SIMD
+        for (ptrdiff_t i = 0; i < n; i++) {
+            value[i] = weight[i] != 0 ? weight[i] * value[i] : 0;
+            gradient[i] = weight[i] != 0 ? weight[i] * gradient[i] : 0;
+        }
+    }
+    SK_SIMD_SUM(sum, slope, steepness)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        sum += value[i];
+        slope += gradient[i];
+        steepness += fabs(gradient[i]);
+    }
+    sums[0] += sum;
+    sums[1] += slope;
+    sums[2] += steepness;
+}
+
+/* The same for derivatives along a line from `from` to `to` (NULL: 1 everywhere), and second ones; swept: values,
+   gradients, second derivatives or NULL. */
+static void sk_weigh_along(ptrdiff_t n, const double *weight, const double *from, const double *to, double **swept,
+                           double *sums)
+{
+    double slope = 0, curvature = 0;
+    double *gradient = swept[1], *hessian = swept[2];
+    const double before = sums[1];
+    if (weight && hessian) {
+        SK_SIMD
+        for (ptrdiff_t i = 0; i < n; i++)
+            hessian[i] = weight[i] != 0 ? weight[i] * hessian[i] : 0;
+    }
+    sk_weigh_rows(n, weight, swept[0], gradient, sums);
+    if (to) {
+        SK_SIMD_SUM(slope)
+        for (ptrdiff_t i = 0; i < n; i++)
+            slope += gradient[i] * (to[i] - from[i]);
+        sums[1] = before + slope;
+    }
+    if (hessian) {
+        SK_SIMD_SUM(curvature)
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const double change = to ? to[i] - from[i] : 1;
+            curvature += hessian[i] * (change * change);
+        }
+        sums[3] += curvature;
+    }
+}
+
 /* Whether any of SK_PADDING numbers are not the same, bit for bit. */
 SK_INLINE int sk_differ(const double *a, const double *b)
 {

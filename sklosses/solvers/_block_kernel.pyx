@@ -13,7 +13,7 @@ import numpy as np
 
 from sklosses.data._products cimport prefetch_far
 from sklosses.data._rows cimport Rows, View
-from sklosses.data._tile cimport PADDING, multiply
+from sklosses.data._tile cimport PADDING, lower_gram, multiply
 from sklosses.losses._loss cimport Block, Loss
 
 cdef extern from "_weigh.h" nogil:
@@ -365,8 +365,7 @@ cdef void add_gram(Py_ssize_t n, Py_ssize_t Q, Py_ssize_t stride, const double* 
     """out += X' diag(weight) X, the lower triangle, by strips of columns; rows of weight 0 are left out."""
     cdef double* kept = room
     cdef double* scaled = room + HEIGHT * stride
-    cdef Py_ssize_t m = 0, i, j, width
-    cdef Py_ssize_t[3] shape
+    cdef Py_ssize_t m = 0, i, j
     cdef double h
     for i in range(n):
         h = weight[i * step]
@@ -375,11 +374,7 @@ cdef void add_gram(Py_ssize_t n, Py_ssize_t Q, Py_ssize_t stride, const double* 
                 kept[m * stride + j] = x[i * stride + j]
                 scaled[m * stride + j] = h * x[i * stride + j]
             m += 1
-    for j in range(0, stride, 24):
-        width = min(<Py_ssize_t>24, stride - j)
-        shape = [Q - j, width, m]
-        if m > 0 and j < Q:
-            multiply(shape, kept + j, 1, stride, scaled + j, stride, out + j * stride + j, stride)
+    lower_gram(m, Q, stride, kept, scaled, out)
 
 
 def grams(Table table, Columns columns, (Py_ssize_t, Py_ssize_t) rows, Py_ssize_t pattern, const Py_ssize_t[::1] wanted,

@@ -1,7 +1,8 @@
 """The quadratic model of an objective: a matrix, minimised in any scale of its columns, kept up to date by BFGS."""
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh, qr
+from scipy.linalg import eigh, qr
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from sklosses._isa import kernel
 
@@ -60,7 +61,9 @@ class Curvature:
     def explains(self, gradient):
         """Whether a step can take the gradient to 0: not where M is flat in a direction and the gradient is not."""
         if self._solve is None:
-            self._solve = _solver(self.matrix)
+            self._solve = _Solver(self.matrix)
+        if self._solve.regular:
+            return True
         rest = gradient - self.matrix @ self._solve(gradient)
         diagonal = np.diag(self.matrix)
         scale = np.where(diagonal > 0, diagonal, diagonal.max(initial=0.0) or 1.0) ** -0.5
@@ -70,7 +73,7 @@ class Curvature:
         """The step s that minimises g.s + s'Ms / 2 + l1 ||coef + s||_1; coef lacks the intercepts' last places."""
         if l1 == 0:
             if self._solve is None:
-                self._solve = _solver(self._damped())
+                self._solve = _Solver(self._damped())
             return -self._solve(gradient)
         strengths = np.zeros(len(gradient))
         strengths[: len(coef)] = l1
@@ -108,7 +111,7 @@ class Curvature:
 
 def _down(matrix, slopes):
     """Newton's step; where the matrix is flat and the slopes are not, as far down there as will change a sign."""
-    step = -_solver(matrix)(slopes)
+    step = -_Solver(matrix)(slopes)
     left, diagonal = slopes + matrix @ step, np.diag(matrix)
     scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0)
     if np.abs(left * scale).max(initial=0.0) <= 1e-6 * np.abs(slopes * scale).max(initial=0.0):
@@ -116,32 +119,37 @@ def _down(matrix, slopes):
     return -FAR * left * scale * scale
 
 
-def _solver(matrix):
-    """A function that solves with a matrix."""
-    diagonal = np.diag(matrix)
-    used = np.flatnonzero(diagonal > 0)
-    scale = 1 / np.sqrt(diagonal[used])
-    scaled = matrix[np.ix_(used, used)] * scale * scale[:, np.newaxis]
-    inner = _factorised(scaled) or _pseudo_inverse(scaled)
+class _Solver:
+    """A function that solves with a matrix; `regular` if that has no flat direction."""
 
-    def solved(vector):
+    def __init__(self, matrix):
+        diagonal = np.einsum("ii->i", matrix)
+        self._used, self.regular = None, bool(diagonal.min(initial=1.0) > 0)
+        if not self.regular:
+            self._used = np.flatnonzero(diagonal > 0)
+            matrix, diagonal = matrix[np.ix_(self._used, self._used)], diagonal[self._used]
+        self._scale = 1 / np.sqrt(diagonal)
+        scaled = matrix * self._scale
+        scaled *= self._scale[:, np.newaxis]
+        self._solve = _factorised(scaled)
+        if self._solve is None:
+            self._solve, self.regular = _pseudo_inverse(scaled), False
+
+    def __call__(self, vector):
+        if self._used is None:
+            return self._solve(vector * self._scale) * self._scale
         out = np.zeros_like(vector)
-        out[used] = inner(vector[used] * scale) * scale
+        out[self._used] = self._solve(vector[self._used] * self._scale) * self._scale
         return out
-
-    return solved
 
 
 def _factorised(scaled):
     """A function that solves by Cholesky's factors; None where the matrix is singular to rounding."""
-    try:
-        factor = cho_factor(scaled, lower=True, check_finite=False)
-    except LinAlgError:
-        return None
+    factor, failed = dpotrf(scaled, lower=True, clean=False)
     # A pivot is what is left of a diagonal of 1.
-    if np.diag(factor[0]).min(initial=1.0) ** 2 <= FLAT:
+    if failed or np.einsum("ii->i", factor).min(initial=1.0) ** 2 <= FLAT:
         return None
-    return _refined(scaled, lambda vector: cho_solve(factor, vector, check_finite=False))
+    return _refined(scaled, lambda vector: dpotrs(factor, vector, lower=True)[0])
 
 
 def _refined(scaled, solve):

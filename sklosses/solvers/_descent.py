@@ -14,8 +14,10 @@ STAGE_TOL = 0.1
 STAGE_STEPS = 30
 # A step is taken if it brings this part of what its slope promises.
 ARMIJO = 1e-4
-# The Gram matrix of d features takes the time of d / 15 readings (measured at d = 54), and saves all steps but about 3.
-FEATURES_A_READING, STEPS_SAVED = 15, 3
+# The Gram matrix of d features takes the time of 2 + d / 30 readings (measured from d = 10 to 1500), and saves all steps
+# but about 3. A step, whatever the table, takes the time of so many multiply-adds of a reading besides; where the matrix
+# costs less than this many steps, each has its own.
+GRAM_READINGS, FEATURES_A_READING, STEPS_SAVED, MULTIPLY_ADDS_A_STEP, CHEAP = 2, 30, 3, 5e5, 0.25
 # Steps beyond what an estimate says, towards a proof by the dual: its gap is of first order in what is left.
 PROOF_STEPS = 4
 # Proofs ask for decrements below the goal.
@@ -286,13 +288,14 @@ class Column:
         And whether its curvature is that of all rows here, and if so the objective's own, undamped.
         """
         self.objective = self._objective(look, self.coef)
-        if self.curvature is not None:
+        price = self._price(reading)
+        if self.curvature is not None and price >= CHEAP:
             gradient = self._gradient(look, self.coef)
             if self._damp(reading, look):
                 before = np.inf             # decrements of different damping do not compare
             step = self.curvature.step(gradient, self.coef, self.l1)
             decrement = self._promised(gradient, step)
-            if not (self._is_slow(decrement, before, goal) or self._needs_exact(decrement, goal)):
+            if not (self._is_slow(price, decrement, before, goal) or self._needs_exact(decrement, goal)):
                 return gradient, step, decrement, False, False
         gradient, self.curvature, own = self._curvature_at(reading, look)
         self._damp(reading, look)
@@ -312,18 +315,27 @@ class Column:
             self.damping = self.damping * 0.3 if self.damping > LEAST_DAMPING else 0.0
         if self.damping > 0 and self.variances is None:
             self.variances = np.append(reading.squares(self._ones(reading), self.centre) / self.total, 0.0)
-        bound = min(reading.losses[self.k].traits.curvature, look.hessian.max(initial=0.0))
-        self.curvature.damp(self.damping * bound * self.variances if self.damping > 0 else 0.0)
+        damping = 0.0
+        if self.damping > 0:
+            bound = min(reading.losses[self.k].traits.curvature, look.hessian.max(initial=0.0))
+            damping = self.damping * bound * self.variances
+        self.curvature.damp(damping)
         self.length = SHORT     # counted
         return self.damping != was
 
-    def _is_slow(self, decrement, before, goal):
+    def _price(self, reading):
+        """What curvature anew costs, in steps."""
+        d = len(self.coef)
+        numbers = reading.n_rows * (d + 1)
+        return (GRAM_READINGS + d / FEATURES_A_READING) * numbers / (numbers + MULTIPLY_ADDS_A_STEP)
+
+    def _is_slow(self, price, decrement, before, goal):
         """Whether curvature anew costs less than the steps it saves, which now leave decrement / before of it."""
         if not 0 < decrement < before:
             return True
         left = np.log(max(decrement / (GOAL_SHARE * goal * abs(self.objective - self.lowest) + 1e-300), 1.0))
         steps = left / np.log(before / decrement) if before < np.inf else 0.0
-        return steps > STEPS_SAVED + len(self.coef) / FEATURES_A_READING
+        return steps > STEPS_SAVED + price
 
     def _needs_exact(self, decrement, tol):
         """Whether a decrement looks like the end, where an estimate takes the exact Hessian. A proof does without."""
@@ -332,7 +344,7 @@ class Column:
     def _noise(self, look):
         """Rounding of F: of its sum, and of predictions whose large parts cancel, as of features far from 0."""
         parts = np.abs(self.coef * self.centre).sum() + abs(self.intercept)
-        return ROUNDING * (abs(look.value) + np.abs(look.gradient).sum() * parts) / self.total
+        return ROUNDING * (abs(look.value) + look.steepness * parts) / self.total
 
     def _promised(self, gradient, step):
         """By how much F falls along a step, by its slope: the squared Newton decrement."""
@@ -364,14 +376,12 @@ class Column:
 
     def _along(self, reading, p, end, step):
         """How much of a step to take: where F stops falling along it, to a tenth of its slope. Reads no rows."""
-        change, gradient = end - p, np.empty_like(p)
         w, dw, strength = self.coef, step[:-1], self.l2 + self.ridge
 
         def slope(t):
             """The derivative to the right."""
             with np.errstate(over="ignore", invalid="ignore"):
-                reading.sweep(self.k, p + t * change, gradient=gradient)
-                smooth = gradient @ change / self.total + (strength * (w + t * dw)) @ dw
+                smooth = reading.along(self.k, p, end, t)[1] / self.total + (strength * (w + t * dw)) @ dw
             at = w + t * dw
             return smooth + self.l1 * np.where(at == 0, np.abs(dw), np.sign(at) * dw).sum()
 
@@ -403,15 +413,15 @@ class Column:
         if not np.isfinite(hoped) or self._relative(hoped) > tol:
             return False
         known = self.intercept, self.objective, look.value
-        derivatives, product = look.gradient, look.product
+        p, product = look.p, look.product
         if self.fit_intercept:
-            derivatives = np.empty_like(look.p)
             shift = best_shift(reading, self.k, look.p)
-            look.value = reading.sweep(self.k, look.p + shift, gradient=derivatives)
-            product = reading.back(derivatives)
+            p = look.p + shift
+            look.value = reading.along(self.k, look.p, None, shift)[0]
+            product = reading.back(reading.derivatives(self.k, p))
             self.intercept += shift
             self.objective = self._objective(look, self.coef)
-        gap = self._relative(self._bound(reading, derivatives, product / self.total))
+        gap = self._relative(self._bound(reading, p, product / self.total))
         if gap > tol:
             self.intercept, self.objective, look.value = known
             return False
@@ -445,8 +455,8 @@ class Column:
             return np.inf
         return max(1 - self.l1 / max(np.abs(slopes).max(initial=0.0), 1e-300), 0.0) * abs(self.objective)
 
-    def _bound(self, reading, derivatives, slopes):
-        """A bound on F - F* where the intercept is the best.
+    def _bound(self, reading, p, slopes):
+        """A bound on F - F* at predictions for which the intercept is the best.
 
         With l2 > 0 strong convexity bounds it by the least-norm subgradient g: ||g||^2 / (2 l2). With l1 alone the
         derivatives, scaled until no column's exceeds l1, are feasible for the dual, whose value is below F*.
@@ -458,7 +468,7 @@ class Column:
         counts = slice(None) if weight is None else weight > 0
         s = 1.0 if weight is None else weight[counts]
         scale = min(1.0, self.l1 / max(np.abs(slopes).max(initial=0.0), 1e-300))
-        u = scale * derivatives[counts] / s
+        u = scale * reading.derivatives(self.k, p)[counts] / s
         dual = -(s * reading.losses[self.k].conjugate(reading.target(self.k)[counts], u))
         if reading.offset is not None:
             dual += s * u * reading.offset[counts]

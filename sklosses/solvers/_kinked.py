@@ -245,14 +245,14 @@ class KinkedColumn:
 
     def _part_way(self, stage, here, there):
         """The best place on the way between two, of which the second is no better."""
-        change, step, gradient = there.p - here.p, there.coef - here.coef, np.empty_like(here.p)
+        step = there.coef - here.coef
         low, high, cost = 0.0, 1.0, self.cost * (there.intercept - here.intercept)
         for _ in range(60):
             t = 0.5 * (low + high)
             with np.errstate(over="ignore", invalid="ignore"):
-                stage.reading.sweep(self.k, here.p + t * change, gradient=gradient)
                 coef = here.coef + t * step
-                slope = gradient @ change / stage.sides.total + (self.l2 * coef + self.l1 * np.sign(coef)) @ step + cost
+                slope = stage.reading.along(self.k, here.p, there.p, t)[1] / stage.sides.total
+                slope += (self.l2 * coef + self.l1 * np.sign(coef)) @ step + cost
             low, high = (t, high) if slope < 0 else (low, t)
             if low > 0.9 * high:
                 break
@@ -393,7 +393,7 @@ class KinkedColumn:
         """A distance from the bound as a share of it, and what rounding may hide."""
         place = stage.best
         parts = np.abs(place.coef * self.centre).sum() + abs(place.intercept)
-        slopes = np.abs(place.look.gradient).sum() / stage.sides.total
+        slopes = place.look.steepness / stage.sides.total
         noise = ROUNDING * abs(place.objective) + CANCELLING * parts * slopes
         if not np.isfinite(stage.bound):
             return np.inf
@@ -412,7 +412,7 @@ class KinkedColumn:
         self.p = stage.best.p
         if self.fit_intercept:
             shift = stage.sides.best_shift(stage.best.p, self.cost)
-            value = stage.reading.sweep(self.k, stage.best.p + shift) - stage.best.look.value
+            value = stage.reading.along(self.k, stage.best.p, None, shift)[0] - stage.best.look.value
             self.intercept += shift
             self.p = stage.best.p + shift
             self.objective += value / stage.sides.total + self.cost * shift

@@ -1,14 +1,14 @@
 """Whole readings of a table, for solvers that use all its rows at once: products, sweeps, Gram matrices.
 
-A reading goes over the rows in chunks, whose number depends on the table's shape alone. A chunk is brought to float64
-(in the cache: the table is never copied as a whole), multiplied with the coefficients of every column, swept by the
-losses, and multiplied back, before the next one is read. Each chunk's sums are its own and are added up in the
-chunks' order, so results are the same bit for bit whichever threads read which chunks; BLAS is kept to one thread
-meanwhile.
+A reading goes over the rows in chunks, whose number depends on the table's shape alone. The kernel takes the rows of a
+chunk some at a time: what is asked of them, as predictions, losses and the product back, is done while they are in the
+cache. Each chunk's sums are its own and are added up in the chunks' order, so results are the same bit for bit
+whichever threads read which chunks.
 """
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from threading import RLock
 
@@ -17,11 +17,16 @@ from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
 from sklosses._isa import kernel
+from sklosses.data import as_rows
 
-# A chunk and what is computed from it stay in the third-level cache; calls from Python, some 20 us a chunk, stay
-# below a fifth of its time.
+_kernel = kernel("sklosses.solvers._reading_kernel")
+
+# Calls from Python, some 10 us a chunk, stay far below its time; where chunks are brought to float64 as a whole, they
+# stay in the third-level cache.
 CHUNK_BYTES = 2 << 20
 FEWEST_ROWS = 64
+# Numbers that a sweep without rows takes at a time.
+STRETCH = 1 << 16
 # Steps of numerical second derivatives, relative: the cube root of the precision.
 DIFFERENCE = 6e-6
 # Gram matrices are summed in so many places, each by one thread, in order.
@@ -59,7 +64,9 @@ class Reading:
         self.n_features, self.subset, self.chosen = rows.n_features, subset, subset
         if gather and subset is not None and len(subset) <= max(FEWEST_GATHERED, LARGEST_GATHERED * rows.n_rows):
             self.table, self.subset = self.table[subset], None
-        self.n_rows = rows.n_rows if subset is None else len(subset)
+            rows = as_rows(self.table)
+        self._source = _kernel.Source(rows, self.subset)
+        self.n_rows = rows.n_rows if self.subset is None else len(subset)
         self.losses = column_losses(problem)
         self.targets, self.weights = _targets_and_weights(problem)
         K = problem.n_columns
@@ -67,8 +74,7 @@ class Reading:
             np.broadcast_to(self.weights.sum(axis=1), K).copy())
         self.offset = None if problem.offset is None else _taken(problem.offset, subset)
         size = max(FEWEST_ROWS, CHUNK_BYTES // max(8 * self.n_features, rows.row_bytes))
-        edges = np.linspace(0, self.n_rows, max(1, -(-self.n_rows // size)) + 1).astype(int)
-        self.chunks = [slice(*pair) for pair in pairwise(edges)]
+        self.chunks, self.stretches = _pieces(self.n_rows, size), _pieces(self.n_rows, STRETCH)
         self._sweep = kernel("sklosses.losses._arrays").sweep
         self._limits = one_blas_thread()
         self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
@@ -116,10 +122,26 @@ class Reading:
     def each(self, call, tasks=None):
         """Results of `call` for every chunk, in order; this thread works too, and is the one that Ctrl-C reaches."""
         tasks = self.chunks if tasks is None else tasks
-        if self._pool is None:
+        if self._pool is None or len(tasks) == 1:
             return [call(task) for task in tasks]
-        others = {i: self._pool.submit(call, tasks[i]) for i in range(len(tasks)) if i % self.n_threads}
-        return [others[i].result() if i in others else call(task) for i, task in enumerate(tasks)]
+        results, left = [None] * len(tasks), deque(enumerate(tasks))
+
+        def work():
+            while left:
+                try:
+                    i, task = left.popleft()
+                except IndexError:      # another thread was faster
+                    break
+                results[i] = call(task)
+
+        others = [self._pool.submit(work) for _ in range(min(self.n_threads, len(tasks)) - 1)]
+        try:
+            work()
+        finally:
+            left.clear()        # where this thread was stopped, the others stop too
+        for other in others:
+            other.result()
+        return results
 
     def values(self, column, p, chunk=slice(None), *, hessian=None, gradient=None):
         """A column's values at predictions `p`, times the weights; derivatives likewise, into arrays."""
@@ -163,56 +185,80 @@ class Reading:
             One for each column.
         """
         self.readings += 1
-        A, n = len(columns), self.n_rows
-        p, gradient, hessian = np.empty((3, A, n))
+        p, S = np.empty((len(columns), self.n_rows)), len(_kernel.SUMS)
+        of_columns = [(self.losses[k], self.target(k), self.weight(k)) for k in columns]
+        sights = _kernel.Sights(of_columns, np.ascontiguousarray(coef), intercept, self.offset, p)
 
         def visit(chunk):
-            block = self.rows_of(chunk)
-            predicted = np.ascontiguousarray((block @ coef.T).T) + intercept[:, np.newaxis]
-            if self.offset is not None:
-                predicted += self.offset[chunk]
-            p[:, chunk] = predicted
-            sums = [self.sweep(k, p[a, chunk], chunk, gradient=gradient[a, chunk],
-                               hessian=hessian[a, chunk] if self.losses[k].traits.smooth else None)
-                    for a, k in enumerate(columns)]
-            return np.array(sums), (block.T @ gradient[:, chunk].T).T
+            out = np.zeros((len(columns), S + self.n_features))
+            _kernel.look(self._source, sights, chunk.start, chunk.stop, out)
+            return out
 
-        parts = self.each(visit)
-        sums, products = added(part[0] for part in parts), added(part[1] for part in parts)
-        return [Look(p[a], gradient[a], hessian[a], sums[a], products[a], float(gradient[a].sum())) for a in range(A)]
+        found = added(self.each(visit))
+        return [Look(self, k, p[a], found[a, :S], found[a, S:]) for a, k in enumerate(columns)]
+
+    def derivatives(self, column, p, *, second=False):
+        """First or second derivatives of a column's loss at predictions, times the weights."""
+        out = np.empty_like(p)
+        wanted = "hessian" if second else "gradient"
+        self.each(lambda some: self.values(column, p[some], some, **{wanted: out[some]}), self.stretches)
+        return out
+
+    def along(self, column, p, end, t, *, curved=False):
+        """A column's loss at ``p + t (end - p)``, or ``p + t`` where `end` is None: reads no rows.
+
+        Returns
+        -------
+        value, slope, steepness, curvature : float
+            The sum of weighted values; derivatives by t; the sum of absolute derivatives by the prediction. Curvature
+            is 0 unless it is asked for.
+        """
+        loss, rows = self.losses[column], (self.target(column), self.weight(column))
+        known = curved and loss.has_hessian
+
+        def sweep(some):
+            return np.array(_kernel.along(loss, rows, (some.start, some.stop), p, end, t, known))
+
+        sums = added(self.each(sweep, self.stretches))
+        if curved and not known:
+            change = 1.0 if end is None else end - p
+            sums[3] = (self.derivatives(column, p + t * change, second=True) * change**2).sum()
+        return sums.tolist()
 
     def back(self, vector):
         """X'v for a vector over the rows, in one reading."""
         self.readings += 1
-        return added(self.each(lambda chunk: self.rows_of(chunk).T @ vector[chunk]))
+        vector = np.ascontiguousarray(vector)
+        return added(self.each(lambda chunk: _kernel.back(self._source, chunk.start, chunk.stop, vector)))
 
     def squares(self, weight, centre):
         """The diagonal of :meth:`gram` without its last entry, in one reading."""
         self.readings += 1
+        weight = np.ascontiguousarray(weight)
 
         def visit(chunk):
+            if not self.sparse:
+                return _kernel.squares(self._source, chunk.start, chunk.stop, weight, centre)
+            # A difference, which may cancel: to rounding of the first term.
             block, h = self.rows_of(chunk), weight[chunk]
-            if self.sparse:     # a difference, which may cancel: to rounding of the first term
-                return block.power(2).T @ h - 2 * centre * (block.T @ h) + centre**2 * h.sum()
-            away = block - centre
-            away *= away
-            return away.T @ h
+            return block.power(2).T @ h - 2 * centre * (block.T @ h) + centre**2 * h.sum()
 
         return added(self.each(visit))
 
     def leverage(self, factors, centre):
         """sum_j factors_j (x_ij - m_j)^2 of each row, in one reading."""
         self.readings += 1
+        out = np.empty(self.n_rows)
 
         def visit(chunk):
+            if not self.sparse:
+                _kernel.leverage(self._source, chunk.start, chunk.stop, factors, centre, out)
+                return
             block = self.rows_of(chunk)
-            if self.sparse:
-                return np.asarray(block.power(2) @ factors - 2 * (block @ (centre * factors))) + centre**2 @ factors
-            away = block - centre
-            away *= away
-            return away @ factors
+            out[chunk] = block.power(2) @ factors - 2 * (block @ (centre * factors)) + centre**2 @ factors
 
-        return np.concatenate(self.each(visit))
+        self.each(visit)
+        return out
 
     def gram(self, weight, centre):
         """(X - 1 m')' diag(h) (X - 1 m'), bordered by the column of ones: h >= 0 over the rows, m the centre.
@@ -221,25 +267,18 @@ class Reading:
         -------
         ndarray of shape (n_features + 1, n_features + 1)
         """
-        d = self.n_features
-        used = [np.flatnonzero(weight[chunk]) + chunk.start for chunk in self.chunks]
-        self.readings += sum(map(len, used)) / max(1, self.n_rows)
+        D, weight = self.n_features + 1, np.ascontiguousarray(weight)
+        stride = -(-D // _kernel.PAD) * _kernel.PAD
+        self.readings += np.count_nonzero(weight) / max(1, self.n_rows)
 
         def lane(number):
-            out = np.zeros((d + 1, d + 1))
-            for chunk, rows in list(zip(self.chunks, used, strict=True))[number::LANES]:
-                if 2 * len(rows) > chunk.stop - chunk.start:
-                    block, root = self.rows_of(chunk), np.sqrt(weight[chunk])
-                else:       # rows without curvature, as those beyond the margin, have no part in it
-                    block, root = self.rows_of(rows), np.sqrt(weight[rows])
-                scaled = np.empty((len(root), d + 1))
-                np.subtract(block.toarray() if self.sparse else block, centre, out=scaled[:, :d])
-                scaled[:, d] = 1
-                scaled *= root[:, np.newaxis]
-                out += scaled.T @ scaled
+            out = np.zeros(D * stride)
+            for chunk in self.chunks[number::LANES]:
+                _kernel.add_gram(self._source, chunk.start, chunk.stop, weight, centre, out)
             return out
 
-        return added(self.each(lane, range(min(LANES, len(self.chunks)))))
+        lower = added(self.each(lane, range(min(LANES, len(self.chunks))))).reshape(D, stride)[:, :D]
+        return np.tril(lower) + np.tril(lower, -1).T
 
 
 @cache
@@ -262,21 +301,39 @@ def allowed_threads():
 class Look:
     """What a reading finds of a column.
 
+    Parameters
+    ----------
+    reading : Reading
+    k : int
+        Number of the column.
+    p : ndarray of shape (n_rows,)
+    sums : ndarray of shape (3,)
+        Value, slope and steepness.
+    product : ndarray of shape (n_features,)
+
     Attributes
     ----------
-    p, gradient, hessian : ndarray of shape (n_rows,)
-        Predictions, and derivatives of the loss times weights; second ones only of smooth losses.
-    value, slope : float
-        Sums of weighted values and of `gradient`.
+    p : ndarray of shape (n_rows,)
+        Predictions.
+    gradient, hessian : ndarray of shape (n_rows,)
+        Derivatives of the loss times weights, computed from the predictions when they are first asked for.
+    value, slope, steepness : float
+        Sums of weighted values, of `gradient` and of its absolute values.
     product : ndarray of shape (n_features,)
         X' gradient.
     """
 
-    __slots__ = ("gradient", "hessian", "p", "product", "slope", "value")
+    def __init__(self, reading, k, p, sums, product):
+        self._reading, self._k, self.p, self.product = reading, k, p, product
+        self.value, self.slope, self.steepness = sums.tolist()
 
-    def __init__(self, p, gradient, hessian, value, product, slope):
-        self.p, self.gradient, self.hessian = p, gradient, hessian
-        self.value, self.product, self.slope = value, product, slope
+    @cached_property
+    def gradient(self):
+        return self._reading.derivatives(self._k, self.p)
+
+    @cached_property
+    def hessian(self):
+        return self._reading.derivatives(self._k, self.p, second=True)
 
 
 def added(parts):
@@ -288,8 +345,15 @@ def added(parts):
     return total
 
 
+def _pieces(n, size):
+    """Slices of up to so many of n rows; one at least."""
+    edges = np.linspace(0, n, max(1, -(-n // size)) + 1).astype(int)
+    return [slice(*pair) for pair in pairwise(edges)]
+
+
 def _taken(array, subset):
-    return np.asarray(array, dtype=np.float64) if subset is None else np.asarray(array, dtype=np.float64)[subset]
+    array = array if subset is None else np.asarray(array)[subset]
+    return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def _csr_rows(table, chunk):

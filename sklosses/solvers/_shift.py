@@ -31,18 +31,14 @@ def best_shift(reading, k, p, start=0.0, room=0.0):
 
 def _newton(reading, k, p, shift, room):
     """Newton's method, kept within a bracket; the middle, where all rows are on straight parts that cancel."""
-    gradient, hessian = np.empty_like(p), np.empty_like(p)
-
     def is_flat(t):
-        reading.sweep(k, p + t, gradient=gradient)
-        return abs(gradient.sum()) <= ROUNDING * np.abs(gradient).sum()
+        _, slope, steepness, _ = reading.along(k, p, None, t)
+        return abs(slope) <= ROUNDING * steepness
 
     low, high = -np.inf, np.inf
     for attempt in range(1, 101):
-        with np.errstate(over="ignore", invalid="ignore"):
-            reading.sweep(k, p + shift, gradient=gradient, hessian=hessian)
-        slope, curvature = gradient.sum(), hessian.sum()
-        if abs(slope) <= ROUNDING * np.abs(gradient).sum() or slope * slope <= room * curvature:
+        _, slope, steepness, curvature = reading.along(k, p, None, shift, curved=True)
+        if abs(slope) <= ROUNDING * steepness or slope * slope <= room * curvature:
             if curvature > 0:
                 break
             return 0.5 * (_end_of_flat(is_flat, shift, -1.0) + _end_of_flat(is_flat, shift, 1.0))
@@ -83,17 +79,15 @@ def _tangents(reading, k, p, shift, room):
     Where they meet is no less than the minimum, which says when to stop. Every third trial halves the bracket, because
     a tangent that hardly rises moves its end by little.
     """
-    gradient = np.empty_like(p)
-
     def look(t):
-        value = reading.sweep(k, p + t, gradient=gradient)
-        return t, value, gradient.sum()
+        value, slope, steepness, _ = reading.along(k, p, None, t)
+        return t, value, slope, steepness
 
     here = look(shift)
     best, low, high = here, None, None
     reach = max(1e-3 * float(np.mean(np.abs(p + shift))), 1e-6)
     for attempt in range(200):
-        if abs(here[2]) <= ROUNDING * np.abs(gradient).sum():
+        if abs(here[2]) <= ROUNDING * here[3]:
             return here[0]
         if here[2] > 0:
             high = here
