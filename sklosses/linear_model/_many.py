@@ -53,9 +53,7 @@ def why_alone(estimator):
     """
     if type(estimator) not in COLUMNS:
         return f"{type(estimator).__name__} is fitted in its own way"
-    if estimator.learning_rate != "auto":
-        return f"learning_rate={estimator.learning_rate!r} takes steps of its own"
-    for name in ("early_stopping", "warm_start", "average", "verbose"):
+    for name in ("early_stopping", "warm_start", "verbose"):
         if getattr(estimator, name):
             return f"{name}={getattr(estimator, name)!r}"
     if getattr(estimator, "_skl_callbacks", None):
@@ -67,8 +65,8 @@ class ManyFits:
     """Fits of estimators to subsets of the rows of one table.
 
     Everything is checked once, and every fit becomes a problem whose arrays are the very objects of the others', so
-    that :func:`sklosses.solvers.solve_many` can train all of them in the same readings of the table. What is unusual
-    is left to the estimators' own `fit`, and said in `alone`.
+    that :func:`sklosses.solvers.solve_many` and, with schedules, :func:`sklosses.solvers.solve_by_steps` can train them
+    in the same readings of the table. What is unusual is left to the estimators' own `fit`, and said in `alone`.
 
     Parameters
     ----------
@@ -86,6 +84,8 @@ class ManyFits:
     ----------
     cells : list of (int, int)
         Numbers of estimator and subset of the fits that :meth:`run` will do.
+    stepwise : set of (int, int)
+        Those of them that take the steps of a schedule.
     alone : dict of (int, int) to str
         All other fits, and why.
     sample : Sample or None
@@ -97,13 +97,14 @@ class ManyFits:
         self._unknown = sorted(given.keys() - set(OF_ROWS))
         self._given = Given(X, y, *(given.get(name) for name in OF_ROWS))
         self._subsets = [None if subset is None else np.asarray(subset, dtype=np.intp) for subset in subsets]
-        self._models, self._losses, self._problems = {}, {}, {}
+        self._models, self._losses, self._problems, self._solvers = {}, {}, {}, {}
         self.sample, self.alone, self._known, self._targets = None, {}, {}, set()
         for number, estimator in enumerate(estimators):
             reason = self._prepare(number, estimator)
             for place in range(len(subsets)):
                 self._reckon((number, place), reason)
         self.cells = list(self._problems)
+        self.stepwise = {cell for cell, solver in self._solvers.items() if isinstance(solver, solvers.SGD)}
 
     def _reckon(self, cell, reason):
         """Make the problem of a fit, or note why there is none."""
@@ -134,7 +135,8 @@ class ManyFits:
             sample = model._check_sample(self._given, loss, reset=True, allow_all_zero=False)
             self._known = {name: value for name, value in vars(model).items() if name not in before}
             self.sample, self._targets = sample, {loss.target}
-        elif loss.target not in self._targets:
+        model._refuse_negative(self.sample.sample_weight)
+        if loss.target not in self._targets:
             model._check_y(Given(None, self.sample.y), len(self.sample.y), loss)
             self._targets.add(loss.target)
         vars(model).update(self._known)
@@ -158,7 +160,7 @@ class ManyFits:
         return None
 
     def _pose(self, cell):
-        """Make a fit's problem; return a reason if another solver than `Auto` is to solve it."""
+        """Make a fit's problem; return a reason if its solver is not one that takes many."""
         number, place = cell
         model, loss, subset = self._models[number], self._losses[number], self._subsets[place]
         try:
@@ -166,13 +168,13 @@ class ManyFits:
         except ValueError as error:
             return _first_line(error)
         solver = model._solver(loss, problem)
-        if not isinstance(solver, solvers.Auto):
-            return "the loss is trained by steps of its own"
-        if solver.n_iter_no_change != solvers.Auto.n_iter_no_change:
+        if not isinstance(solver, solvers.SGD | solvers.Auto):
+            return "columns that are kept in order are one problem"
+        if isinstance(solver, solvers.Auto) and solver.n_iter_no_change != solvers.Auto.n_iter_no_change:
             return f"n_iter_no_change={solver.n_iter_no_change}"
         if problem.weights is not self.sample.sample_weight and not self._weigh(problem):
             return "the weights of the rows to train on are all zero"
-        self._problems[cell] = problem
+        self._problems[cell], self._solvers[cell] = problem, solver
         return None
 
     def _weigh(self, problem):
@@ -205,18 +207,15 @@ class ManyFits:
         fits, groups = {}, defaultdict(list)
         for cell, seed in self._seeds().items():
             model = self._models[cell[0]]
-            groups[model.tol, model.max_iter, seed].append(cell)
-        for (tol, max_iter, seed), cells in groups.items():
-            report = progress and _part_of(progress, len(fits), len(cells), len(self.cells))
-            start = perf_counter()
-            results = solvers.solve_many(
-                [self._problems[cell] for cell in cells],
-                tol=tol,
-                max_iter=max_iter,
-                random_state=seed,
-                n_jobs=n_jobs,
-                progress=report,
-            )
+            groups[cell in self.stepwise, model.tol, model.max_iter, seed].append(cell)
+        for (stepwise, *given), cells in groups.items():
+            given = dict(zip(("tol", "max_iter", "random_state"), given, strict=True)) | {"n_jobs": n_jobs}
+            given["progress"] = progress and _part_of(progress, len(fits), len(cells), len(self.cells))
+            problems, start = [self._problems[cell] for cell in cells], perf_counter()
+            if stepwise:
+                results = solvers.solve_by_steps(problems, [self._solvers[cell] for cell in cells], **given)
+            else:
+                results = solvers.solve_many(problems, **given)
             finished = {
                 cell: self._finish(cell, result)
                 for cell, result in zip(cells, results, strict=True)
