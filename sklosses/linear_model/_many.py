@@ -165,9 +165,9 @@ class ManyFits:
         model, loss, subset = self._models[number], self._losses[number], self._subsets[place]
         try:
             problem = model._problem(self.sample, loss, subset, counted=subset)
-        except ValueError as error:
+            solver = model._solver(loss, problem)
+        except Exception as error:  # whatever it is: `fit` alone is to raise it
             return _first_line(error)
-        solver = model._solver(loss, problem)
         if not isinstance(solver, solvers.SGD | solvers.Auto):
             return "columns that are kept in order are one problem"
         if isinstance(solver, solvers.Auto) and solver.n_iter_no_change != solvers.Auto.n_iter_no_change:
@@ -197,25 +197,24 @@ class ManyFits:
             Threads; None: as many as OpenMP may use. The fits do not depend on it.
         progress : callable or None, default=None
             Called now and then with the share of the work that is done, in [0, 1]. If it returns True, fits that are
-            not done are left out.
+            not done are left out. What it raises is raised.
 
         Returns
         -------
         fits : dict of (int, int) to Fit
             By cell.
         """
-        fits, groups = {}, defaultdict(list)
+        fits, groups, report = {}, defaultdict(list), _Report(progress, len(self.cells))
         for cell, seed in self._seeds().items():
             model = self._models[cell[0]]
             groups[cell in self.stepwise, model.tol, model.max_iter, seed].append(cell)
-        for (stepwise, *given), cells in groups.items():
-            given = dict(zip(("tol", "max_iter", "random_state"), given, strict=True)) | {"n_jobs": n_jobs}
-            given["progress"] = progress and _part_of(progress, len(fits), len(cells), len(self.cells))
-            problems, start = [self._problems[cell] for cell in cells], perf_counter()
-            if stepwise:
-                results = solvers.solve_by_steps(problems, [self._solvers[cell] for cell in cells], **given)
-            else:
-                results = solvers.solve_many(problems, **given)
+        for (_, *given), cells in groups.items():
+            if report.stopped:
+                break
+            start = perf_counter()
+            report.begin(len(fits), len(cells))
+            results = self._solve(cells, dict(zip(("tol", "max_iter", "random_state"), given, strict=True)), n_jobs,
+                                  report)
             finished = {
                 cell: self._finish(cell, result)
                 for cell, result in zip(cells, results, strict=True)
@@ -224,6 +223,27 @@ class ManyFits:
             share = (perf_counter() - start) / len(cells)
             fits |= {cell: Fit(*outcome, share) for cell, outcome in finished.items()}
         return fits
+
+    def _solve(self, cells, given, n_jobs, report):
+        """Results of fits that make one call of a solver."""
+        problems, of_cells = [self._problems[cell] for cell in cells], [self._solvers[cell] for cell in cells]
+        try:
+            if cells[0] in self.stepwise:
+                results = solvers.solve_by_steps(problems, of_cells, **given, n_jobs=n_jobs, progress=report)
+            else:
+                results = solvers.solve_many(problems, **given, n_jobs=n_jobs, progress=report)
+        except Exception:  # of the call, not of a fit: each is to show what it is worth by itself
+            results = [None] * len(cells)
+            for number, (solver, problem) in enumerate(zip(of_cells, problems, strict=True)):
+                if report(number / len(cells)):
+                    break
+                try:
+                    results[number] = solver.solve(problem, **given)
+                except Exception as error:
+                    results[number] = error
+        if report.error is not None:
+            raise report.error
+        return results
 
     def _seeds(self):
         """The seed of every fit. Fits that leave it to chance share one: they would not share a call otherwise."""
@@ -252,9 +272,24 @@ class ManyFits:
         return model, None
 
 
-def _part_of(progress, before, n_cells, n_all):
-    """A report of the progress of some of all cells, when others were done before."""
-    return lambda share: progress((before + share * n_cells) / n_all)
+class _Report:
+    """Tells how much is done of all cells, and remembers the answers."""
+
+    def __init__(self, call, n_all):
+        self._call, self._n_all, self._before, self._n_cells = call, n_all, 0, n_all
+        self.stopped, self.error = False, None
+
+    def begin(self, before, n_cells):
+        """From now on shares are those of so many cells, when others were done before."""
+        self._before, self._n_cells = before, n_cells
+
+    def __call__(self, share):
+        if self._call is not None and not self.stopped:
+            try:
+                self.stopped = bool(self._call((self._before + share * self._n_cells) / self._n_all))
+            except Exception as error:  # not the solver's
+                self.stopped, self.error = True, error
+        return self.stopped
 
 
 def _first_line(error):

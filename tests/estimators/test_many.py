@@ -176,3 +176,52 @@ def test_a_fit_that_diverges_has_its_error_and_disturbs_no_other(monkeypatch):
     assert fits[0, 0].estimator is None
     assert isinstance(fits[0, 0].error, DivergenceError)
     assert_array_equal(fits[1, 0].estimator.coef_, expected[1, 0].estimator.coef_)
+
+
+@pytest.mark.parametrize("schedule", ["auto", "constant"])
+def test_a_call_that_fails_leaves_every_fit_to_itself(schedule, monkeypatch):
+    """Whatever the block stumbles over: only the guilty fail."""
+    X, y, _ = table(2)
+    estimators = [SGDClassifier(loss, learning_rate=schedule, random_state=0) for loss in ("hinge", "log_loss")]
+    expected = ManyFits(estimators, X, y, SUBSETS).run()
+
+    def broken(*_, **__):
+        raise MemoryError("too much at once")
+
+    guilty = type(ManyFits(estimators, X, y, SUBSETS)._solvers[0, 0])
+    alone = guilty.solve
+
+    def solve(self, problem, **given):
+        if problem.losses[0][0].name == "hinge":
+            raise MemoryError("too much alone")
+        return alone(self, problem, **given)
+
+    monkeypatch.setattr("sklosses.solvers.solve_many", broken)
+    monkeypatch.setattr("sklosses.solvers.solve_by_steps", broken)
+    monkeypatch.setattr(guilty, "solve", solve)
+    fits = ManyFits(estimators, X, y, SUBSETS).run()
+    assert fits.keys() == expected.keys()
+    for (number, place), fit in fits.items():
+        if number == 0:
+            assert isinstance(fit.error, MemoryError)
+        else:
+            np.testing.assert_allclose(fit.estimator.coef_, expected[number, place].estimator.coef_, rtol=1e-2)
+
+
+def test_interrupts_are_nobodys_fault(monkeypatch):
+    X, y, _ = table(2)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sklosses.solvers.solve_many", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ManyFits([SGDClassifier()], X, y, SUBSETS).run()
+
+
+def test_stopping_leaves_out_later_calls_too():
+    X, y, _ = table(2)
+    estimators = [SGDClassifier(tol=tol, learning_rate=schedule) for tol in (1e-3, 1e-2)
+                  for schedule in ("auto", "constant")]
+    fits = ManyFits(estimators, X, y, SUBSETS).run(progress=lambda share: True, n_jobs=1)
+    assert len(fits) < 4

@@ -828,3 +828,20 @@ def test_interrupts_end_the_search(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         search.fit(X, y)
     assert not hasattr(search, "cv_results_")
+
+
+def test_a_block_that_fails_fails_nobody(monkeypatch):
+    """An error of the block's own is treated as scikit-learn's `error_score` treats those of fits: one by one."""
+    def broken(*_, **__):
+        raise MemoryError("too much at once")
+
+    X, y = table()
+    grid = {"alpha": [1e-3, 1e-1], "loss": ["log_loss", "squared_hinge"]}
+    expected = theirs.GridSearchCV(SGDClassifier(**TIGHT), grid).fit(X, y)
+    monkeypatch.setattr("sklosses.solvers.solve_many", broken)
+    search = GridSearchCV(SGDClassifier(**TIGHT), grid, error_score="raise").fit(X, y)
+    assert_same_results(search, expected, rows=1.01 / 48)
+    # What counts predictions at once has no right to fail a fit, either.
+    monkeypatch.setattr("sklosses.model_selection._scoring._tally", broken)
+    search = GridSearchCV(SGDClassifier(**TIGHT), grid, error_score="raise").fit(X, y)
+    assert_same_results(search, expected, rows=1.01 / 48)
