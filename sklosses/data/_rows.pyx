@@ -35,6 +35,10 @@ cdef class Rows:
         """(n_rows, n_features)."""
         return self.n_rows, self.n_features
 
+    def row_bytes_of(self, numbers):
+        """What `row_bytes` would be, were there only the rows with these numbers."""
+        return self.row_bytes
+
     def __repr__(self):
         return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
 
@@ -117,12 +121,19 @@ cdef class Csr(Rows):
         self.data, self.indices, self.indptr = data, indices, indptr
         self.dtype = data.dtype
         self.n_rows, self.n_features = n_rows, n_features
-        entry = data.itemsize + indices.itemsize
-        self.row_bytes = max(entry, int(indptr[n_rows] - indptr[0]) * entry // max(1, n_rows))
+        self.row_bytes = self._row_bytes(indptr[n_rows] - indptr[0], n_rows)
         self.view.values = <const void*><Py_ssize_t>data.ctypes.data
         self.view.indices = <const void*><Py_ssize_t>indices.ctypes.data
         self.view.starts = <const void*><Py_ssize_t>indptr.ctypes.data
         self.view.n_features = n_features
+
+    def _row_bytes(self, n_entries, n_rows):
+        entry = self.data.itemsize + self.indices.itemsize
+        return max(entry, int(n_entries) * entry // max(1, n_rows))
+
+    def row_bytes_of(self, numbers):
+        """What `row_bytes` would be, were there only the rows with these numbers."""
+        return self._row_bytes(np.sum(np.diff(self.indptr)[numbers], dtype=np.int64), len(numbers))
 
     def __reduce__(self):
         matrix = sparse.csr_array((self.data, self.indices, self.indptr), shape=self.shape)

@@ -148,17 +148,21 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         X = check_matrix(self, given.X, reset=reset)
         n_rows = X.shape[0]
         weights = check_weights(given.sample_weight, n_rows, allow_all_zero=allow_all_zero)
-        if self.learning_rate == "auto" and weights is not None and np.min(weights, initial=0.0) < 0:
-            raise ValueError(
-                f"sample_weight contains {np.min(weights):g}; with learning_rate='auto' weights must be at least 0: "
-                "with negative ones there is no minimum."
-            )
+        self._refuse_negative(weights)
         return Sample(
             X,
             self._check_y(given, n_rows, loss),
             weights,
             check_offset(given.offset, n_rows),
         )
+
+    def _refuse_negative(self, weights):
+        """Raise for weights with which there is no minimum, where one is asked for."""
+        if self.learning_rate == "auto" and weights is not None and np.min(weights, initial=0.0) < 0:
+            raise ValueError(
+                f"sample_weight contains {np.min(weights):g}; with learning_rate='auto' weights must be at least 0: "
+                "with negative ones there is no minimum."
+            )
 
     def _n_columns(self):
         """Columns of coefficients that the targets just checked ask for."""

@@ -193,7 +193,8 @@ class SGDRegressorCV(PathCV, SGDRegressor):
         on and those to score on.
     scoring : str, callable or None, default=None
         What is best: a name of scikit-learn's, a scorer ``scorer(estimator, X, y)``, or the estimator's own `score`,
-        which is R², or D² for losses with a log link.
+        which is R², or D² for losses with a log link, the mean of the outputs'; of several quantiles the mean of
+        :func:`sklearn.metrics.d2_pinball_score`.
     refit : bool, default=True
         Whether to train on all rows with the best alpha. If not, `coef_`, `intercept_`, `alpha_` and `l1_ratio_` are
         means over the folds of what is best for each.
@@ -210,8 +211,9 @@ class SGDRegressorCV(PathCV, SGDRegressor):
         Seed of the samples that training begins on. That of shuffled folds is the splitter's.
     epsilon : float, default=0.1
         Of "huber", "pseudo_huber" and the epsilon-insensitive losses given by name.
-    quantile : float, default=0.5
-        The quantile of "quantile" and "smoothed_quantile", in (0, 1).
+    quantile : float or array-like of shape (n_quantiles,), default=0.5
+        The quantile of "quantile" and "smoothed_quantile", in (0, 1). Several, in increasing order, are predicted
+        together with one alpha; `y` is a vector then.
     expectile : float, default=0.5
         The expectile of "expectile", in (0, 1).
     power : float, default=1.5
@@ -220,11 +222,15 @@ class SGDRegressorCV(PathCV, SGDRegressor):
         The scale of "cauchy", above 0.
     width : float, default=1.0
         The width in which the smoothed losses are rounded, above 0.
+    non_crossing : bool, default=False
+        For several quantiles with ``loss="quantile"``: whether they must be in order on every row trained on, as
+        :class:`SGDRegressor` has it. Folds and alphas are fitted one by one then.
 
     Attributes
     ----------
     alpha_ : float
-        The chosen strength: that with the highest mean of `scores_` over the folds, of equals the strongest.
+        The chosen strength: that with the highest mean of `scores_` over the folds, of equals the strongest. Several
+        outputs or quantiles have it in common.
     l1_ratio_ : float
         The chosen share of l1; 0 with ``penalty="l2"``, 1 with "l1".
     alphas_ : ndarray of shape (n_alphas,) or (n_l1_ratios, n_alphas)
@@ -233,14 +239,14 @@ class SGDRegressorCV(PathCV, SGDRegressor):
         The shares of l1.
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_alphas)
         Scores of the rows left out of each fold; nan where a fit or a score failed.
-    coef_path_ : ndarray of shape (n_l1_ratios, n_alphas, n_features)
+    coef_path_ : ndarray of shape (n_l1_ratios, n_alphas, n_features) or (n_l1_ratios, n_alphas, n_outputs, n_features)
         Coefficients of the models of all rows, with ``refit=True``: each `coef_path_[i, j]` is what `coef_` would be.
-    intercept_path_ : ndarray of shape (n_l1_ratios, n_alphas, 1)
+    intercept_path_ : ndarray of shape (n_l1_ratios, n_alphas, 1) or (n_l1_ratios, n_alphas, n_outputs)
         Their intercepts.
-    coef_ : ndarray of shape (n_features,)
-        Coefficients, of X's dtype.
-    intercept_ : ndarray of shape (1,)
-        Intercept.
+    coef_ : ndarray of shape (n_features,) or (n_outputs, n_features)
+        Coefficients, of X's dtype. Of several columns of `y` or several quantiles, a row each.
+    intercept_ : ndarray of shape (1,) or (n_outputs,)
+        Intercepts.
     n_iter_ : int
         Readings of X, or of a part of it, that the model of all rows took.
     t_, objective_, gap_, gap_kind_, history_, solver_
@@ -266,6 +272,8 @@ class SGDRegressorCV(PathCV, SGDRegressor):
     >>> model = SGDRegressorCV(loss="huber", penalty="elasticnet", l1_ratio=[0.5, 1.0], alphas=20).fit(X, y / 50)
     >>> model.alphas_.shape, model.scores_.shape, bool(model.score(X, y / 50) > 0.99)
     ((2, 20), (5, 2, 20), True)
+    >>> SGDRegressorCV("quantile", quantile=[0.1, 0.5, 0.9], alphas=5).fit(X, y).predict(X).shape
+    (100, 3)
     """
 
     _model_class = SGDRegressor
@@ -273,7 +281,8 @@ class SGDRegressorCV(PathCV, SGDRegressor):
     _parameter_constraints: dict = {
         **OF_PATHS,
         "loss": loss_constraint("regression"),
-        **{name: OF_LOSSES[name] for name in ("epsilon", "quantile", "expectile", "power", "scale", "width")},
+        **{name: SGDRegressor._parameter_constraints[name] for name in ("quantile", "non_crossing")},
+        **{name: OF_LOSSES[name] for name in ("epsilon", "expectile", "power", "scale", "width")},
     }
 
     def __init__(
@@ -299,6 +308,7 @@ class SGDRegressorCV(PathCV, SGDRegressor):
         power=1.5,
         scale=1.0,
         width=1.0,
+        non_crossing=False,
     ):
         self.loss = loss
         self.penalty = penalty
@@ -320,3 +330,4 @@ class SGDRegressorCV(PathCV, SGDRegressor):
         self.power = power
         self.scale = scale
         self.width = width
+        self.non_crossing = non_crossing

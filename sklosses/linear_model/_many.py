@@ -53,9 +53,7 @@ def why_alone(estimator):
     """
     if type(estimator) not in COLUMNS:
         return f"{type(estimator).__name__} is fitted in its own way"
-    if estimator.learning_rate != "auto":
-        return f"learning_rate={estimator.learning_rate!r} takes steps of its own"
-    for name in ("early_stopping", "warm_start", "average", "verbose"):
+    for name in ("early_stopping", "warm_start", "verbose"):
         if getattr(estimator, name):
             return f"{name}={getattr(estimator, name)!r}"
     if getattr(estimator, "_skl_callbacks", None):
@@ -67,8 +65,8 @@ class ManyFits:
     """Fits of estimators to subsets of the rows of one table.
 
     Everything is checked once, and every fit becomes a problem whose arrays are the very objects of the others', so
-    that :func:`sklosses.solvers.solve_many` can train all of them in the same readings of the table. What is unusual
-    is left to the estimators' own `fit`, and said in `alone`.
+    that :func:`sklosses.solvers.solve_many` and, with schedules, :func:`sklosses.solvers.solve_by_steps` can train them
+    in the same readings of the table. What is unusual is left to the estimators' own `fit`, and said in `alone`.
 
     Parameters
     ----------
@@ -86,6 +84,8 @@ class ManyFits:
     ----------
     cells : list of (int, int)
         Numbers of estimator and subset of the fits that :meth:`run` will do.
+    stepwise : set of (int, int)
+        Those of them that take the steps of a schedule.
     alone : dict of (int, int) to str
         All other fits, and why.
     sample : Sample or None
@@ -97,13 +97,14 @@ class ManyFits:
         self._unknown = sorted(given.keys() - set(OF_ROWS))
         self._given = Given(X, y, *(given.get(name) for name in OF_ROWS))
         self._subsets = [None if subset is None else np.asarray(subset, dtype=np.intp) for subset in subsets]
-        self._models, self._losses, self._problems = {}, {}, {}
+        self._models, self._losses, self._problems, self._solvers = {}, {}, {}, {}
         self.sample, self.alone, self._known, self._targets = None, {}, {}, set()
         for number, estimator in enumerate(estimators):
             reason = self._prepare(number, estimator)
             for place in range(len(subsets)):
                 self._reckon((number, place), reason)
         self.cells = list(self._problems)
+        self.stepwise = {cell for cell, solver in self._solvers.items() if isinstance(solver, solvers.SGD)}
 
     def _reckon(self, cell, reason):
         """Make the problem of a fit, or note why there is none."""
@@ -134,7 +135,8 @@ class ManyFits:
             sample = model._check_sample(self._given, loss, reset=True, allow_all_zero=False)
             self._known = {name: value for name, value in vars(model).items() if name not in before}
             self.sample, self._targets = sample, {loss.target}
-        elif loss.target not in self._targets:
+        model._refuse_negative(self.sample.sample_weight)
+        if loss.target not in self._targets:
             model._check_y(Given(None, self.sample.y), len(self.sample.y), loss)
             self._targets.add(loss.target)
         vars(model).update(self._known)
@@ -158,21 +160,21 @@ class ManyFits:
         return None
 
     def _pose(self, cell):
-        """Make a fit's problem; return a reason if another solver than `Auto` is to solve it."""
+        """Make a fit's problem; return a reason if its solver is not one that takes many."""
         number, place = cell
         model, loss, subset = self._models[number], self._losses[number], self._subsets[place]
         try:
             problem = model._problem(self.sample, loss, subset, counted=subset)
-        except ValueError as error:
+            solver = model._solver(loss, problem)
+        except Exception as error:  # whatever it is: `fit` alone is to raise it
             return _first_line(error)
-        solver = model._solver(loss, problem)
-        if not isinstance(solver, solvers.Auto):
-            return "the loss is trained by steps of its own"
-        if solver.n_iter_no_change != solvers.Auto.n_iter_no_change:
+        if not isinstance(solver, solvers.SGD | solvers.Auto):
+            return "columns that are kept in order are one problem"
+        if isinstance(solver, solvers.Auto) and solver.n_iter_no_change != solvers.Auto.n_iter_no_change:
             return f"n_iter_no_change={solver.n_iter_no_change}"
         if problem.weights is not self.sample.sample_weight and not self._weigh(problem):
             return "the weights of the rows to train on are all zero"
-        self._problems[cell] = problem
+        self._problems[cell], self._solvers[cell] = problem, solver
         return None
 
     def _weigh(self, problem):
@@ -195,28 +197,24 @@ class ManyFits:
             Threads; None: as many as OpenMP may use. The fits do not depend on it.
         progress : callable or None, default=None
             Called now and then with the share of the work that is done, in [0, 1]. If it returns True, fits that are
-            not done are left out.
+            not done are left out. What it raises is raised.
 
         Returns
         -------
         fits : dict of (int, int) to Fit
             By cell.
         """
-        fits, groups = {}, defaultdict(list)
+        fits, groups, report = {}, defaultdict(list), _Report(progress, len(self.cells))
         for cell, seed in self._seeds().items():
             model = self._models[cell[0]]
-            groups[model.tol, model.max_iter, seed].append(cell)
-        for (tol, max_iter, seed), cells in groups.items():
-            report = progress and _part_of(progress, len(fits), len(cells), len(self.cells))
+            groups[cell in self.stepwise, model.tol, model.max_iter, seed].append(cell)
+        for (_, *given), cells in groups.items():
+            if report.stopped:
+                break
             start = perf_counter()
-            results = solvers.solve_many(
-                [self._problems[cell] for cell in cells],
-                tol=tol,
-                max_iter=max_iter,
-                random_state=seed,
-                n_jobs=n_jobs,
-                progress=report,
-            )
+            report.begin(len(fits), len(cells))
+            results = self._solve(cells, dict(zip(("tol", "max_iter", "random_state"), given, strict=True)), n_jobs,
+                                  report)
             finished = {
                 cell: self._finish(cell, result)
                 for cell, result in zip(cells, results, strict=True)
@@ -225,6 +223,27 @@ class ManyFits:
             share = (perf_counter() - start) / len(cells)
             fits |= {cell: Fit(*outcome, share) for cell, outcome in finished.items()}
         return fits
+
+    def _solve(self, cells, given, n_jobs, report):
+        """Results of fits that make one call of a solver."""
+        problems, of_cells = [self._problems[cell] for cell in cells], [self._solvers[cell] for cell in cells]
+        try:
+            if cells[0] in self.stepwise:
+                results = solvers.solve_by_steps(problems, of_cells, **given, n_jobs=n_jobs, progress=report)
+            else:
+                results = solvers.solve_many(problems, **given, n_jobs=n_jobs, progress=report)
+        except Exception:  # of the call, not of a fit: each is to show what it is worth by itself
+            results = [None] * len(cells)
+            for number, (solver, problem) in enumerate(zip(of_cells, problems, strict=True)):
+                if report(number / len(cells)):
+                    break
+                try:
+                    results[number] = solver.solve(problem, **given)
+                except Exception as error:
+                    results[number] = error
+        if report.error is not None:
+            raise report.error
+        return results
 
     def _seeds(self):
         """The seed of every fit. Fits that leave it to chance share one: they would not share a call otherwise."""
@@ -253,9 +272,24 @@ class ManyFits:
         return model, None
 
 
-def _part_of(progress, before, n_cells, n_all):
-    """A report of the progress of some of all cells, when others were done before."""
-    return lambda share: progress((before + share * n_cells) / n_all)
+class _Report:
+    """Tells how much is done of all cells, and remembers the answers."""
+
+    def __init__(self, call, n_all):
+        self._call, self._n_all, self._before, self._n_cells = call, n_all, 0, n_all
+        self.stopped, self.error = False, None
+
+    def begin(self, before, n_cells):
+        """From now on shares are those of so many cells, when others were done before."""
+        self._before, self._n_cells = before, n_cells
+
+    def __call__(self, share):
+        if self._call is not None and not self.stopped:
+            try:
+                self.stopped = bool(self._call((self._before + share * self._n_cells) / self._n_all))
+            except Exception as error:  # not the solver's
+                self.stopped, self.error = True, error
+        return self.stopped
 
 
 def _first_line(error):

@@ -1,8 +1,9 @@
 """The strength of the penalty chosen by cross-validation: what both CV estimators share."""
 
-import functools
 import inspect
 import warnings
+from functools import partial
+from itertools import product
 from numbers import Integral, Real
 
 import numpy as np
@@ -67,8 +68,9 @@ class PathCV:
 
     _model_class = None
 
-    # Not a parameter here, but of what the base class reads.
+    # Not parameters here, but of what the base class reads.
     learning_rate = "auto"
+    early_stopping = False
 
     @property
     def partial_fit(self):
@@ -84,8 +86,9 @@ class PathCV:
         ----------
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Training rows. float32 and float64 arrays of any memory order and CSR matrices are used where they are.
-        y : array-like of shape (n_samples,)
-            Labels, or numbers in the domain of the loss.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels, or numbers in the domain of the loss; an indicator of labels, or several outputs, as the estimator
+            without "CV" takes them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, in training and in scoring. With metadata routing, in scoring where the scorer asks for
             them.
@@ -102,7 +105,14 @@ class PathCV:
         Raises
         ------
         ValueError
-            For input that cannot be trained on; the message names it. The estimator is as it was before.
+            For input that cannot be trained on, the message names it; and if a callback stops training before any fit
+            has a score. The estimator is as it was before.
+
+        Notes
+        -----
+        Callbacks see a task for each fit, when it has ended. If one asks to stop, fits that are not done are left out:
+        they have nan in `scores_` and `coef_path_`. The choice is among the alphas that have a score on every fold, or
+        where there is none, on any; the model of all rows is fitted to its end.
         """
         _raise_for_params(params, self, "fit")
         given, loss = Given(X, y, sample_weight, offset), self._resolve()
@@ -117,8 +127,11 @@ class PathCV:
         self.scores_ = np.array(scores).reshape(len(folds), *alphas.shape)
         several = isinstance(self.alphas, Integral) and len(alphas) > 1
         self.alphas_ = alphas if several else alphas[0]
+        stopped = any(isinstance(fit, Unfinished) for row in fits for fit in row)
+        if stopped and not np.any(np.isfinite(self.scores_)):
+            raise ValueError("A callback asked to stop before any fit had a score.")
         if self.refit:
-            self._keep_best(fits[-1], alphas)
+            self._keep_best(fits[-1], alphas, stopped)
         else:
             self._keep_mean(fits, alphas, loss, sample)
         if self.verbose:
@@ -203,7 +216,7 @@ class PathCV:
         for k in good:
             model = fits[k]
             if sample.offset is not None:
-                model._raw = functools.partial(_raw_of_fold, model, sample.offset[test])
+                model._raw = partial(_raw_of_fold, model, sample.offset[test])
             pairs.append((model, model))
         part = Part(fold, "test", sample.X if sample.offset is None else None, test)
         scores[good], _ = score_all(pairs, part, self._scorer(), np.nan)
@@ -211,13 +224,20 @@ class PathCV:
 
     # -- the choice -------------------------------------------------------------------------------------------------
 
-    def _keep_best(self, fits, alphas):
+    def _keep_best(self, fits, alphas, stopped):
         """Become the fit to all rows with the alpha that is best in the mean over the folds."""
         whole = np.any(np.isfinite(self.scores_), axis=(1, 2))      # a fold that none could be fitted to tells nothing
         mean = self.scores_[whole].mean(axis=0) if np.any(whole) else np.full(alphas.shape, np.nan)
+        if stopped and not np.any(np.isfinite(mean)):
+            known = np.isfinite(self.scores_)
+            total = np.where(known, self.scores_, 0.0).sum(axis=0)
+            mean = np.divide(total, known.sum(axis=0), out=np.full(alphas.shape, np.nan), where=known.any(axis=0))
         best = _best(mean)
         self.alpha_, self.l1_ratio_ = float(alphas[best]), float(self.l1_ratios_[best[0]])
-        chosen = fits[np.ravel_multi_index(best, alphas.shape)]
+        place = np.ravel_multi_index(best, alphas.shape)
+        if isinstance(fits[place], Unfinished):
+            fits[place] = fits[place].fit()
+        chosen = fits[place]
         if isinstance(chosen, Exception):
             raise chosen
         for name, path in (("coef_", "coef_path_"), ("intercept_", "intercept_path_")):
@@ -229,8 +249,9 @@ class PathCV:
 
     def _keep_mean(self, fits, alphas, loss, sample):
         """Become the mean of each fold's best fit."""
-        best = [_best(scores) for scores in self.scores_]
-        chosen = [fits[k][np.ravel_multi_index(place, alphas.shape)] for k, place in enumerate(best)]
+        begun = [k for k, row in enumerate(fits) if not all(isinstance(fit, Unfinished) for fit in row)]
+        best = [_best(self.scores_[k]) for k in begun]
+        chosen = [fits[k][np.ravel_multi_index(place, alphas.shape)] for k, place in zip(begun, best, strict=True)]
         if any(len(getattr(model, "classes_", ())) < len(getattr(self, "classes_", ())) for model in chosen):
             raise ValueError("refit=False takes means over the folds, but some folds have no row of some class.")
         self.alpha_ = float(np.mean([alphas[place] for place in best]))
@@ -317,15 +338,31 @@ class _Hooks:
     """Runs scikit-learn's callbacks: a task for each fit, as many as are done by the share of the work that is."""
 
     def __init__(self, estimator, context, passed):
-        self._estimator, self._context, self._passed, self._done = estimator, context, passed, 0
+        self._estimator, self._context, self._passed = estimator, context, passed
+        self._done, self._stopped = 0, False
 
     def progress(self, share):
-        """Report the share that is done."""
-        while self._done < int(share * self._context.max_subtasks):
+        """Report the share that is done; return whether a callback has asked to stop."""
+        while not self._stopped and self._done < int(share * self._context.max_subtasks):
             task = self._context.subcontext(task_name="fold")
             task.call_on_fit_task_begin(estimator=self._estimator, **self._passed)
-            task.call_on_fit_task_end(estimator=self._estimator, **self._passed)
+            self._stopped = bool(task.call_on_fit_task_end(estimator=self._estimator, **self._passed))
             self._done += 1
+        return self._stopped
+
+
+class Unfinished(Exception):
+    """In place of a fit that a callback left out.
+
+    Attributes
+    ----------
+    fit : callable
+        Does it.
+    """
+
+    def __init__(self, fit):
+        super().__init__("training was stopped")
+        self.fit = fit
 
 
 def fit_all(models, sample, subsets, n_jobs, progress=None):
@@ -341,28 +378,36 @@ def fit_all(models, sample, subsets, n_jobs, progress=None):
     n_jobs : int or None
         Threads; None: as many as OpenMP may use.
     progress : callable or None, default=None
-        Called now and then with the share of the work that is done, in [0, 1]; with 1 in the end.
+        Called now and then with the share of the work that is done, in [0, 1]; with 1 in the end. If it returns True,
+        fits that are not done are left out.
 
     Returns
     -------
     fits : list of list of (estimator or Exception)
-        For each subset and model what became of it.
+        For each subset and model what became of it; :class:`Unfinished` if nothing.
     """
     params = {name: getattr(sample, name) for name in ("sample_weight", "offset")}
     sorted_ = [None if subset is None else sorted_numbers(subset, len(sample.y)) for subset in subsets]
     together = [k for k, subset in enumerate(subsets) if subset is None or sorted_[k] is not None]
+    total = len(models) * len(subsets)
     with config_context(assume_finite=True):
         many = ManyFits(models, sample.X, sample.y, [sorted_[k] for k in together], params)
-        done = many.run(n_jobs=None if n_jobs is None else effective_n_jobs(n_jobs), progress=progress)
+        done = many.run(n_jobs=None if n_jobs is None else effective_n_jobs(n_jobs),
+                        progress=progress and (lambda share: progress(share * len(many.cells) / total)))
     outcomes = {(m, together[place]): fit.error or fit.estimator for (m, place), fit in done.items()}
+    for (m, model), (k, subset) in product(enumerate(models), enumerate(subsets)):
+        if len(done) < len(many.cells) or (progress and len(outcomes) < total and progress(len(outcomes) / total)):
+            break
+        if (m, k) not in outcomes:
+            outcomes[m, k] = _fit_alone(model, sample, subset, params)
     fits = [
-        [outcomes[m, k] if (m, k) in outcomes else _fit_alone(model, sample, subset, params)
+        [outcomes[m, k] if (m, k) in outcomes else Unfinished(partial(_fit_alone, model, sample, subset, params))
          for m, model in enumerate(models)]
         for k, subset in enumerate(subsets)
     ]
     if progress is not None:
         progress(1.0)
-    failed = [fit for row in fits for fit in row if isinstance(fit, Exception)]
+    failed = [fit for row in fits for fit in row if isinstance(fit, Exception) and not isinstance(fit, Unfinished)]
     if failed:
         warnings.warn(
             f"{len(failed)} of {len(models) * len(subsets)} fits failed, and have no score. The first error was: "

@@ -26,8 +26,10 @@ def run_block(block, n_jobs):
     -------
     results : dict of int to dict
         For the number of each task that was run, what scikit-learn's `_fit_and_score` returns.
+    stepwise : set of int
+        The numbers of those that took the steps of a schedule.
     alone : dict of int to str
-        The numbers of the tasks that were not, and why.
+        The numbers of the tasks that were not run, and why.
     """
     start = perf_counter()
     table = (_Transformed if block.upstream else _Whole)(block.tasks, block.subsets)
@@ -35,7 +37,7 @@ def run_block(block, n_jobs):
     if table.error is not None:
         with Hooks(block.tasks):
             failed = Fit(None, table.error, shared)
-        return {task.number: _result(task, failed) for task in block.tasks}, {}
+        return {task.number: _result(task, failed) for task in block.tasks}, set(), {}
     cells, alone = table.cells, table.many.alone
     tasks = [task for task in block.tasks if cells[task] not in alone]
     with Hooks(tasks) as hooks:
@@ -44,7 +46,8 @@ def run_block(block, n_jobs):
     results = {}
     for split in sorted({task.split for task in tasks}):
         results |= _score_split(table, [(task, fits[cells[task]]) for task in tasks if task.split == split])
-    return results, {task.number: alone[cell] for task, cell in cells.items() if cell in alone}
+    stepwise = {task.number for task, cell in cells.items() if cell in table.many.stepwise}
+    return results, stepwise, {task.number: alone[cell] for task, cell in cells.items() if cell in alone}
 
 
 class _Whole:

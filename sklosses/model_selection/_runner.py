@@ -33,16 +33,18 @@ class Runner:
             plan = Plan([], [(task, "array_api_dispatch is on") for task in tasks])
         else:
             plan = make_plan(tasks)
-        results, alone = self._run_blocks(plan.blocks)
+        results, stepwise, alone = self._run_blocks(plan.blocks)
         alone |= {task.number: reason for task, reason in plan.alone}
         if alone:
             numbers = sorted(alone)
             results |= dict(zip(numbers, self._parallel(tasks[number].call for number in numbers), strict=True))
-        self._record(tasks, plan.blocks, alone)
+        kinds = {task.number: (block.how, "") for block in plan.blocks for task in block.tasks}
+        kinds |= {number: (f"{kinds[number][0]}, epoch by epoch", "") for number in stepwise}
+        self._record(tasks, kinds | {number: ("scikit-learn", reason) for number, reason in alone.items()})
         return [results[task.number] for task in tasks]
 
     def _run_blocks(self, blocks):
-        """Results of blocks, and the tasks that turned out to have to be run alone, with the reasons."""
+        """Results of blocks, the tasks that took steps, and those that have to be run alone, with the reasons."""
         n_jobs = self._search.n_jobs
         outcomes = [
             run_block(block, None if n_jobs is None else effective_n_jobs(n_jobs))
@@ -54,16 +56,15 @@ class Runner:
             # Transforms may take most of the time: these blocks are shared out as scikit-learn shares out fits.
             threads = None if n_jobs is None else 1
             outcomes += self._parallel(delayed(run_block)(block, threads) for block in transformed)
-        results, alone = {}, {}
-        for done, others in outcomes:
+        results, stepwise, alone = {}, set(), {}
+        for done, taken, others in outcomes:
             results |= done
+            stepwise |= taken
             alone |= others
-        return results, alone
+        return results, stepwise, alone
 
-    def _record(self, tasks, blocks, alone):
+    def _record(self, tasks, kinds):
         """Note in `search_plan_` how the tasks ran, and say so if verbose."""
-        kinds = {task.number: (block.how, "") for block in blocks for task in block.tasks}
-        kinds |= {number: ("scikit-learn", reason) for number, reason in alone.items()}
         members = defaultdict(list)
         for task in tasks:
             members[kinds[task.number]].append(task.candidate + self._n_candidates)

@@ -184,7 +184,10 @@ def score_all(fitted, part, scorer, error_score):
     several = isinstance(scorer, _MultimetricScorer)
     scorers = scorer._scorers if several else {"": scorer}
     known = [_known_metrics(scorers, pair, part, several) for pair in fitted]
-    values = _at_once([pair[1] for pair in fitted], known, part)
+    try:
+        values = _at_once([pair[1] for pair in fitted], known, part)
+    except Exception:  # the scorers will meet it, model by model, and scikit-learn knows what to do then
+        values = [{} for _ in fitted]
     share = (perf_counter() - start) / max(1, len(fitted))
     scores, seconds = [], []
     for pair, value in zip(fitted, values, strict=True):
@@ -229,7 +232,9 @@ def _metric(scorer, final):
     """The name of a scorer that does what scikit-learn's scorer of that name does, or None."""
     classifier = is_classifier(final)
     one_column = not classifier or len(final.classes_) == 2
-    if len(final.intercept_) != (1 if one_column else len(final.classes_)):
+    # One quantile in a list is scored as a set.
+    several = not classifier and final.coef_.ndim > 1
+    if several or len(final.intercept_) != (1 if one_column else len(final.classes_)):
         return None
     if isinstance(scorer, _PassthroughScorer):
         return "accuracy" if classifier else "r2" if final._fitted_loss().traits.link != "log" else None

@@ -56,7 +56,8 @@ class GridSearchCV(OnePass, sklearn.model_selection.GridSearchCV):
     ----------
     search_plan_ : list of dict
         How the fits ran: a record for each way, with "how" ("one block", "one block a split, after its transforms",
-        "scikit-learn"), "why" (of those that scikit-learn ran), the number of "fits" and the "candidates".
+        each of these followed by ", epoch by epoch" for schedules; "scikit-learn"), "why" (of those that scikit-learn
+        ran), the number of "fits" and the "candidates".
     cv_results_ : dict of ndarray
         As scikit-learn's. `mean_fit_time` of fits that ran together is the time that they took divided by their
         number, in which the time of a shared transform is divided among those that share it; `mean_score_time`
@@ -69,10 +70,10 @@ class GridSearchCV(OnePass, sklearn.model_selection.GridSearchCV):
     Notes
     -----
     Candidates train together where their estimator, or the last step of their pipeline, is
-    :class:`sklosses.SGDClassifier` or :class:`sklosses.SGDRegressor` with ``learning_rate="auto"`` and without
-    `early_stopping`, `average`, `warm_start`, `verbose` or callbacks of its own. They may differ in every other
-    parameter; in a pipeline, each distinct set of transforms is fitted once a split. Scores are those of separate fits,
-    to the estimators' `tol`.
+    :class:`sklosses.SGDClassifier` or :class:`sklosses.SGDRegressor` without `early_stopping`, `warm_start`, `verbose`
+    or callbacks of its own. They may differ in every other parameter; in a pipeline, each distinct set of transforms is
+    fitted once a split. Scores are those of separate fits: to the estimators' `tol` with ``learning_rate="auto"``, to
+    the last bit with schedules.
 
     See Also
     --------
@@ -134,7 +135,8 @@ class RandomizedSearchCV(OnePass, sklearn.model_selection.RandomizedSearchCV):
     ----------
     search_plan_ : list of dict
         How the fits ran: a record for each way, with "how" ("one block", "one block a split, after its transforms",
-        "scikit-learn"), "why" (of those that scikit-learn ran), the number of "fits" and the "candidates".
+        each of these followed by ", epoch by epoch" for schedules; "scikit-learn"), "why" (of those that scikit-learn
+        ran), the number of "fits" and the "candidates".
     cv_results_ : dict of ndarray
         As scikit-learn's. `mean_fit_time` of fits that ran together is the time that they took divided by their
         number, in which the time of a shared transform is divided among those that share it; `mean_score_time`
@@ -147,10 +149,10 @@ class RandomizedSearchCV(OnePass, sklearn.model_selection.RandomizedSearchCV):
     Notes
     -----
     Candidates train together where their estimator, or the last step of their pipeline, is
-    :class:`sklosses.SGDClassifier` or :class:`sklosses.SGDRegressor` with ``learning_rate="auto"`` and without
-    `early_stopping`, `average`, `warm_start`, `verbose` or callbacks of its own. They may differ in every other
-    parameter; in a pipeline, each distinct set of transforms is fitted once a split. Scores are those of separate fits,
-    to the estimators' `tol`.
+    :class:`sklosses.SGDClassifier` or :class:`sklosses.SGDRegressor` without `early_stopping`, `warm_start`, `verbose`
+    or callbacks of its own. They may differ in every other parameter; in a pipeline, each distinct set of transforms is
+    fitted once a split. Scores are those of separate fits: to the estimators' `tol` with ``learning_rate="auto"``, to
+    the last bit with schedules.
 
     See Also
     --------

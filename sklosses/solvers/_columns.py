@@ -19,7 +19,9 @@ class Team:
 
     Parameters
     ----------
-    problem : Problem
+    problems : sequence of Problem
+        Over the same rows, with the same offset, intercept setting and cost: the columns of all, one problem after the
+        other.
     start : dict
         What :meth:`State` says, and the penalty: see ``Kernel``. ``coef`` and ``intercept`` suffice to look.
     settings : dict, default={}
@@ -27,8 +29,8 @@ class Team:
     n_threads : int, default=1
     """
 
-    def __init__(self, problem, start, *, settings=(), n_threads=1):
-        K = problem.n_columns
+    def __init__(self, problems, start, *, settings=(), n_threads=1):
+        problem, K = problems[0], sum(problem.n_columns for problem in problems)
         zeros = np.zeros(K)
         start = {"average_coef": None, "average_intercept": zeros, "averaged": zeros, "alpha": zeros, "l1": zeros,
                  "l2": zeros, "t": 1.0, "seen": 0.0} | start
@@ -38,7 +40,7 @@ class Team:
                     "intercept_decay": SPARSE_INTERCEPT_DECAY if sparse else 1.0} | dict(settings)
         self._stop = np.zeros(1, dtype=np.uint8)
         groups = [list(range(first, K, n_threads)) for first in range(min(n_threads, K))]
-        self._kernels = [_kernel.Kernel(problem, settings, group, start, self._stop) for group in groups]
+        self._kernels = [_kernel.Kernel(problems, settings, group, start, self._stop) for group in groups]
         self._pool = ThreadPoolExecutor(len(groups) - 1) if len(groups) > 1 else None
         self._n_columns = K
 
@@ -46,9 +48,13 @@ class Team:
         return self
 
     def __exit__(self, *_):
-        self._stop[0] = 1
+        self.stop()
         if self._pool is not None:
             self._pool.shutdown()
+
+    def stop(self):
+        """End whatever threads are at, after the window at hand: from any thread."""
+        self._stop[0] = 1
 
     def _each(self, call):
         """`call` with every group's kernel; the first group in this thread, which is the one that Ctrl-C reaches."""
@@ -58,7 +64,7 @@ class Team:
         try:
             return [call(self._kernels[0]), *(other.result() for other in others)]
         except BaseException:
-            self._stop[0] = 1
+            self.stop()
             raise
 
     def _gather(self, parts):
@@ -77,23 +83,23 @@ class Team:
 
         Returns
         -------
-        fine : bool
-            False if a coefficient has overflowed.
+        fine : ndarray of bool of shape (n_columns,)
+            False where a coefficient has overflowed.
         whole, last : ndarray of shape (n_columns,)
             Sums of the objective over the epoch's rows, and over those from step `split` on.
         """
 
         def visit(group):
             group.begin(order)
-            fine = group.run(0, split)
+            group.run(0, split)
             first = group.sums()
-            fine = fine and group.run(split, len(order.positions))
+            group.run(split, len(order.positions))
             last = group.sums()
             group.settle()
-            return fine and group.finite(), first + last, last
+            return group.finite(), first + last, last
 
-        fine, whole, last = zip(*self._each(visit), strict=True)
-        return all(fine), self._gather(whole), self._gather(last)
+        fine, whole, last = map(self._gather, zip(*self._each(visit), strict=True))
+        return fine.astype(bool), whole, last
 
     def state(self):
         """Copies of everything that has been fitted: a dict of arrays over columns."""

@@ -1,6 +1,5 @@
 """Many problems over one table: candidates, folds, outputs."""
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial, reduce
@@ -10,11 +9,11 @@ from joblib import effective_n_jobs
 
 from sklosses.solvers._auto import Auto, rests_at_zero
 from sklosses.solvers._block import Block
-from sklosses.solvers._monitor import Monitor
 from sklosses.solvers._newton import SMALL, Newton
 from sklosses.solvers._patterns import patterns
 from sklosses.solvers._problem import Result
 from sklosses.solvers._reading import allowed_threads, column_losses, one_blas_thread
+from sklosses.solvers._spread import spread
 
 # Multiply-adds of a reading from which columns are worth reading rows for together.
 LEAST_WORK = 1e5
@@ -89,28 +88,6 @@ class _Starts:
 
     own: dict
     common: dict
-
-
-class _Stopped(BaseException):
-    """In a thread whose results nobody waits for any more."""
-
-
-class _Watch(Monitor):
-    """Ends what other threads solve when the block that it guards is left: Ctrl-C reaches one thread only."""
-
-    def __init__(self):
-        self.over = False
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.over = True
-
-    def begin(self, _):
-        """Go on, or not."""
-        if self.over:
-            raise _Stopped
 
 
 class _Progress:
@@ -209,25 +186,23 @@ def _candidate(problem):
 
 def _solve_each(problems, left, results, starts, given, n_threads, progress):
     """Problem by problem, a thread each; the folds of a candidate from where it is on all rows that they have."""
-    watch = _Watch()
-    given = given | {"monitor": watch}
 
-    def first(numbers):
+    def first(numbers, watch):
         """A candidate on the rows of all its folds."""
         solver = Auto(n_jobs=1, thorough=False)
         with suppress(Exception):       # its folds will say what the matter is
             subsets = [problems[number].subset for number in numbers]
             rows = None if any(subset is None for subset in subsets) else reduce(np.union1d, subsets)
             roughly = given | {"tol": max(given["tol"] or 0.0, START_TOL), "state": starts.common.get(numbers[0])}
-            state = solver.solve(replace(problems[numbers[0]], subset=rows), **roughly).state
+            state = solver.solve(replace(problems[numbers[0]], subset=rows), monitor=watch, **roughly).state
             if state.near is not None:
                 starts.own.update(dict.fromkeys(numbers, state))
 
-    def solve(number):
+    def solve(number, watch):
         # What a block takes is solved to the tolerance, whether the block has managed or not.
         solver = Auto(n_jobs=1, thorough=not _fits(problems[number], given["tol"]))
         try:
-            results[number] = solver.solve(problems[number], state=starts.own.get(number), **given)
+            results[number] = solver.solve(problems[number], state=starts.own.get(number), monitor=watch, **given)
         except Exception as error:
             results[number] = error
 
@@ -237,9 +212,11 @@ def _solve_each(problems, left, results, starts, given, n_threads, progress):
             groups.setdefault(_table(problems[number]) + _candidate(problems[number]), []).append(number)
     # Where arrays are short, threads wait for each other's Python.
     work = max(problems[number].n_rows * (problems[number].n_features + 1) for number in left)
-    with ThreadPoolExecutor(min(n_threads, len(left)) if work >= WORTH_A_THREAD else 1) as pool, watch:
-        _all(pool, first, [numbers for numbers in groups.values() if _worth_it(problems, numbers)], progress, 0)
-        _all(pool, solve, left, progress, 1)
+    n_threads = n_threads if work >= WORTH_A_THREAD else 1
+    spread(first, [numbers for numbers in groups.values() if _worth_it(problems, numbers)], n_threads,
+           lambda _: progress(0, 1))
+    if not progress.stopped:
+        spread(solve, left, n_threads, lambda done: progress(done, 1))
 
 
 def _worth_it(problems, numbers):
@@ -247,16 +224,3 @@ def _worth_it(problems, numbers):
     problem = problems[numbers[0]]
     return (len(numbers) > 2 and problem.n_rows * (problem.n_features + 1) > SMALL
             and isinstance(Auto().choose(problem), Newton))
-
-
-def _all(pool, call, tasks, progress, share):
-    """Do all tasks, unless asked to stop; each brings on a share of a problem."""
-    pending = [pool.submit(call, task) for task in tasks]
-    try:
-        for done, future in enumerate(pending, 1):
-            if not progress.stopped:
-                future.result()
-                progress(done * share, 1)
-    finally:
-        for future in pending:
-            future.cancel()

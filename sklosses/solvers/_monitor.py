@@ -66,7 +66,10 @@ class Epoch:
 
 
 class Monitor:
-    """Watches a solver. This one does nothing: subclass it and override either method."""
+    """Watches a solver. This one does nothing: subclass it and override what is of interest."""
+
+    def attach(self, stop):
+        """Called as work starts, with a method that stops it from any thread; an epoch is left unfinished then."""
 
     def begin(self, epoch):
         """Called before the epoch numbered `epoch` (from 0)."""

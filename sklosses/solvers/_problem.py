@@ -76,6 +76,11 @@ class Problem:
         return self.rows.n_rows if self.subset is None else len(self.subset)
 
     @property
+    def row_bytes(self):
+        """Bytes of memory that a row trained on occupies, on average: as if the others were not there."""
+        return self.rows.row_bytes if self.subset is None else self.rows.row_bytes_of(self.subset)
+
+    @property
     def n_features(self):
         """Number of coefficients of a column, without the intercept."""
         return self.rows.n_features

@@ -9,7 +9,7 @@ from joblib import effective_n_jobs
 from sklosses.exceptions import DivergenceError
 from sklosses.solvers._columns import Team, _kernel, averaged_model
 from sklosses.solvers._monitor import Epoch, Monitor
-from sklosses.solvers._objective import objective
+from sklosses.solvers._objective import objectives
 from sklosses.solvers._order import Order, RowOrder
 from sklosses.solvers._problem import Result, State
 
@@ -112,40 +112,84 @@ class SGD:
         ValueError
             If the schedule is unknown or cannot be had for this penalty.
         """
+        (outcome,) = self._train(_Run(self, [problem], tol, state), max_iter, random_state, monitor)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def solve_together(self, problems, *, tol=1e-3, max_iter=1000, random_state=0, monitor=None):
+        """Train problems over the same rows as columns of the same readings, from zero.
+
+        Columns share nothing else: each problem's result is, bit for bit, that of :meth:`solve`.
+
+        Parameters
+        ----------
+        problems : sequence of Problem
+            With the same `rows`, `subset` and `offset`, `fit_intercept` and `intercept_cost`. Everything else may
+            differ. An array `alpha` of the solver has the columns of all, one problem after the other.
+        tol, max_iter, random_state
+            As in :meth:`solve`.
+        monitor : Monitor or None, default=None
+            Of all columns. If it scores, they all leave together.
+
+        Returns
+        -------
+        list of Result or DivergenceError
+            Of each problem. Of one that diverges the error that :meth:`solve` raises; the others go on.
+
+        Raises
+        ------
+        ValueError
+            If the problems do not share what they must, or as :meth:`solve`.
+        """
+        problems = list(problems)
+        for name in ("rows", "subset", "offset", "fit_intercept", "intercept_cost"):
+            first, *others = (getattr(problem, name) for problem in problems)
+            if any(other is not first and not (np.isscalar(first) and other == first) for other in others):
+                raise ValueError(f"problems that are trained together must have the same {name}.")
+        return self._train(_Run(self, problems, tol, None), max_iter, random_state, monitor)
+
+    def _train(self, run, max_iter, seed, monitor):
+        """Epochs until no column is left, there have been enough, or the monitor has seen enough."""
         began = perf_counter()
-        run = _Run(self, problem, tol, state)
         monitor = Monitor() if monitor is None else monitor
-        order = self._orders(problem, random_state)
+        order = self._orders(run.problems[0], seed)
+        monitor.attach(run.team.stop)
         with run.team:
             for number in range(max_iter):
                 monitor.begin(number)
                 running = run.epoch(number, order(number))
+                if not run.active.any():        # all that were left have diverged
+                    break
                 seen = Epoch(number, running, perf_counter() - began, run.team.model)
                 verdict = monitor.end(seen)
                 if run.judge(seen, verdict):
                     break
-            return run.result()
+            return run.results()
 
     def _orders(self, problem, seed):
         """A function: the :class:`Order` of an epoch, of positions among the rows trained on."""
         if self.shuffle:
-            order = RowOrder(problem.n_rows, problem.rows.row_bytes)
+            order = RowOrder(problem.n_rows, problem.row_bytes)
             return lambda epoch: order.draw(seed, epoch)
         as_they_stand = Order(np.arange(problem.n_rows))
         return lambda epoch: as_they_stand
 
-    def _alphas(self, problem):
+    def _alphas(self, problems):
         """The alpha of each column, for the schedule."""
-        alpha = problem.penalty.l1 + problem.penalty.l2 if self.alpha is None else self.alpha
-        alpha = np.array(np.broadcast_to(alpha, problem.n_columns), dtype=np.float64)
+        alpha = self.alpha
+        if alpha is None:
+            alpha = np.concatenate([np.broadcast_to(problem.penalty.l1 + problem.penalty.l2, problem.n_columns)
+                                    for problem in problems])
+        alpha = np.array(np.broadcast_to(alpha, sum(problem.n_columns for problem in problems)), dtype=np.float64)
         if self.learning_rate == "optimal" and not np.all(alpha > 0):
             raise ValueError("learning_rate='optimal' needs alpha > 0: the step sizes are 1/(alpha (t0 + t)). Without "
                              f"a penalty, give alpha to the solver, or choose another schedule. Got alpha={alpha}.")
         return alpha
 
-    def _start(self, problem, state):
+    def _start(self, problems, state):
         """Arrays over columns to start from, and the penalty's."""
-        K, d = problem.n_columns, problem.n_features
+        K, d = sum(problem.n_columns for problem in problems), problems[0].n_features
         if state is None:
             state = State(np.zeros((K, d)), np.zeros(K))
         averaged = np.zeros(K)
@@ -160,8 +204,7 @@ class SGD:
                 average_intercept[has_mean] = state.average_intercept[has_mean]
         return {"coef": np.asarray(state.coef, dtype=np.float64), "average_coef": average_coef,
                 "intercept": np.asarray(state.intercept, dtype=np.float64), "average_intercept": average_intercept,
-                "averaged": averaged, "alpha": self._alphas(problem),
-                "l1": np.broadcast_to(problem.penalty.l1, K), "l2": np.broadcast_to(problem.penalty.l2, K),
+                "averaged": averaged, "alpha": self._alphas(problems), **_strengths(problems),
                 "t": state.t if state.steps is None else 1.0 + state.steps, "seen": state.t - 1.0}
 
     def _settings(self):
@@ -173,18 +216,26 @@ class SGD:
                 "average": float(self.average), "batch_size": self.batch_size}
 
 
-class _Run:
-    """One call of `solve`: the columns, who of them is still there, and what has been seen so far."""
+def _strengths(problems):
+    """Strengths of l1 and l2 of all columns."""
+    return {name: np.concatenate([np.broadcast_to(getattr(problem.penalty, name), problem.n_columns)
+                                  for problem in problems]) for name in ("l1", "l2")}
 
-    def __init__(self, solver, problem, tol, state):
-        if problem.n_rows == 0:
+
+class _Run:
+    """One training: the columns of all problems, who of them is still there, and what has been seen so far."""
+
+    def __init__(self, solver, problems, tol, state):
+        if problems[0].n_rows == 0:
             raise ValueError("There are no rows to train on.")
-        self.solver, self.problem = solver, problem
+        self.solver, self.problems = solver, problems
         self.tol = -np.inf if tol is None else tol
-        self.hopeless = HOPELESS if problem.n_rows > FEW else HOPELESS_OF_FEW
-        K = problem.n_columns
-        start = solver._start(problem, state)
-        self.team = Team(problem, start, settings=solver._settings(),
+        self.hopeless = HOPELESS if problems[0].n_rows > FEW else HOPELESS_OF_FEW
+        ends = np.cumsum([problem.n_columns for problem in problems]).tolist()
+        self.parts = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        self.errors, K = {}, ends[-1]
+        start = solver._start(problems, state)
+        self.team = Team(problems, start, settings=solver._settings(),
                          n_threads=min(K, effective_n_jobs(solver.n_jobs)))
         self.before = (start["seen"] + 1, start["t"] - 1)
         self.active = np.ones(K, dtype=bool)
@@ -194,7 +245,6 @@ class _Run:
         self.n_iter = np.zeros(K, dtype=int)
         self.best_score, self.best_state = -np.inf, None
         self.history = {"objective": [], "seconds": []}
-        self.converged = False
 
     def epoch(self, number, order):
         """Visit all rows; the running objective of each column. A column that has left keeps its last."""
@@ -202,25 +252,36 @@ class _Run:
         # The last tenth, by whole batches.
         split = (n - max(1, n // 10)) // batch * batch
         fine, whole, last = self.team.visit(order, split)
-        if not fine or not np.all(np.isfinite(last)) or np.any(last / (n - split) > self.hopeless):
-            self._check_divergence(number, fine, last / (n - split))
+        with np.errstate(invalid="ignore"):
+            self._lose(number, fine, last / (n - split))
         self.running = np.where(self.active, whole / n, self.running)
         self.n_iter[self.active] = number + 1
         return self.running.copy()
 
-    def _check_divergence(self, number, fine, last):
-        """Raise if what looks like divergence is."""
-        K, d = self.problem.n_columns, self.problem.n_features
-        if fine and np.all(np.isfinite(last)):
-            plain = replace(self.problem, intercept_cost=0.0)
-            null = objective(plain, np.zeros((K, d)), np.zeros(K))
-            if np.all(last <= self.hopeless * np.maximum(null, 1)):
-                return
-        column = int(np.argmax(np.nan_to_num(np.where(self.active, last, 0), nan=np.inf)))
-        losses = [loss for loss, count in self.problem.losses for _ in range(count)]
+    def _lose(self, number, fine, last):
+        """Note the errors of problems that have diverged; all their columns leave."""
+        suspect = self.active & ~(fine & (last <= self.hopeless))
+        for k, part in enumerate(self.parts) if np.any(suspect) else ():
+            wrong = suspect[part] & ~(fine[part] & (last[part] <= self.hopeless * self._worth(k, suspect)))
+            if np.any(wrong):
+                column = part.start + int(np.argmax(np.nan_to_num(np.where(wrong, last[part], -np.inf), nan=np.inf)))
+                self.errors[k] = self._divergence(number, column, fine[column], last[column])
+                self._leave(range(part.start, part.stop))
+
+    def _worth(self, k, suspect):
+        """What the null model of a problem is worth, at least 1."""
+        if not np.any(suspect[self.parts[k]]):
+            return 1.0
+        plain = replace(self.problems[k], intercept_cost=0.0)
+        null = objectives([plain], np.zeros((plain.n_columns, plain.n_features)), np.zeros(plain.n_columns))
+        return np.maximum(null, 1)
+
+    def _divergence(self, number, column, fine, last):
+        """The error of a column."""
+        losses = [loss for problem in self.problems for loss, count in problem.losses for _ in range(count)]
         solver = self.solver
-        what = "its weights overflowed" if not fine else f"its objective grew to {last[column]:.3g}"
-        raise DivergenceError(
+        what = f"its objective grew to {last:.3g}" if fine else "its weights overflowed"
+        return DivergenceError(
             f"Floating-point under-/overflow occurred at epoch #{number + 1}. Scaling input data with StandardScaler "
             f"or MinMaxScaler might help. {losses[column]!r} with learning_rate={solver.learning_rate!r}, "
             f"eta0={solver.eta0!r} diverged: {what}. If the data are scaled, a smaller eta0"
@@ -242,34 +303,43 @@ class _Run:
         if self.tol == -np.inf:
             stalling = np.zeros(len(self.active), dtype=bool)
         self.stalled = np.where(stalling, self.stalled + 1, 0)
-        self._leave(np.flatnonzero(self.active & (self.stalled >= self.solver.n_iter_no_change)))
-        self.converged = not self.active.any()
-        return self.converged or verdict.stop
-
-    def _leave(self, columns):
-        """Columns that have stalled leave, or go on with smaller steps under the adaptive schedule."""
         leaving = set()
-        for column in columns.tolist():
+        for column in np.flatnonzero(self.active & (self.stalled >= self.solver.n_iter_no_change)).tolist():
             if self.solver.learning_rate == "adaptive" and self.team.divide_eta(column, 5) > SMALLEST_ETA:
-                self.stalled[column] = 0
+                self.stalled[column] = 0        # it goes on with smaller steps
             else:
                 leaving.add(column)
-        self.active[list(leaving)] = False
-        self.team.release(leaving)
+        self._leave(leaving)
+        return verdict.stop or not self.active.any()
 
-    def result(self):
-        """The result, of the best-scoring epoch if there are scores."""
-        problem, epochs = self.problem, int(self.n_iter.max())
+    def _leave(self, columns):
+        """Train these columns no longer."""
+        self.active[list(columns)] = False
+        self.team.release(set(columns))
+
+    def results(self):
+        """A result for each problem, of the best-scoring epoch if there are scores; or the error."""
         fitted = self.team.state() if self.best_state is None else self.best_state
         coef, intercept = averaged_model(fitted)
-        averaging = fitted["average_coef"] is not None
-        steps = -(-problem.n_rows // self.solver.batch_size)
-        state = State(fitted["coef"], fitted["intercept"], fitted["average_coef"],
-                      fitted["average_intercept"] if averaging else None,
+        for k in self.errors:       # nobody wants their objective
+            coef[self.parts[k]], intercept[self.parts[k]] = 0, 0
+        values = objectives(self.problems, coef, intercept)
+        return [self.errors.get(k) or self._result(k, fitted, (coef, intercept, values))
+                for k in range(len(self.problems))]
+
+    def _result(self, k, fitted, model):
+        """The result of a problem."""
+        problem, part = self.problems[k], self.parts[k]
+        coef, intercept, values = (array[part].copy() for array in model)
+        own = {name: None if array is None else array[part].copy() for name, array in fitted.items()}
+        averaging, n_iter = own["average_coef"] is not None, self.n_iter[part].copy()
+        epochs, steps = int(n_iter.max()), -(-problem.n_rows // self.solver.batch_size)
+        state = State(own["coef"], own["intercept"], own["average_coef"],
+                      own["average_intercept"] if averaging else None,
                       t=self.before[0] + epochs * problem.n_rows, steps=self.before[1] + epochs * steps,
-                      averaged=fitted["averaged"] if averaging else None)
-        history = {name: np.array(values) for name, values in self.history.items()}
+                      averaged=own["averaged"] if averaging else None)
+        history = {name: np.array(entries[:epochs]) for name, entries in self.history.items()}
+        history["objective"] = history["objective"].reshape(epochs, len(self.active))[:, part]
         if problem.n_columns == 1:
             history["objective"] = history["objective"].reshape(-1)
-        return Result(coef.copy(), intercept.copy(), objective(problem, coef, intercept), epochs, self.n_iter, history,
-                      "sgd", state, self.converged)
+        return Result(coef, intercept, values, epochs, n_iter, history, "sgd", state, not self.active[part].any())

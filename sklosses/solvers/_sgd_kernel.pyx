@@ -85,8 +85,10 @@ cdef struct Column:
     double penalties
     double step             # of the mini-batch at hand
     bint skip               # the mini-batch at hand asks for no step
+    bint lost               # a coefficient has overflowed
     void* loss
-    Py_ssize_t number       # among the problem's columns
+    void* samples           # its problem's
+    Py_ssize_t number       # among its problem's columns
     Py_ssize_t place        # among the loss's parameters
 
 cdef struct Sample:
@@ -509,6 +511,7 @@ cdef int visit_window(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ss
                       const index_t* j) except -1 nogil:
     """Rows of one window, or of one mini-batch; without an order, to look at only."""
     cdef Py_ssize_t i, g, at
+    cdef Column* c
     k.first = start
     k.n_rows = n_rows
     # Rows of a batch are read twice, once from memory: that is given half its time in either reading.
@@ -518,7 +521,8 @@ cdef int visit_window(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ss
     k.samples.offsets_of(k.rows, n_rows, k.offset)
     for g in range(k.n_active):
         at = g * k.capacity
-        k.samples.targets_of(k.rows, n_rows, k.columns[k.active[g]].number, &k.y[at], &k.weight[at])
+        c = &k.columns[k.active[g]]
+        (<Samples>c.samples).targets_of(k.rows, n_rows, c.number, &k.y[at], &k.weight[at])
     if order == NULL:
         return look_at_rows(k, n_rows, x, j)
     if k.settings.batch_size > 1:
@@ -532,14 +536,15 @@ cdef int visit_window(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ss
 
 cdef int visit_all(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ssize_t stop, const floating* x,
                    const index_t* j) except -1 nogil:
-    """Windows in turn, until done, told to stop, or hopeless."""
+    """Windows in turn, until done, told to stop, or no column is left."""
     cdef Py_ssize_t size = k.settings.batch_size if k.settings.batch_size > 1 and order != NULL else k.chunk
     cdef Py_ssize_t n
     cdef double work = 0
     while start < stop:
         n = min(size, stop - start)
         visit_window(k, order, start, n, x, j)
-        if k.abort[0] or not in_range(k):
+        lose(k)
+        if k.abort[0] or k.n_active == 0:
             break
         work += <double>n * k.n_active * k.row_work
         if work > WORK_BETWEEN_POLLS:
@@ -550,15 +555,17 @@ cdef int visit_all(Kernel k, const Py_ssize_t* order, Py_ssize_t start, Py_ssize
     return pending_error()
 
 
-cdef bint in_range(Kernel k) noexcept nogil:
-    """False once a coefficient has overflowed. Sums of values show it first, and are cheap to ask."""
-    cdef Py_ssize_t g
+cdef void lose(Kernel k) noexcept nogil:
+    """Columns one of whose coefficients has overflowed leave; sums of values show it first, and are cheap to ask."""
+    cdef Py_ssize_t g, kept = 0
     cdef Column* c
     for g in range(k.n_active):
         c = &k.columns[k.active[g]]
-        if not isfinite(c.values + c.penalties) and not column_is_finite(c, k.view.n_features):
-            return False
-    return True
+        c.lost = not isfinite(c.values + c.penalties) and not column_is_finite(c, k.view.n_features)
+        if not c.lost:
+            k.active[kept] = k.active[g]
+            kept += 1
+    k.n_active = kept
 
 
 cdef bint column_is_finite(const Column* c, Py_ssize_t n_features) noexcept nogil:
@@ -570,13 +577,14 @@ cdef class Kernel:
 
     Parameters
     ----------
-    problem : Problem
+    problems : sequence of Problem
+        Over the same rows, with the same offset. Their columns are numbered one problem after the other.
     settings : dict
         Fields of ``Settings``.
     numbers : list of int
-        The problem's columns in this group.
+        The columns in this group.
     start : dict
-        Arrays over the problem's columns: ``coef``, ``intercept``, ``average_coef`` and ``average_intercept`` (or
+        Arrays over all columns: ``coef``, ``intercept``, ``average_coef`` and ``average_intercept`` (or
         None), ``averaged``, ``alpha``, ``l1``, ``l2``; numbers ``t`` and ``seen``.
     abort : ndarray of shape (1,)
         uint8; when set, from any thread, the group stops after its window.
@@ -617,10 +625,10 @@ cdef class Kernel:
     cdef dict _arrays
     cdef readonly list numbers
 
-    def __init__(self, problem, settings, numbers, start, abort):
+    def __init__(self, problems, settings, numbers, start, abort):
         cdef unsigned char[::1] flag = abort
-        self.data = problem.rows
-        self.samples = Samples(problem)
+        self.data = problems[0].rows
+        self.samples = Samples(problems[0])
         self.settings = settings
         self.numbers = list(numbers)
         self._held = [abort]
@@ -628,7 +636,7 @@ cdef class Kernel:
         self.abort = &flag[0]
         self.view = self.window = self.data.view
         self._allocate()
-        self._load(problem, start)
+        self._load(problems, start)
 
     cdef void* _memory(self, Py_ssize_t n, Py_ssize_t size) except NULL:
         """Zeroed memory, starting at a cache line, that lives as long as the kernel."""
@@ -674,7 +682,7 @@ cdef class Kernel:
             self.window.values = self.buffer
             self.window.row_stride = d
 
-    cdef _load(self, problem, start):
+    cdef _load(self, problems, start):
         """Copies of the starting point, one set for each column."""
         cdef Py_ssize_t g, k
         cdef Column* c
@@ -689,16 +697,19 @@ cdef class Kernel:
             average = self._vectors("average", start["average_coef"][numbers])
         if np.any(start["l1"] > 0):
             taken = self._vectors("taken", np.zeros((self.n_columns, self.data.n_features)))
-        run = [(loss, place) for loss, count in problem.losses for place in range(count)]
+        held = [self.samples, *(Samples(problem) for problem in problems[1:])]
+        run = [(loss, place, samples, first) for problem, samples, first in zip(problems, held, first_columns(problems))
+               for loss, count in problem.losses for place in range(count)]
         self._held.append(run)
         for g in range(self.n_columns):
             k = numbers[g]
             c = &self.columns[g]
-            loss, c.place = run[k]
+            loss, c.place, samples, first = run[k]
             if not isinstance(loss, Loss):
                 raise TypeError(f"a loss must be an instance of sklosses.losses.Loss, got {loss!r}.")
             c.loss = <void*>loss
-            c.number = k
+            c.samples = <void*>samples
+            c.number = k - first
             self.active[g] = g
             c.w = w + g * width
             c.taken = taken + g * width if taken != NULL else NULL
@@ -742,14 +753,10 @@ cdef class Kernel:
         self.ahead = start_ahead(&positions[0], positions.shape[0], sequence, order.block, self.data.row_bytes)
 
     def run(self, Py_ssize_t start, Py_ssize_t stop):
-        """Visit the rows of the epoch's steps start to stop; returns False if a coefficient has overflowed on the way.
-
-        A mini-batch never reaches across two calls.
-        """
+        """Visit the rows of the epoch's steps start to stop. A mini-batch never reaches across two calls."""
         if start < stop and self.n_active > 0:
             with nogil:
                 self._dispatch(self.ahead.order, start, stop)
-        return in_range(self)
 
     def look(self):
         """Sum the weighted values of all rows at the coefficients as they are; :meth:`sums` returns them."""
@@ -768,12 +775,13 @@ cdef class Kernel:
         return out
 
     def finite(self):
-        """Whether all coefficients are."""
+        """For each column of the group, whether it is: an array of bool."""
         cdef Py_ssize_t g
-        cdef bint fine = True
-        for g in range(self.n_active):
-            fine = fine and column_is_finite(&self.columns[self.active[g]], self.view.n_features)
-        return fine
+        out = np.empty(self.n_columns, dtype=np.uint8)
+        cdef unsigned char[::1] fine = out
+        for g in range(self.n_columns):
+            fine[g] = not self.columns[g].lost and column_is_finite(&self.columns[g], self.view.n_features)
+        return out.astype(bool)
 
     def settle(self):
         """Multiply scales out, and make norms anew: rounding that gathers over an epoch ends with it."""
@@ -813,6 +821,11 @@ cdef class Kernel:
                 self.active[kept] = self.active[g]
                 kept += 1
         self.n_active = kept
+
+
+def first_columns(problems):
+    """The number of the first column of each problem."""
+    return np.cumsum([0] + [problem.n_columns for problem in problems])[:-1].tolist()
 
 
 cdef double first_clock(const Column* c) noexcept:

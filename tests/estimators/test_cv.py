@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklosses import SGDClassifier, SGDClassifierCV, SGDRegressor, SGDRegressorCV
-from sklosses.losses import Huber, loss_names
+from sklosses.losses import Huber, Quantile, loss_names
 
 ALPHAS = np.array([1.0, 0.1, 0.01, 0.001])
 TIGHT = 1e-8
@@ -61,6 +61,42 @@ def test_every_loss_of_the_regressor(loss, counts):
     np.testing.assert_allclose(model.scores_, scores, rtol=1e-4, atol=1e-4)
     assert model.alpha_ == search.best_params_["alpha"]
     np.testing.assert_allclose(model.coef_, search.best_estimator_.coef_, rtol=1e-3, atol=1e-4)
+
+
+COLUMNS = {
+    "outputs": ({"loss": "huber"}, lambda y: np.column_stack([y, -2 * y, np.abs(y)])),
+    "amounts": ({"loss": "poisson"}, lambda y: np.column_stack([np.abs(y), y**2])),
+    "quantiles": ({"loss": "quantile", "quantile": [0.1, 0.5, 0.8]}, np.asarray),
+    "an instance": ({"loss": Quantile(quantile=[0.3, 0.6])}, np.asarray),
+    "one quantile": ({"loss": "smoothed_quantile", "quantile": [0.3]}, np.asarray),
+    "in order": ({"loss": "quantile", "quantile": [0.45, 0.5, 0.55], "non_crossing": True}, np.asarray),
+}
+
+
+@pytest.mark.parametrize(("settings", "targets"), COLUMNS.values(), ids=COLUMNS)
+@pytest.mark.parametrize("refit", [True, False])
+def test_several_columns_share_an_alpha(settings, targets, refit, regression):
+    X, y = regression
+    X, y = X[:150], targets(y[:150] / np.std(y))
+    model = SGDRegressorCV(**settings, alphas=ALPHAS, cv=KFold(3), tol=TIGHT, refit=refit, random_state=0).fit(X, y)
+    search, scores = searched(SGDRegressor(**settings, tol=TIGHT, random_state=0), X, y, KFold(3))
+    np.testing.assert_allclose(model.scores_, scores, atol=1e-5)
+    assert model.coef_.shape == search.best_estimator_.coef_.shape
+    assert model.predict(X).shape == search.predict(X).shape
+    if refit:
+        assert model.alpha_ == search.best_params_["alpha"]
+        np.testing.assert_allclose(model.coef_, search.best_estimator_.coef_, rtol=1e-3, atol=1e-4)
+        assert model.coef_path_.shape == (1, 4, *model.coef_.shape)
+        assert model.score(X, y) == pytest.approx(search.score(X, y), abs=1e-5)
+    if settings.get("non_crossing") and refit:
+        assert np.all(np.diff(model.predict(X)) >= 0)
+
+
+def test_a_path_of_quantiles_begins_where_the_first_coefficient_does(regression):
+    X, y = regression
+    model = SGDRegressorCV("quantile", quantile=[0.2, 0.7], penalty="l1", alphas=20, cv=2, tol=TIGHT).fit(X, y)
+    assert not np.any(model.coef_path_[0, 0])
+    assert np.any(model.coef_path_[0, 1])
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -443,3 +479,57 @@ def test_callbacks(binary, capsys):
 def test_verbose_says_what_was_chosen(binary, capsys):
     model = SGDClassifierCV(alphas=3, cv=2, verbose=1).fit(*binary)
     assert f"3 candidates on 2 folds: alpha={model.alpha_:.3g}" in capsys.readouterr().out
+
+
+class StopAfter:
+    """Asks to stop when some fits have ended."""
+
+    def __init__(self, count):
+        self.count, self.ended = count, 0
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context):
+        self.ended += context.task_name == "fold"
+        return self.ended >= self.count
+
+
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("count", [1, 7, 39, 40])
+def test_a_callback_can_stop_a_fit(count, refit, binary):
+    """What was fitted is scored, the rest is nan, and the model is whole."""
+    X, y = binary
+    alphas = np.logspace(0, -4, 10)
+    given = {"loss": "log_loss", "alphas": alphas, "cv": 4, "tol": TIGHT, "random_state": 0, "n_jobs": 1}
+    whole = SGDClassifierCV(**given).fit(X, y)
+    callback = StopAfter(count)
+    model = fitted(SGDClassifierCV(**given, refit=refit).set_callbacks(callback), X, y)
+    assert callback.ended == count
+    there = np.isfinite(model.scores_)
+    assert 0 < np.sum(there) < 40 or count > 30
+    np.testing.assert_allclose(model.scores_[there], whole.scores_[there], atol=0.02)
+    assert model.predict(X).shape == y.shape
+    if refit:
+        assert model.gap_ <= TIGHT
+        reference = SGDClassifier("log_loss", alpha=model.alpha_, tol=TIGHT).fit(X, y)
+        np.testing.assert_allclose(model.coef_, reference.coef_, rtol=1e-3, atol=1e-5)
+
+
+def test_a_fit_that_is_stopped_before_anything_is_scored(binary, monkeypatch):
+    monkeypatch.setattr("sklosses.solvers.solve_many", lambda problems, progress, **_: [None] * len(problems))
+    model = SGDClassifierCV(alphas=3, cv=2)
+    with pytest.raises(ValueError, match="asked to stop before any fit had a score"):
+        model.fit(*binary)
+    assert not hasattr(model, "scores_")
+
+
+def test_callbacks_that_fail_are_heard(binary):
+    class Failing(StopAfter):
+        def on_fit_task_end(self, estimator, context):
+            raise RuntimeError("no more disk")
+
+    with pytest.raises(RuntimeError, match="no more disk"):
+        SGDClassifierCV(alphas=3, cv=2).set_callbacks(Failing(1)).fit(*binary)

@@ -106,10 +106,10 @@ def test_fits_stop_when_they_are_told_to():
         (SGDClassifier(), None),
         (SGDRegressor("huber", penalty=None), None),
         (SGDOneClassSVM(), "SGDOneClassSVM is fitted in its own way"),
-        (SGDClassifier(learning_rate="constant"), "learning_rate='constant' takes steps of its own"),
+        (SGDClassifier(learning_rate="constant", average=True), None),
         (SGDRegressor(early_stopping=True), "early_stopping=True"),
         (SGDRegressor(verbose=1), "verbose=1"),
-        (SGDRegressor(learning_rate=None), "learning_rate=None takes steps of its own"),
+        (SGDRegressor(warm_start=True), "warm_start=True"),
     ],
 )
 def test_why_a_fit_is_left_alone(estimator, reason):
@@ -144,7 +144,8 @@ def test_odd_subsets_are_left_alone():
                                          "there are no rows to train on"]
     assert ManyFits([SGDClassifier()], X, y, [None], {"X_val": X}).alone == {(0, 0): "fit is given X_val"}
     many = ManyFits([SGDRegressor(n_iter_no_change=3), SGDRegressor(as_loss(Slopes()))], X, y, [None])
-    assert list(many.alone.values()) == ["n_iter_no_change=3", "the loss is trained by steps of its own"]
+    assert list(many.alone.values()) == ["n_iter_no_change=3"]
+    assert many.stepwise == {(1, 0)}
 
 
 class Slopes:
@@ -175,3 +176,52 @@ def test_a_fit_that_diverges_has_its_error_and_disturbs_no_other(monkeypatch):
     assert fits[0, 0].estimator is None
     assert isinstance(fits[0, 0].error, DivergenceError)
     assert_array_equal(fits[1, 0].estimator.coef_, expected[1, 0].estimator.coef_)
+
+
+@pytest.mark.parametrize("schedule", ["auto", "constant"])
+def test_a_call_that_fails_leaves_every_fit_to_itself(schedule, monkeypatch):
+    """Whatever the block stumbles over: only the guilty fail."""
+    X, y, _ = table(2)
+    estimators = [SGDClassifier(loss, learning_rate=schedule, random_state=0) for loss in ("hinge", "log_loss")]
+    expected = ManyFits(estimators, X, y, SUBSETS).run()
+
+    def broken(*_, **__):
+        raise MemoryError("too much at once")
+
+    guilty = type(ManyFits(estimators, X, y, SUBSETS)._solvers[0, 0])
+    alone = guilty.solve
+
+    def solve(self, problem, **given):
+        if problem.losses[0][0].name == "hinge":
+            raise MemoryError("too much alone")
+        return alone(self, problem, **given)
+
+    monkeypatch.setattr("sklosses.solvers.solve_many", broken)
+    monkeypatch.setattr("sklosses.solvers.solve_by_steps", broken)
+    monkeypatch.setattr(guilty, "solve", solve)
+    fits = ManyFits(estimators, X, y, SUBSETS).run()
+    assert fits.keys() == expected.keys()
+    for (number, place), fit in fits.items():
+        if number == 0:
+            assert isinstance(fit.error, MemoryError)
+        else:
+            np.testing.assert_allclose(fit.estimator.coef_, expected[number, place].estimator.coef_, rtol=1e-2)
+
+
+def test_interrupts_are_nobodys_fault(monkeypatch):
+    X, y, _ = table(2)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sklosses.solvers.solve_many", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ManyFits([SGDClassifier()], X, y, SUBSETS).run()
+
+
+def test_stopping_leaves_out_later_calls_too():
+    X, y, _ = table(2)
+    estimators = [SGDClassifier(tol=tol, learning_rate=schedule) for tol in (1e-3, 1e-2)
+                  for schedule in ("auto", "constant")]
+    fits = ManyFits(estimators, X, y, SUBSETS).run(progress=lambda share: True, n_jobs=1)
+    assert len(fits) < 4

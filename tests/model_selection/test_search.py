@@ -460,15 +460,71 @@ def test_weights_of_steps_without_routing():
     assert ran(ours) == {"one block a split, after its transforms": 6}
 
 
+# Schedules --------------------------------------------------------------------------------------------------------
+
+SCHEDULES = {
+    "schedules": {"learning_rate": ["optimal", "constant", "invscaling", "adaptive"], "alpha": [1e-4, 1e-1],
+                  "loss": ["hinge", "log_loss"], "batch_size": [1, 16]},
+    "settings": [{"shuffle": [False, True], "average": [False, 10], "fit_intercept": [True, False]},
+                 {"penalty": ["l1", None], "eta0": [1e-3, 1e-1], "learning_rate": ["invscaling"]},
+                 {"learning_rate": ["pa1", "pa2"], "tol": [None, 1e-3], "n_iter_no_change": [2, 5]},
+                 {"class_weight": ["balanced", {1: 3.0}], "random_state": [1, np.random.RandomState(2)]}],
+    "with certified fits": {"learning_rate": ["auto", "optimal"], "average": [True], "loss": ["modified_huber"]},
+}
+
+
+def assert_equal_scores(ours, reference):
+    for key, expected in reference.cv_results_.items():
+        if "split" in key:
+            assert_array_equal(ours.cv_results_[key], expected, err_msg=key)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("grid", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("kind", [np.asarray, csr_array, lambda X: np.asfortranarray(X, dtype=np.float32)],
+                         ids=["dense", "csr", "fortran32"])
+def test_schedules_are_the_same_to_the_last_bit(kind, grid, n_classes):
+    X, y = table(n_classes=n_classes)
+    X = kind(np.where(np.abs(X) < 0.3, 0, X))
+    if n_classes > 2 and isinstance(grid, list):
+        grid = [{**part, "class_weight": ["balanced"]} if "class_weight" in part else part for part in grid]
+    model = SGDClassifier(learning_rate="optimal", max_iter=15, random_state=0)
+    ours, reference = both(model, grid, X, y, return_train_score=True, n_jobs=1)
+    assert sum(ran(ours).values()) == ran(ours)["one block, epoch by epoch"] + ran(ours).get("one block", 0)
+    assert_equal_scores(ours, reference)
+
+
+def test_schedules_of_outputs_in_a_pipeline():
+    X, y = numbers()
+    grid = {"sgdregressor__loss": ["huber", "squared_error"], "sgdregressor__eta0": [1e-3, 1e-2],
+            "standardscaler__with_mean": [True, False], "sgdregressor__batch_size": [1, 10]}
+    pipeline = make_pipeline(StandardScaler(), SGDRegressor(learning_rate="invscaling", random_state=0))
+    ours, reference = both(pipeline, grid, X, np.column_stack([y, -y]), scoring="r2")
+    assert ran(ours) == {"one block a split, after its transforms, epoch by epoch": 48}
+    assert_allclose(ours.cv_results_["mean_test_score"], reference.cv_results_["mean_test_score"], rtol=1e-12)
+
+
+def test_a_schedule_that_diverges_fails_alone():
+    X, y = numbers()
+    grid = {"eta0": [1e-3, 1e6, 1e-2], "loss": ["squared_error", "huber"]}
+    model = SGDRegressor(learning_rate="constant", random_state=0)
+    with pytest.warns(FitFailedWarning, match="3 fits failed out of a total of 18"):
+        ours, reference = both(model, grid, X, y, refit=False, n_jobs=1)
+    assert ran(ours) == {"one block, epoch by epoch": 18}
+    assert np.sum(np.isnan(reference.cv_results_["mean_test_score"])) == 1
+    assert_allclose(ours.cv_results_["mean_test_score"], reference.cv_results_["mean_test_score"], rtol=1e-12)
+    with pytest.raises(FloatingPointError, match=r"epoch #1\. .*SquaredError"):
+        GridSearchCV(model, grid, error_score="raise").fit(X, y)
+
+
 # What runs alone --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("grid", "why"),
     [
-        ({"learning_rate": ["optimal"]}, "learning_rate='optimal' takes steps of its own"),
         ({"early_stopping": [True]}, "early_stopping=True"),
-        ({"average": [10]}, "average=10"),
+        ({"verbose": [1]}, "verbose=1"),
         ({"warm_start": [True]}, "warm_start=True"),
     ],
 )
@@ -502,15 +558,16 @@ def test_what_is_passed_to_fit_besides_weights_runs_alone():
 
 def test_plan_is_printed_when_verbose(capsys):
     X, y = table()
-    grid = [{"alpha": [1e-3, 1e-2]}, {"learning_rate": ["optimal"]}]
+    grid = [{"alpha": [1e-3, 1e-2]}, {"learning_rate": ["optimal"]}, {"warm_start": [True]}]
     GridSearchCV(SGDClassifier("log_loss"), grid, cv=2, verbose=3, refit=False).fit(X, y)
     printed = capsys.readouterr().out
     assert "4 fits: one block\n" in printed
-    assert "2 fits: scikit-learn (learning_rate='optimal' takes steps of its own)\n" in printed
+    assert "2 fits: one block, epoch by epoch\n" in printed
+    assert "2 fits: scikit-learn (warm_start=True)\n" in printed
     lines = [line for line in printed.splitlines() if line.startswith("[CV ")]
-    assert len(lines) == 6
+    assert len(lines) == 8
     assert all("END " in line and "score=" in line and "total time=" in line for line in lines)
-    assert sorted(line[:8] for line in lines) == ["[CV 1/2]"] * 3 + ["[CV 2/2]"] * 3
+    assert sorted(line[:8] for line in lines) == ["[CV 1/2]"] * 4 + ["[CV 2/2]"] * 4
 
 
 def test_one_call_whose_problems_share_their_arrays(monkeypatch):
@@ -771,3 +828,20 @@ def test_interrupts_end_the_search(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         search.fit(X, y)
     assert not hasattr(search, "cv_results_")
+
+
+def test_a_block_that_fails_fails_nobody(monkeypatch):
+    """An error of the block's own is treated as scikit-learn's `error_score` treats those of fits: one by one."""
+    def broken(*_, **__):
+        raise MemoryError("too much at once")
+
+    X, y = table()
+    grid = {"alpha": [1e-3, 1e-1], "loss": ["log_loss", "squared_hinge"]}
+    expected = theirs.GridSearchCV(SGDClassifier(**TIGHT), grid).fit(X, y)
+    monkeypatch.setattr("sklosses.solvers.solve_many", broken)
+    search = GridSearchCV(SGDClassifier(**TIGHT), grid, error_score="raise").fit(X, y)
+    assert_same_results(search, expected, rows=1.01 / 48)
+    # What counts predictions at once has no right to fail a fit, either.
+    monkeypatch.setattr("sklosses.model_selection._scoring._tally", broken)
+    search = GridSearchCV(SGDClassifier(**TIGHT), grid, error_score="raise").fit(X, y)
+    assert_same_results(search, expected, rows=1.01 / 48)

@@ -1,0 +1,61 @@
+"""Tasks spread over threads, which end when nobody waits for them any more."""
+
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+from sklosses.solvers._monitor import Monitor
+
+
+class Left(BaseException):
+    """In a thread whose results nobody waits for any more."""
+
+
+class Watch(Monitor):
+    """Ends what other threads solve when the block that it guards is left: Ctrl-C reaches one thread only."""
+
+    def __init__(self):
+        self._over, self._stops = False, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._over = True
+        for stop in self._stops:
+            call = stop()
+            if call is not None:
+                call()
+
+    def attach(self, stop):
+        """Remember how the solver is stopped, for as long as it is there."""
+        self._stops.append(weakref.WeakMethod(stop))
+
+    def begin(self, _):
+        """Go on, or not."""
+        if self._over:
+            raise Left
+
+
+def spread(call, tasks, n_threads, done=None):
+    """Do all tasks.
+
+    Parameters
+    ----------
+    call : callable
+        ``call(task, watch)`` does a task; `watch` is the monitor of the solvers that it runs.
+    tasks : list
+    n_threads : int
+    done : callable or None, default=None
+        Called from this thread, with their number, when the first tasks are done. If it returns True, the others are
+        left.
+    """
+    with ThreadPoolExecutor(max(1, min(n_threads, len(tasks)))) as pool, Watch() as watch:
+        pending = [pool.submit(call, task, watch) for task in tasks]
+        try:
+            for number, future in enumerate(pending, 1):
+                future.result()
+                if done is not None and done(number):
+                    break
+        finally:
+            for future in pending:
+                future.cancel()
