@@ -37,6 +37,8 @@ START = 0.1
 EPSILON = 1e-16
 # After how many looks a proof is tried without much hope.
 A_PROOF = 16
+# A gradient is left for a calmer one where the bound is to be less than this share of what it is.
+CALMER = 0.7
 # Smoothing: the first width, and how a width is chosen after a gap.
 FIRST_WIDTH, NARROWER = 0.5, (0.1, 0.4)
 
@@ -185,12 +187,9 @@ class _Run:
 
     # Smooth losses --------------------------------------------------------------------------------------------------
 
-    def _descent(self, loss, metric=None):
-        descent = Descent(self.problem, loss, self.penalty, (self.coef, self.intercept),
-                          self.D <= LARGEST_D and self.problem.n_rows * self.D**2 <= LARGEST_HESSIAN)
-        if metric is not None:
-            descent.metric, metric.descent, metric.exact = metric, descent, False
-        return descent
+    def _descent(self, loss):
+        return Descent(self.problem, loss, self.penalty, (self.coef, self.intercept),
+                       self.D <= LARGEST_D and self.problem.n_rows * self.D**2 <= LARGEST_HESSIAN)
 
     def _smooth(self, reading, seed):
         self.solver = "newton" if self.D <= LARGEST_D else "l-bfgs"
@@ -198,10 +197,10 @@ class _Run:
         metric = self._on_samples(reading, self.loss, seed)
         if self.stopped:
             return
-        descent = self._descent(self.loss, metric)
+        descent = self._descent(self.loss)
         descent.find_centre(reading)
         if metric is not None:
-            descent.constant = metric.constant
+            descent.inherit(metric, reading)
         self._prepare_dual(reading, descent.centre)
         self._finish(reading, descent)
 
@@ -264,13 +263,14 @@ class _Run:
         def done(look, gradient, decrement, exact):
             seen["looks"] += 1
             if penalised:
-                hoped = self._hoped(descent, gradient) / max(abs(descent.objective), 1e-300)
-                known = descent.intercept, descent.objective
-                if hoped <= seen["ask"] or seen["looks"] % A_PROOF == 0:
-                    if self._prove(reading, descent, look, loss) <= goal:
+                hoped, step = self._calmest(descent, gradient)
+                if hoped <= seen["ask"] or (self.penalty[1] == 0 and seen["looks"] % A_PROOF == 0):
+                    known = descent.coef, descent.intercept, descent.objective
+                    gap = self._prove(reading, descent, self._moved(reading, descent, look, step), loss)
+                    if gap <= goal:
                         return True
-                    seen["ask"] = min(seen["ask"], 0.5 * hoped)
-                descent.intercept, descent.objective = known        # steps go on from where the look was
+                    seen["ask"] = min(seen["ask"], 0.9 * hoped * max(goal / gap, 0.5))
+                    descent.coef, descent.intercept, descent.objective = known      # steps go on from where the look was
                 return False
             if not decrement > 0:
                 return False
@@ -297,6 +297,21 @@ class _Run:
         past = [value for value, rows in zip(self.history["objective"], self.history["rows"], strict=True)
                 if rows == self.problem.n_rows]
         return max(DOUBT * decrement, 3 * (past[(len(past) - 1) // 2] - past[-1]))
+
+    def _calmest(self, descent, gradient):
+        """What a proof might come to, relative to F, and the step to where that is; None if it is best tried here."""
+        step, left = descent.metric.calmest(gradient)
+        here, there = (self._hoped(descent, g) / max(abs(descent.objective), 1e-300) for g in (gradient, left))
+        return (there, step) if there < CALMER * here else (here, None)
+
+    def _moved(self, reading, descent, look, step):
+        """The look after a step, which the model takes; the same look if there is none."""
+        if step is None:
+            return look
+        descent.coef, descent.intercept = descent.moved(step)
+        look = reading.see(descent.coef, descent.intercept, descent.loss)
+        descent.objective = descent.value(look.value, descent.coef, reading)
+        return look
 
     def _hoped(self, descent, gradient):
         """What the bound on F - F* comes to, about: cheap."""
@@ -327,7 +342,7 @@ class _Run:
     def _estimate(self, reading, descent, look, decrement):
         """Half the squared decrement of an exact Newton step, with room for the change of curvature along it."""
         step = descent.metric.step(descent.gradient(reading, look), descent.coef)
-        coef, intercept = descent._moved(step)
+        coef, intercept = descent.moved(step)
         change = reading.products(coef - descent.coef, intercept - descent.intercept)
         r = float(np.max(change.max(axis=1) - change.min(axis=1), initial=0.0))
         factor = 1.0 if r < 1e-4 else r * r / 2 / (np.exp(-r) + r - 1)

@@ -14,6 +14,8 @@ ROUNDING = 1e-14
 PROOF_STEPS = 4
 # Pairs of steps and changes of the gradient that are remembered.
 MEMORY = 30
+# Columns that vary by less than this share of their mean are constant.
+CONSTANT = 1e-14
 # What is added to the diagonal of a sample's blocks, relative to their mean diagonal: rare features want it.
 RIDGE = 1e-4
 # The decrement of quasi-Newton steps lies below the truth by a factor of 10 to 25.
@@ -69,6 +71,16 @@ class Whole:
         self.curvature.update(step, change)
         self.exact = False
 
+    def calmest(self, gradient):
+        """Newton's steps need no calming: no step, and the gradient as it is."""
+        return np.zeros_like(gradient), gradient
+
+    def wake(self, features, variances):
+        """Give curvature to features of which the sample saw nothing; `variances` are those of all rows."""
+        K, d = self.descent.coef.shape
+        weights = np.diag(self.curvature.matrix)[K * d :]
+        self.curvature.raise_diagonal(np.outer(weights, np.where(features, variances, 0.0)).ravel())
+
     def readings(self):
         """What a renewal costs, about, in readings."""
         return self.descent.D / COLUMNS_A_READING
@@ -85,7 +97,9 @@ class Blocks:
 
     def __init__(self, descent, dense):
         self.descent, self.dense = descent, dense
-        self.solvers, self.pairs = None, []
+        self.solvers, self.pairs, self.products = None, [], np.zeros((0, 0))
+        self.weights = None     # of each class, the mean curvature of its predictions
+        self.scale = 1.0        # of the blocks, by the last pair: they know nothing of what connects them
         self.longer = 1.0       # of an l1 penalty: factor of the blocks
 
     @property
@@ -99,7 +113,7 @@ class Blocks:
         h = reading.spread(look.a, descent.loss)
         total = h.sum(axis=1, keepdims=True)
         own = h * (1 - np.divide(h, total, out=np.zeros_like(h), where=total > 0))
-        self.pairs = []
+        self.pairs, self.products, self.scale = [], np.zeros((0, 0)), 1.0
         make = self._block if self.dense else self._diagonal
         totals = own.sum(axis=0)
         if np.all(totals > 0) and np.allclose(own * (totals[0] / totals), own[:, :1], rtol=1e-9):
@@ -109,7 +123,13 @@ class Blocks:
             diagonals, blocks = zip(*(make(reading, own[:, k]) for k in range(reading.K)), strict=True)
         descent.find_constant(np.array([diagonal[:d] for diagonal in diagonals]),
                               np.array([diagonal[d] for diagonal in diagonals]))
+        self.weights = totals / reading.total
         self.solvers = [self._solver(block) for block in blocks]
+
+    def wake(self, features, variances):
+        """Give curvature to features of which the sample saw nothing; `variances` are those of all rows."""
+        for solver, weight in zip(self.solvers, self.weights, strict=True):
+            solver.raise_diagonal(np.where(features, weight * variances + self.descent.l2, 0.0))
 
     def _block(self, reading, own):
         matrix = reading.gram(own, self.descent.centre) / reading.total
@@ -130,12 +150,9 @@ class Blocks:
         descent = self.descent
         diagonal = np.diag(block).copy() if self.dense else block.copy()
         still = np.append(descent.constant, not descent.fit_intercept)
-        some = diagonal > 0
-        extra = np.where(some, RIDGE * diagonal, 0.0) + np.append(np.full(len(diagonal) - 1, descent.l2), 0.0)
-        mean = float(np.mean(diagonal[:-1][some[:-1]])) if np.any(some[:-1]) else 1.0
-        extra = np.where(some | still, extra, extra + mean)     # columns of which the sample saw nothing
+        extra = RIDGE * diagonal + np.append(np.full(len(diagonal) - 1, descent.l2), 0.0)
         if not self.dense:
-            return np.where(still, np.inf, diagonal + extra)
+            return np.where(still | (diagonal + extra <= 0), np.inf, diagonal + extra)
         matrix = block.copy()
         matrix[still] = 0.0
         matrix[:, still] = 0.0
@@ -154,7 +171,7 @@ class Blocks:
         for step, change, product in reversed(self.pairs):
             alphas.append((step @ q) / product)
             q -= alphas[-1] * change
-        q = self._solved(q)
+        q = self.scale * self._solved(q)
         for (step, change, product), alpha in zip(self.pairs, reversed(alphas), strict=True):
             q += (alpha - (change @ q) / product) * step
         return -q
@@ -192,6 +209,28 @@ class Blocks:
         product = step @ change
         if self.descent.l1 == 0 and product > 1e-10 * np.sqrt((step @ step) * (change @ change)):
             self.pairs = [*self.pairs[1 - MEMORY :], (step, change, product)]
+            self.scale = product / (change @ self._solved(change))
+            before = len(self.pairs) - 1
+            products = np.zeros((before + 1, before + 1))       # of the changes with each other
+            products[:before, :before] = self.products[-before:, -before:] if before else 0.0
+            products[before] = products[:, before] = [other @ change for _, other, _ in self.pairs]
+            self.products = products
+
+    def calmest(self, gradient):
+        """Where in the span of the steps remembered the gradient would be least, and what it would be there.
+
+        A proof is of the order of the squared gradient, in which quasi-Newton steps leave what the last ones stirred up.
+        """
+        if not self.pairs:
+            return np.zeros_like(gradient), gradient
+        slopes = np.array([change @ gradient for _, change, _ in self.pairs])
+        size = 1 / np.sqrt(np.diag(self.products))
+        shares = -size * np.linalg.lstsq(self.products * np.outer(size, size), size * slopes, rcond=1e-12)[0]
+        step, gradient = np.zeros_like(gradient), gradient.copy()
+        for share, (moved, change, _) in zip(shares, self.pairs, strict=True):
+            step += share * moved
+            gradient += share * change
+        return step, gradient
 
     def readings(self):
         """What a renewal costs, about, in readings."""
@@ -203,6 +242,7 @@ class _Factor:
 
     def __init__(self, matrix):
         diagonal = np.diag(matrix)
+        self.apart = np.zeros(len(diagonal))
         self.used = np.flatnonzero(diagonal > 0)
         self.scale = 1 / np.sqrt(diagonal[self.used])
         scaled = matrix[np.ix_(self.used, self.used)] * self.scale * self.scale[:, np.newaxis]
@@ -214,8 +254,14 @@ class _Factor:
             except LinAlgError:
                 ridge = max(10 * ridge, 1e-12)
 
+    def raise_diagonal(self, diagonal):
+        """Give the coordinates without a diagonal this one, of the first coordinates."""
+        apart = np.append(diagonal, np.zeros(len(self.apart) - len(diagonal)))
+        apart[self.used] = 0.0
+        self.apart = np.divide(1.0, apart, out=np.zeros_like(apart), where=apart > 0)
+
     def __call__(self, vector):
-        out = np.zeros_like(vector)
+        out = self.apart * vector
         out[self.used] = cho_solve(self.factor, vector[self.used] * self.scale, check_finite=False) * self.scale
         return out
 
@@ -253,7 +299,7 @@ class Descent:
         self.metric = Whole(self) if dense else Blocks(self, problem.n_features <= 2000)
         self.constant = np.zeros(problem.n_features, dtype=bool)
         self.centre, self.ridge, self.damping = None, 0.0, 0.0
-        self.objective, self.steepest = np.inf, None
+        self.objective, self.steepest, self._variances = np.inf, None, None
         self.goal = 1e-8        # relative decrement that the steps are to reach
 
     # What a look says -----------------------------------------------------------------------------------------------
@@ -266,15 +312,29 @@ class Descent:
 
     def find_constant(self, squares, intercepts):
         """Columns that are constant: what is left of them when their mean is taken off is rounding."""
-        bound = (1e-14 * self.centre) ** 2 * intercepts[:, np.newaxis]
+        bound = (CONSTANT * self.centre) ** 2 * intercepts[:, np.newaxis]
         self.constant = np.all(squares <= bound, axis=0)
+
+    def variances(self, reading):
+        """Of the features; about 0 without an intercept."""
+        if self._variances is None:
+            ones = np.ones(reading.n_rows) if reading.s is None else reading.s
+            self._variances = np.maximum(reading.squares(ones, self.centre), 0.0) / reading.total
+        return self._variances
 
     def find_steepest(self, reading):
         """The most curvature that each coefficient can have, by the loss's bound."""
         if self.steepest is None:
-            ones = np.ones(reading.n_rows) if reading.s is None else reading.s
-            squares = np.maximum(reading.squares(ones, self.centre), 0.0) / reading.total
-            self.steepest = self.loss.traits.curvature * np.append(np.tile(squares, reading.K), np.ones(reading.K))
+            variances = np.tile(self.variances(reading), reading.K)
+            self.steepest = self.loss.traits.curvature * np.append(variances, np.ones(reading.K))
+
+    def inherit(self, metric, reading):
+        """Go on with the metric of a sample: columns that were constant there may vary in all rows."""
+        self.metric, metric.descent, metric.exact = metric, self, False
+        if np.any(metric.constant):
+            variances = self.variances(reading)
+            self.constant = variances <= (CONSTANT * self.centre) ** 2
+            metric.wake(metric.constant & ~self.constant, variances)
 
     def value(self, value, coef, reading):
         """F, from the sum of losses."""
@@ -307,7 +367,8 @@ class Descent:
 
     # Steps ----------------------------------------------------------------------------------------------------------
 
-    def _moved(self, step):
+    def moved(self, step):
+        """(coef, intercept) after a step."""
         dw = step[: self.coef.size].reshape(self.coef.shape)
         return self.coef + dw, self.intercept + step[self.coef.size :] - dw @ self.centre
 
@@ -315,7 +376,7 @@ class Descent:
         """A step or a part of it; returns the look there, and how much of the step was taken: 0 if none leads down."""
         start, noise, length = self.value(look.value, self.coef, reading), self._noise(reading, look), 1.0
         for _ in range(4):
-            coef, intercept = self._moved(length * step)
+            coef, intercept = self.moved(length * step)
             trial = see(coef, intercept)
             end = self.value(trial.value, coef, reading)
             if end <= start - ARMIJO * length * fall + (noise if fall < 1e3 * noise else 0.0):

@@ -182,6 +182,18 @@ def test_the_gap_is_never_below_the_truth(scale, loss, penalty, large, monkeypat
                 assert result.converged
 
 
+@pytest.mark.parametrize("limit", [1500, 0], ids=["newton", "l-bfgs"])
+def test_columns_that_the_samples_did_not_see(limit, large, monkeypatch):
+    """They take part all the same: once they were taken for constant ones, and their coefficients held at 0."""
+    monkeypatch.setattr(_coupled, "LARGEST_D", limit)
+    X, y, _ = table(n=9000)
+    rare = np.zeros((len(X), 2))
+    rare[np.arange(3) * 2500 + 1201, [0, 1, 0]] = 1e3
+    result = Coupled().solve(problem(np.hstack([X, rare + [0.0, 7.0]]), y, Multinomial(), L2(1e-5)), tol=1e-7)
+    assert result.gap[0] <= 1e-7
+    assert np.all(np.abs(result.coef[:, 4:]).max(axis=0) > 0)
+
+
 def test_what_is_not_reached_is_said():
     X, y, _ = table(n=3000, d=3)
     result = Coupled().solve(problem(X, y, Multinomial(), L2(1e-9)), tol=1e-13, max_iter=1)
