@@ -84,15 +84,7 @@ class Bound:
         u = self._balanced(dual["u"])
         p, back = self.table.look(coef, self._weighted(u) / self.total)
         self.readings += 1
-        p += self.offset
-        if self.fit_intercept:
-            room = SLACK * tol * abs(self.objective if np.isfinite(self.objective) else self.null)
-            intercept = best_shift(self.reading, self.k, p, intercept, room * self.total)
-        slopes = np.empty(self.n_rows)
-        value = self.reading.sweep(self.k, p + intercept, gradient=slopes) / self.total
-        objective = value + self._penalty(coef)
-        if objective < self.objective:
-            self.objective, self.coef, self.intercept = objective, coef, intercept
+        p, slopes, _ = self._try(p, coef, intercept, tol)
         self._raise(self._lower(u, dual["at"], back))
         if self.loss.traits.smooth and tol < self.gap <= NEAR * tol:
             if self.weight is not None:
@@ -100,8 +92,31 @@ class Bound:
             u = self._balanced(slopes)
             _, back = self.table.look(None, self._weighted(u) / self.total)
             self.readings += 1
-            self._raise(self._lower(u, p + intercept, back))
+            self._raise(self._lower(u, p, back))
         self.past.append((self.work, self.objective))
+
+    def improve(self, coef, intercept, tol):
+        """Whether coefficients are better than the best so far, which they become then: one reading."""
+        p, _ = self.table.look(coef, None)
+        self.readings += 1
+        _, _, better = self._try(p, coef, intercept, tol)
+        self._raise(self.lower)
+        return better
+
+    def _try(self, p, coef, intercept, tol):
+        """Take a model if it is the best so far: predictions with its intercept, slopes there, and whether it is."""
+        p += self.offset
+        if self.fit_intercept:
+            room = SLACK * tol * abs(self.objective if np.isfinite(self.objective) else self.null)
+            intercept = best_shift(self.reading, self.k, p, intercept, room * self.total)
+        p += intercept
+        slopes = np.empty(self.n_rows)
+        value = self.reading.sweep(self.k, p, gradient=slopes) / self.total
+        objective = value + self._penalty(coef)
+        better = objective < self.objective
+        if better:
+            self.objective, self.coef, self.intercept = objective, coef, intercept
+        return p, slopes, better
 
     def _raise(self, lower):
         self.lower = max(self.lower, lower)

@@ -19,11 +19,15 @@ from sklosses.solvers._reading import Reading
 INTERCEPT_WEIGHT = 0.01
 # A row whose part of the gap is below this share of the mean may rest, from the third epoch on.
 NEXT_TO_NONE, FIRST_REST = 0.1, 2
-# Epochs between two looks at the certificate, at most.
-EPOCHS = 15
-# Where the gap falls by less than this factor an epoch, the mean of the iterates, each half the weight of the next, is
-# the better model by a quarter of the gap: coefficients of losses with kinks swing.
-SLOW, FIRST_MEAN = 0.6, 6
+# The epoch after which dual variables are first moved ahead.
+FIRST_LEAP = 2
+# Readings between two looks at the certificate, at most, and epochs, of which one may read few rows.
+EPOCHS, MOST_EPOCHS = 15, 60
+# Where the gap falls by less than this factor an epoch, and where dual variables are moved ahead, the mean of the last
+# eighth of the iterates, nearly, is a better model than the last: coefficients swing. Half the gap, in the end.
+SLOW, FIRST_MEAN, POWER = 0.6, 6, 7
+# What the account makes of the gap is too much by that; such a share of it is expected at first, and at least.
+FIRST_TRUST, LEAST_TRUST = 0.5, 0.1
 # A gap this small, which so many looks have not brought down by a tenth, is the limit of precision.
 LIMIT, PATIENCE = 1e-8, 4
 # Strength of the proximal term where there is no l2: at first this share of what l1 is worth per unit of coefficient,
@@ -253,9 +257,13 @@ class _Column:
         if state is not None:
             self._start_from_slopes()
         self.order = RowOrder(bound.table.n_blocks, FAR_APART)
-        self.epochs, self.wait = 0, STEADY_EPOCHS if self.mu else EPOCHS
-        self.account, self.fall, self.trust = 0.0, 1.0, 1.0     # see `_expected`
-        self.mean = None
+        self.epochs, self.wait = 0, STEADY_EPOCHS if self.mu else MOST_EPOCHS
+        # Where a step needs nothing but the dual variable, dual variables may be moved without one.
+        self.leaps = not self.mu and self.kernel.forgets
+        self.judged = 0.0, np.inf                   # when the leaps were, and the gap then
+        self.account, self.fall = 0.0, 1.0          # see `_expected`
+        self.trust = FIRST_TRUST if self.leaps else 1.0
+        self.mean, self.mean_since = None, 0
         self.seen = []
         self.done = False
 
@@ -293,19 +301,34 @@ class _Column:
     def descend(self, tol, budget):
         """Epochs until the certificate is worth a look, and the look."""
         bound = self.bound
+        enough = budget if self.mu else min(budget, self.readings + EPOCHS)
         for _ in range(self.wait):
             self._epoch()
-            if self.readings >= budget or (not self.mu and self._promises(tol)):
+            if self.readings >= enough or (not self.mu and self._promises(tol)):
                 break
-        coef = self.mean if self.mean is not None else self._coef()
+        coef = self._coef() if self.mean is None else self.mean.copy()
         bound.reach, bound.work = 1 / self.mu if self.mu else 0.0, self.epochs
         bound.look(coef, self.kernel.intercept, self.dual, tol)
+        if self.mean is not None and bound.gap > tol and bound.bound > self._expected():
+            # The last iterate promises more than its mean has: if it keeps that, what is old in the mean is in the way.
+            if bound.improve(self._coef(), self.kernel.intercept, tol):
+                self.mean = None
         if not self.mu and self.account > 0:
-            self.trust = max(1.0, bound.bound / self._expected())
+            self.trust = max(LEAST_TRUST, bound.bound / self._expected())
+        if self.leaps:
+            self._judge_leaps()
         self._plan(tol)
         self.seen.append(bound.gap)
         stuck = len(self.seen) > PATIENCE and bound.gap <= LIMIT and bound.gap > 0.9 * self.seen[-1 - PATIENCE]
         self.done = bound.gap <= tol or stuck or self.readings >= budget
+
+    def _judge_leaps(self):
+        """No more of them where the gap has not halved: with few rows and an intercept they may go in circles."""
+        since, gap = self.judged
+        if self.readings - since >= EPOCHS:
+            if self.bound.gap > 0.5 * gap:
+                self.leaps, self.mean, self.trust = False, None, max(1.0, self.trust)
+            self.judged = self.readings, self.bound.gap
 
     def _coef(self):
         """The coefficients: a copy."""
@@ -316,6 +339,8 @@ class _Column:
         column = self.kernel
         if self.mu and self.epochs >= STEADY_EPOCHS:
             self._set_mu(max(self.least_mu, DECAY * self.mu))
+        if self.leaps and self.epochs >= FIRST_LEAP:
+            self.bound.table.leap(column)
         column.next_to_none = NEXT_TO_NONE * self.account / self.n_active if self.epochs >= FIRST_REST else 0.0
         self.bound.table.descend(column, self.order.draw(self.seed, self.epochs).positions)
         self.epochs += 1
@@ -325,10 +350,20 @@ class _Column:
             coef = self._coef()
             self.v += self.mu / self.kappa * (coef - self.centre)
             self.centre = coef
-        elif self.epochs >= FIRST_MEAN and self.fall > SLOW:
-            self.mean = self._coef() if self.mean is None else 0.5 * (self.mean + self._coef())
+        elif self.leaps or (self.epochs >= FIRST_MEAN and self.fall > SLOW):
+            self._take_into_mean()
         else:
             self.mean = None
+
+    def _take_into_mean(self):
+        """The mean of the iterates, in proportion to a power of their numbers."""
+        if self.mean is None:
+            self.mean, self.mean_since = self._coef(), self.epochs
+            return
+        newest = self._coef()
+        newest -= self.mean
+        newest *= POWER / (self.epochs - self.mean_since + POWER)
+        self.mean += newest
 
     def _expected(self):
         """What the gap will turn out to be, by the account: parts of rows visited early in the epoch are of before."""

@@ -18,6 +18,7 @@ memory at half the speed, and the number of epochs is the same.
 
 from cpython.exc cimport PyErr_CheckSignals
 from cython cimport floating
+from libc.math cimport NAN, isnan
 from libc.stdint cimport int32_t, int64_t
 
 import numpy as np
@@ -33,7 +34,7 @@ cdef enum:
     BLOCK = 32              # rows, at most
     BLOCKS = 64             # fewer rows in a block where there are not so many blocks
     CACHE_LINE = 64
-    FIRST_BYTES = 512       # of a block, asked for ahead of time
+    FIRST_BYTES = 512      # of a block, asked for ahead of time
     SAMPLE = 32             # blocks, to estimate the mean norm from
     DEEPEST = 5             # a row rests for 2^5 - 1 epochs at most
 
@@ -41,8 +42,10 @@ cdef enum Task:
     NORMS
     LOOK
     DESCEND
+    LEAP
 
 cdef double WORK_BETWEEN_POLLS = 2e7    # multiply-adds: some 30 ms
+cdef double FAR = 1e150                 # predictions beyond all kinks
 
 DUAL = np.dtype([("u", "f8"), ("at", "f8"), ("curvature", "f8"), ("gap", "f8")])
 
@@ -179,13 +182,18 @@ cdef int look(Table t, const double* w, double* p, const double* multiple, doubl
     return 0
 
 
-cdef inline void ask_for(Table t, Py_ssize_t position, const floating* x, const index_t* j) noexcept nogil:
-    """Ask memory for the beginning of a block. What follows comes by itself, for it is read in sequence."""
-    cdef Py_ssize_t n
-    locate(&t.view, position if t.subset == NULL else t.subset[position], &x, &j, &n)
-    prefetch(<const char*>x, min(<Py_ssize_t>FIRST_BYTES, n * <Py_ssize_t>sizeof(floating)))
-    if index_t is not dense_t:
-        prefetch(<const char*>j, min(<Py_ssize_t>FIRST_BYTES, n * <Py_ssize_t>sizeof(index_t)))
+cdef inline void ask_for(Table t, Column c, Py_ssize_t block, const floating* x, const index_t* j) noexcept nogil:
+    """Ask memory for a block's rows ahead of time: for the first, and for each where others between them rest.
+
+    What is read in sequence comes by itself.
+    """
+    cdef Py_ssize_t i, n, first = block * t.block
+    for i in range(first, min(t.n_rows, first + t.block) if c.next_to_none > 0 else first + 1):
+        if c.rest[i] == 0:
+            locate(&t.view, i if t.subset == NULL else t.subset[i], &x, &j, &n)
+            prefetch(<const char*>x, min(<Py_ssize_t>FIRST_BYTES, n * <Py_ssize_t>sizeof(floating)))
+            if index_t is not dense_t:
+                prefetch(<const char*>j, min(<Py_ssize_t>FIRST_BYTES, n * <Py_ssize_t>sizeof(index_t)))
 
 
 cdef inline double step(Column c, Py_ssize_t i, const floating* x, const index_t* j, Py_ssize_t n) noexcept nogil:
@@ -212,7 +220,7 @@ cdef int descend(Table t, Column c, const Py_ssize_t* order, const floating* x, 
     for b in range(t.n_blocks):
         m = take(t, order[b], x)
         if b + 1 < t.n_blocks and t.buffer == NULL:
-            ask_for(t, order[b + 1] * t.block, x, j)
+            ask_for(t, c, order[b + 1], x, j)
         for r in range(m):
             i = order[b] * t.block + r
             if c.rest[i] > 0:
@@ -236,12 +244,66 @@ cdef int descend(Table t, Column c, const Py_ssize_t* order, const floating* x, 
     return pending_error()
 
 
+cdef double rise(Table t, Column c) noexcept nogil:
+    """By how much the last epoch has raised the dual, in units of kappa: the constraint counts as the intercept says."""
+    cdef Py_ssize_t i, k
+    cdef double u, before, now, was, sum = 0
+    for k in range(t.view.n_features):
+        now, was = shrunk(c.v[k], c.shrink), shrunk(c.v_before[k], c.shrink)
+        sum += 0.5 * (was - now) * (was + now)
+    for i in range(t.n_rows):
+        u, before = c.dual[i].u, c.u_before[i]
+        if u != before and c.scale[i] != 0:
+            sum += c.scale[i] * ((u - before) * c.offset[i] + (<Loss>c.loss).conjugate_at(c.y[i], before, c.place)
+                                 - (<Loss>c.loss).conjugate_at(c.y[i], u, c.place))
+    return sum + c.intercept * (c.sum - c.sum_before)
+
+
+cdef int leap(Table t, Column c, const floating* x, const index_t* j) except -1 nogil:
+    """All dual variables as far ahead of where the epoch has brought them as Nesterov's method goes, within their range.
+
+    Not far where the dual has just fallen: then it begins anew. v is linear in the dual variables, so only the rows that
+    meet the end of their range are read.
+    """
+    cdef Py_ssize_t block, i, k, n, m
+    cdef double u, moved, goal, kept, now, by
+    c.leaps = c.leaps + 1 if rise(t, c) >= 0 else 1
+    by = (c.leaps - 1.0) / (c.leaps + 2.0)
+    c.sum_before = c.sum
+    for k in range(t.view.n_features):
+        now = c.v[k]
+        c.v[k] = now + by * (now - c.v_before[k])
+        c.v_before[k] = now
+    for block in range(t.n_blocks):
+        m = -1
+        for i in range(block * t.block, min(t.n_rows, (block + 1) * t.block)):
+            u = c.dual[i].u
+            moved = u - c.u_before[i]
+            c.u_before[i] = u
+            if by == 0 or moved == 0 or c.scale[i] == 0:
+                continue
+            goal = u + by * moved
+            kept = min(max(goal, (<Loss>c.loss).gradient_at(c.y[i], -FAR, c.place)),
+                       (<Loss>c.loss).gradient_at(c.y[i], FAR, c.place))
+            if kept != goal:
+                if m < 0:
+                    m = take(t, block, x)
+                locate(&t.window, t.at[i - block * t.block], &x, &j, &n)
+                accumulate(c.v, x, j, n, -c.scale[i] * (kept - goal))
+            c.dual[i].u = kept
+            c.sum += c.scale[i] * (kept - u)
+    c.intercept -= c.rho * (c.sum - c.sum_before)
+    return pending_error()
+
+
 cdef int do(Table t, Task task, const double* w, const double* multiple, double* out, double* back, const floating* x,
             const index_t* j) except -1 nogil:
     if task == NORMS:
         return norms(t, out, x, j)
     if task == LOOK:
         return look(t, w, out, multiple, back, x, j)
+    if task == LEAP:
+        return leap(t, t.column, x, j)
     return descend(t, t.column, t.order, x, j)
 
 
@@ -363,6 +425,11 @@ cdef class Table:
         self.column, self.order = column, &order[0]
         self._do(DESCEND, NULL, NULL, NULL, NULL)
 
+    def leap(self, Column column):
+        """Dual variables ahead, by a share of what they have moved since the last call that grows from 0 to 1."""
+        self.column = column
+        self._do(LEAP, NULL, NULL, NULL, NULL)
+
 
 cdef class Column:
     """What dual coordinate descent keeps of a column.
@@ -399,6 +466,10 @@ cdef class Column:
     cdef double* scale
     cdef double* step
     cdef double* v
+    cdef double* u_before       # where the last leap began
+    cdef double* v_before
+    cdef double sum_before
+    cdef Py_ssize_t leaps       # since the dual last fell
     cdef unsigned char* rest
     cdef unsigned char* level
     cdef list _held
@@ -416,6 +487,8 @@ cdef class Column:
         self.step = self._pointer(steps)
         self.v = self._pointer(v)
         self.dual = <Dual*>self._pointer(dual.view(np.float64))
+        self.u_before = self._pointer(np.zeros(n))
+        self.v_before = self._pointer(np.zeros(len(v)))
         bytes_ = np.zeros(2 * n + 1, dtype=np.uint8)
         self._held.append(bytes_)
         self.rest = &bytes_[0]
@@ -425,6 +498,16 @@ cdef class Column:
         cdef double[::1] memory = array
         self._held.append(memory)
         return &memory[0] if memory.shape[0] else NULL
+
+    @property
+    def forgets(self):
+        """Whether a step of the loss needs nothing but the dual variable that the last one has left."""
+        cdef Dual dual = Dual(0, NAN, NAN, 0)
+        if self.y == NULL:
+            return False
+        (<Loss>self.loss).dual_step(self.y[0], 0, 1, &dual, self.place)
+        pending_error()
+        return bool(isnan(dual.at))
 
     def wake(self):
         """Let no row rest any longer."""
