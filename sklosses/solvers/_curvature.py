@@ -145,6 +145,8 @@ class _Solver:
 
 def _factorised(scaled):
     """A function that solves by Cholesky's factors; None where the matrix is singular to rounding."""
+    if not len(scaled):
+        return np.copy
     factor, failed = dpotrf(scaled, lower=True, clean=False)
     # A pivot is what is left of a diagonal of 1.
     if failed or np.einsum("ii->i", factor).min(initial=1.0) ** 2 <= FLAT:

@@ -14,9 +14,9 @@ STAGE_TOL = 0.1
 STAGE_STEPS = 30
 # A step is taken if it brings this part of what its slope promises.
 ARMIJO = 1e-4
-# The Gram matrix of d features takes the time of 2 + d / 30 readings (measured from d = 10 to 1500), and saves all steps
-# but about 3. A step, whatever the table, takes the time of so many multiply-adds of a reading besides; where the matrix
-# costs less than this many steps, each has its own.
+# The Gram matrix of d features takes the time of 2 + d / 30 readings (measured from d = 10 to 1500), and saves all
+# steps but about 3. A step, whatever the table, takes the time of so many multiply-adds of a reading besides; where the
+# matrix costs less than this many steps, each has its own.
 GRAM_READINGS, FEATURES_A_READING, STEPS_SAVED, MULTIPLY_ADDS_A_STEP, CHEAP = 2, 30, 3, 5e5, 0.25
 # Steps beyond what an estimate says, towards a proof by the dual: its gap is of first order in what is left.
 PROOF_STEPS = 4
@@ -31,6 +31,8 @@ SHORT, LEAST_DAMPING, MOST_DAMPING, STALE_DAMPING = 0.25, 1e-3, 1e6, 1.0
 STRAIGHT = 1e-8
 # The relative error of a sum over rows, with room.
 ROUNDING = 1e-14
+# What rounding makes of F itself, relative; and of predictions whose large parts cancel.
+F_ROUNDING, CANCELLING = 1e-15, 2e-16
 # Curvature that changes by more than self-concordance allows, with room; by how much of the decrement it may matter.
 BROKEN, PIECES = 1e-6, 0.25
 # Slopes this near the penalty's, relative, leave a coefficient free to move.
@@ -84,6 +86,7 @@ class Column:
         self.provable = self.l2 > 0 and self.convex
         self.dual = self.l1 > 0 and self.l2 == 0 and reading.losses[k].traits.has_conjugate
         self.reached = self.endless = False
+        self.blur = 0.0         # of the objective, by predictions whose large parts cancel
         self.total = reading.totals[k]
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
         best = best_shift(reading, k, p) if self.fit_intercept else 0.0
@@ -288,6 +291,7 @@ class Column:
         And whether its curvature is that of all rows here, and if so the objective's own, undamped.
         """
         self.objective = self._objective(look, self.coef)
+        self.blur = CANCELLING * self._cancelled(look)
         price = self._price(reading)
         if self.curvature is not None and price >= CHEAP:
             gradient = self._gradient(look, self.coef)
@@ -343,8 +347,12 @@ class Column:
 
     def _noise(self, look):
         """Rounding of F: of its sum, and of predictions whose large parts cancel, as of features far from 0."""
+        return ROUNDING * (abs(look.value) / self.total + self._cancelled(look))
+
+    def _cancelled(self, look):
+        """The size of what cancels in predictions, times the mean slope of the loss."""
         parts = np.abs(self.coef * self.centre).sum() + abs(self.intercept)
-        return ROUNDING * (abs(look.value) + look.steepness * parts) / self.total
+        return look.steepness * parts / self.total
 
     def _promised(self, gradient, step):
         """By how much F falls along a step, by its slope: the squared Newton decrement."""
@@ -404,7 +412,7 @@ class Column:
     def _relative(self, bound):
         """A bound on F - F* as a share of the least that F* can be."""
         value = self.objective - self.lowest
-        bound = bound + 1e-15 * abs(value)      # what rounding makes of F itself
+        bound = bound + F_ROUNDING * abs(value) + self.blur     # what rounding makes of F itself
         return bound / max(value - bound, -value, 1e-12 * abs(self.null), 1e-300)
 
     def _proves(self, reading, look, gradient, tol):
