@@ -6,7 +6,7 @@ import numpy as np
 ROUNDING = 1e-14
 
 
-def best_shift(reading, k, p, start=0.0, room=0.0):
+def best_shift(reading, k, p, start=0.0, room=0.0, cost=0.0):
     """The number that, added to all predictions, minimises a column's loss.
 
     Parameters
@@ -21,22 +21,24 @@ def best_shift(reading, k, p, start=0.0, room=0.0):
         Where to begin.
     room : float >= 0, default=0.0
         By how much the sum of losses may exceed its least. 0: rounding.
+    cost : float, default=0.0
+        What a unit of the number costs besides.
 
     Returns
     -------
     float
     """
-    return (_newton if reading.losses[k].traits.smooth else _tangents)(reading, k, p, start, room)
+    return (_newton if reading.losses[k].traits.smooth else _tangents)(reading, k, p, start, room, cost)
 
 
-def _newton(reading, k, p, shift, room):
+def _newton(reading, k, p, shift, room, cost):
     """Newton's method, kept within a bracket."""
     gradient, hessian = np.empty_like(p), np.empty_like(p)
     low, high = -np.inf, np.inf
     for attempt in range(1, 101):
         with np.errstate(over="ignore", invalid="ignore"):
             reading.sweep(k, p + shift, gradient=gradient, hessian=hessian)
-        slope, curvature = gradient.sum(), hessian.sum()
+        slope, curvature = gradient.sum() + cost, hessian.sum()
         if abs(slope) <= ROUNDING * np.abs(gradient).sum() or slope * slope <= room * curvature:
             break
         if slope > 0:
@@ -54,7 +56,7 @@ def _newton(reading, k, p, shift, room):
     return shift
 
 
-def _tangents(reading, k, p, shift, room):
+def _tangents(reading, k, p, shift, room, cost):
     """For losses with kinks: the tangents at both ends of a bracket meet nearer to the minimum, or at it.
 
     Where they meet is no less than the minimum, which says when to stop. Every third trial halves the bracket, because
@@ -64,7 +66,7 @@ def _tangents(reading, k, p, shift, room):
 
     def look(t):
         value = reading.sweep(k, p + t, gradient=gradient)
-        return t, value, gradient.sum()
+        return t, value + cost * t, gradient.sum() + cost
 
     here = look(shift)
     best, low, high = here, None, None
