@@ -153,7 +153,7 @@ class Bound:
     def _balanced(self, u):
         """Dual variables that satisfy the intercept's constraint: those of the heavier sign are scaled.
 
-        Where that does not suffice, all move towards the low end of their range, by as much as one likes if there is none.
+        Where that does not suffice, all move towards the low end of their range, however far where there is none.
         """
         if not self.fit_intercept:
             return np.array(u)
