@@ -55,9 +55,9 @@ class SGDOneClassSVM(OutlierMixin, BaseSGD):
         How the minimum is found.
 
         - "auto": by an interior point method, without steps that need a size, in any scale of the features, to a
-          certified distance from the minimum (`gap_`). `eta0`, `power_t`, `batch_size` and `shuffle` are not used,
-          `average` changes nothing. F divides by the sum of the weights in place of n. Beyond 2000 features
-          "optimal" takes its place.
+          certified distance from the minimum (`gap_`); with more than 2000 features, or very sparse rows, by dual
+          coordinate descent. `eta0`, `power_t`, `batch_size` and `shuffle` are not used, `average` changes nothing.
+          F divides by the sum of the weights in place of n.
         - Step sizes, as scikit-learn's; t counts the steps taken. "constant": eta0. "optimal": 1 / (nu (t0 + t)),
           t0 by Bottou's heuristic. "invscaling": eta0 / t^power_t. "adaptive": eta0, divided by 5 whenever training
           would stop, until it is at most 1e-6.

@@ -62,7 +62,7 @@ class Auto:
 
     @staticmethod
     def can(problem):
-        """Whether there is a solver for a problem: wide tables need convex losses, and no cost of the intercept.
+        """Whether there is a solver for a problem: wide tables need convex losses.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ def _is_coupled(problem):
 
 
 def _has_dual(problem):
-    return not problem.intercept_cost and all(loss.traits.convex for loss, _ in problem.losses)
+    return all(loss.traits.convex for loss, _ in problem.losses)
 
 
 def rests_at_zero(loss):

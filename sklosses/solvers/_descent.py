@@ -7,7 +7,7 @@ a reading of the rows found there. So one reading serves all columns of a proble
 import numpy as np
 
 from sklosses.solvers._curvature import Curvature, rank
-from sklosses.solvers._shift import best_shift, falls_for_ever, lowest_value
+from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, lowest_value
 
 # A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
 STAGE_TOL = 0.1
@@ -445,14 +445,9 @@ class Column:
 
     def _is_least(self, reading, tol):
         """Each row's least loss bounds F from below too: a proof, where rows are fitted exactly."""
-        loss, weight = reading.losses[self.k], reading.weight(self.k)
-        if not loss.traits.has_conjugate:
-            return
-        y = reading.target(self.k)
-        least = -loss.conjugate(y, np.zeros(len(y)))
-        away = self.objective - (least.sum() if weight is None else weight @ least) / self.total
-        if self._relative(away) <= max(self.gap, tol):
-            self.gap, self.gap_kind = self._relative(away), "proof"
+        gap = self._relative(self.objective - least_value(reading, self.k) / self.total)
+        if gap <= max(self.gap, tol):
+            self.gap, self.gap_kind = gap, "proof"
 
     def _hoped(self, slopes):
         """What the bound on F - F* comes to at most, about, by the loss's slopes in w; cheap."""

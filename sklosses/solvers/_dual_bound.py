@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from sklosses.solvers._shift import best_shift, lowest_value
+from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, lowest_value
 
 # The second dual point costs a reading: it is tried where the first is within this factor of what is asked.
 NEAR = 30
 # Without l2: how many times its own size, and that of a step of the proximal point method, a coefficient may grow.
 ROOM, STEPS = 2.0, 4.0
+# Predictions beyond all kinks.
+FAR = 1e100
 # What rounding makes of F itself.
 ROUNDING = 1e-15
 # The share of the tolerance that the search for the best intercept may leave.
@@ -25,8 +27,8 @@ class Bound:
         Of the kernel.
     k : int
         Number of the column.
-    penalty : tuple of two floats
-        Factors of ||w||_1 and of ||w||^2 / 2.
+    costs : tuple of three floats
+        Factors of ||w||_1, of ||w||^2 / 2 and of the intercept.
     fit_intercept : bool
     state : State or None
         The first model; None: zero, and the best constant.
@@ -53,9 +55,9 @@ class Bound:
         Epochs so far, and pairs of what they were and the objective at each look.
     """
 
-    def __init__(self, reading, table, k, penalty, fit_intercept, state):
+    def __init__(self, reading, table, k, costs, fit_intercept, state):
         self.reading, self.table, self.k, self.fit_intercept = reading, table, k, fit_intercept
-        self.l1, self.l2 = map(float, penalty)
+        self.l1, self.l2, self.cost = map(float, costs)
         self.loss, self.total, self.n_rows = reading.losses[k], float(reading.totals[k]), reading.n_rows
         self.weight = reading.weight(k)
         self.target = np.ascontiguousarray(reading.target(k))
@@ -63,15 +65,18 @@ class Bound:
         d = reading.n_features
         self.coef = np.zeros(d) if state is None else np.array(state.coef[k], dtype=np.float64)
         given = 0.0 if state is None else float(state.intercept[k])
-        best = best_shift(reading, k, self.offset) if fit_intercept else given
+        best = best_shift(reading, k, self.offset, cost=self.cost * self.total) if fit_intercept else given
         self.intercept = best if state is None else given
         self.known = self.offset if fit_intercept else self.offset + given     # what no coefficient changes
         slopes = np.empty(self.n_rows)
         self.lowest = lowest_value(reading, k) / self.total
-        self.null = reading.sweep(k, self.offset + best, gradient=slopes) / self.total - self.lowest
+        self.null = reading.sweep(k, self.offset + best, gradient=slopes) / self.total - self.lowest + self.cost * best
+        self.fixed = 0.0 if fit_intercept else self.cost * given
         self.null_slope = float(np.abs(slopes).sum()) / self.total
         self.objective, self.lower, self.bound, self.gap = np.inf, -np.inf, np.inf, np.inf
-        self.kind = "proof" if self.l2 > 0 and self.loss.traits.has_conjugate else "estimate"
+        self.provable = self.l2 > 0 and self.loss.traits.has_conjugate
+        self.kind = "proof" if self.provable else "estimate"
+        self.least = least_value(reading, k) / self.total if self.cost == 0 else -np.inf
         self.readings, self.reach = 0, 0.0
         self.work, self.past = 0, []
 
@@ -108,11 +113,11 @@ class Bound:
         p += self.offset
         if self.fit_intercept:
             room = SLACK * tol * abs(self.objective if np.isfinite(self.objective) else self.null)
-            intercept = best_shift(self.reading, self.k, p, intercept, room * self.total)
+            intercept = best_shift(self.reading, self.k, p, intercept, room * self.total, self.cost * self.total)
         p += intercept
         slopes = np.empty(self.n_rows)
         value = self.reading.sweep(self.k, p, gradient=slopes) / self.total
-        objective = value + self._penalty(coef)
+        objective = value + self._penalty(coef) + self.cost * intercept
         better = objective < self.objective
         if better:
             self.objective, self.coef, self.intercept = objective, coef, intercept
@@ -127,6 +132,20 @@ class Bound:
         # F* is between value - bound and value: where that leaves room for 0, no relative distance is small.
         floor = max(value - bound, -value, 1e-12 * abs(self.null), 1e-300)
         self.bound, self.gap = (bound, bound / floor) if np.isfinite(bound) else (np.inf, np.inf)
+        # Where rows are fitted exactly, each row's least loss is the better bound, and no estimate.
+        away = self.objective - self.least
+        gap = away / max(value - away, -value, 1e-12 * abs(self.null), 1e-300)
+        self.kind = "proof" if self.provable or gap < self.gap else "estimate"
+        if gap < self.gap:
+            self.bound, self.gap = away, gap
+
+    @property
+    def endless(self):
+        """Whether there is no minimum: without a penalty the loss falls as coefficients grow."""
+        if self.l1 > 0 or self.l2 > 0 or self.cost != 0 or not self.loss.traits.smooth:
+            return False
+        p, _ = self.table.look(self.coef, None)
+        return falls_for_ever(self.reading, self.k, p + self.intercept + self.offset)
 
     def _doubted(self, bound, value):
         """An estimate, made larger where the coefficients may still be far from the solution's.
@@ -148,14 +167,26 @@ class Bound:
         return u if self.weight is None else np.where(self.weight > 0, self.weight * u, 0.0)
 
     def _balanced(self, u):
-        """Dual variables whose weighted sum is 0: those of the heavier sign are scaled."""
+        """Dual variables that satisfy the intercept's constraint: those of the heavier sign are scaled.
+
+        Where that does not suffice, all move towards the low end of their range, however far where there is none.
+        """
         if not self.fit_intercept:
             return np.array(u)
         weighted = self._weighted(u)
         above, below = float(weighted[weighted > 0].sum()), -float(weighted[weighted < 0].sum())
-        if above > below:
-            return np.where(u > 0, u * (below / above), u)
-        return np.where(u < 0, u * (above / below), u) if below > 0 else np.array(u)
+        goal = self.cost * self.total       # of below - above
+        if above > below - goal and below >= goal:
+            return np.where(u > 0, u * ((below - goal) / above), u)
+        if below - goal >= above:
+            return np.where(u < 0, u * ((above + goal) / below), u) if below > 0 else np.array(u)
+        low = self.loss.gradient(self.target, np.full(self.n_rows, -FAR))
+        ends = low > -FAR
+        down = np.where(ends, u - low, 1.0)
+        lacks, most = above - below + goal, float(self._weighted(down).sum())
+        if np.all(ends) and lacks > most * (1 + 1e-12):
+            return low - 1.0        # which no dual variable can be: the cost is more than all losses together
+        return u - down * (min(lacks / most, 1.0) if np.all(ends) else lacks / most)
 
     def _lower(self, u, at, back):
         """A lower bound on the minimum from feasible dual variables and X'u / S."""
@@ -175,13 +206,23 @@ class Bound:
             conjugate = self.loss.conjugate(self.target, np.ascontiguousarray(u))
         else:
             conjugate = _conjugate(self.loss, self.target, u, at)
-        return float(np.sum(self._weighted(u * self.known - conjugate))) / self.total
+        return float(np.sum(self._weighted(u * self.known - conjugate))) / self.total + self.fixed
 
     def _largest(self, beyond):
         """How large the solution's coefficients might be."""
         return ROOM * np.abs(self.coef) + STEPS * self.reach * beyond
 
     # A start --------------------------------------------------------------------------------------------------------
+
+    def first(self, kappa):
+        """The least dual variables that satisfy the constraint, the v that belongs to them, and the best intercept."""
+        u = self._balanced(np.zeros(self.n_rows))
+        _, back = self.table.look(None, self._weighted(u) / self.total)
+        v = -back / kappa
+        p, _ = self.table.look(v - np.clip(v, -self.l1 / kappa, self.l1 / kappa), None)
+        self.readings += 2
+        p += self.offset
+        return u, v, best_shift(self.reading, self.k, p, cost=self.cost * self.total)
 
     def slopes(self, mu):
         """Slopes at the model as dual variables, for a problem with (mu / 2) ||w - coef||^2 added.

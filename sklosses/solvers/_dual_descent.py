@@ -44,12 +44,12 @@ class DualDescent:
     For convex losses with kinks or without, any penalty, any number of features; made for rows with few entries, as
     those of texts and of one-hot codes. The objective divides by the sum S of the weights::
 
-        F(w, b) = (1/S) sum_i s_i phi(y_i, x_i.w + b + o_i) + l1 ||w||_1 + (l2/2) ||w||^2
+        F(w, b) = (1/S) sum_i s_i phi(y_i, x_i.w + b + o_i) + l1 ||w||_1 + (l2/2) ||w||^2 + intercept_cost b
 
     Its dual has one variable a row, u_i in the range of the loss's slopes; with shrink(v) = sign(v) max(|v| - l1/l2, 0)
     ::
 
-        w = shrink(v),    v = -sum_i c_i u_i x_i,    c_i = s_i / (S l2),    sum_i c_i u_i = 0
+        w = shrink(v),    v = -sum_i c_i u_i x_i,    c_i = s_i / (S l2),    sum_i c_i u_i = -intercept_cost / l2
 
     A step maximises over one u_i, exactly or nearly: with p the row's prediction and Q = ||x_i||^2, the new u_i is the
     slope of phi at ``prox(p + c_i Q u_i, step=c_i Q)`` of the loss (Shalev-Shwartz and Zhang 2013). It reads the row
@@ -130,7 +130,7 @@ class DualDescent:
         Raises
         ------
         ValueError
-            If a loss is not convex, weights are negative or those of a column all 0, or there is an `intercept_cost`.
+            If a loss is not convex, or weights are negative or those of a column all 0.
         """
         _check(problem)
         run = _Run(problem, tol, max_iter, Monitor() if monitor is None else monitor)
@@ -153,8 +153,6 @@ def _check(problem):
     for loss, _ in problem.losses:
         if not loss.traits.convex:
             raise ValueError(f"DualDescent needs a convex loss, got {loss!r}.")
-    if problem.intercept_cost:
-        raise ValueError(f"DualDescent takes no intercept_cost, got {problem.intercept_cost!r}.")
     if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
         raise ValueError("DualDescent needs weights >= 0: with negative ones the objective is not convex.")
 
@@ -177,8 +175,9 @@ class _Run:
         table = _kernel().Table(self.problem.rows, self.problem.subset)
         norm = table.mean_square_norm()
         fit_intercept = self.problem.fit_intercept
-        self.columns = [_Column(Bound(reading, table, k, (l1[k], l2[k]), fit_intercept, state), norm, seed, state)
-                        for k in range(K)]
+        bounds = [Bound(reading, table, k, (l1[k], l2[k], self.problem.intercept_cost), fit_intercept, state)
+                  for k in range(K)]
+        self.columns = [_Column(bound, norm, seed, state) for bound in bounds]
 
     def round(self):
         """Each column to its next look at the certificate; False when all are done."""
@@ -218,7 +217,7 @@ class _Run:
         readings = np.array([ceil(column.readings) for column in self.columns])
         state = State(coef.copy(), intercept.copy(), t=1.0 + self.problem.n_rows)
         return Result(coef, intercept, objective, int(readings.max()), readings, history, "dual descent", state,
-                      converged, gap, kinds)
+                      converged, gap, kinds, not converged and any(column.bound.endless for column in self.columns))
 
 
 class _Column:
@@ -251,11 +250,14 @@ class _Column:
         rows = bound.target, bound.offset, self.scale
         self.kernel = _kernel().Column(bound.loss, rows, self.step, self.v, self.dual)
         self.kernel.rho, self.kernel.shrink = rho, bound.l1 / self.kappa
-        self.kernel.intercept = bound.intercept
+        self.kernel.intercept, self.kernel.sum = bound.intercept, bound.cost / self.kappa
         if self.mu:
             self.v += self.mu / self.kappa * self.centre
         if state is not None:
             self._start_from_slopes()
+        elif bound.cost and bound.fit_intercept:
+            self.dual["u"], self.v[:], self.kernel.intercept = bound.first(self.kappa)
+            self.kernel.sum = 0.0
         self.order = RowOrder(bound.table.n_blocks, FAR_APART)
         self.epochs, self.wait = 0, STEADY_EPOCHS if self.mu else MOST_EPOCHS
         # Where a step needs nothing but the dual variable, dual variables may be moved without one.
@@ -294,7 +296,7 @@ class _Column:
         if share == 1:
             self.dual["at"], self.dual["curvature"] = at, curvature
         self.v -= share / self.kappa * back
-        self.kernel.sum = float(self.scale @ self.dual["u"])
+        self.kernel.sum = float(self.scale @ self.dual["u"]) + self.bound.cost / self.kappa
 
     # Epochs ---------------------------------------------------------------------------------------------------------
 
@@ -309,10 +311,10 @@ class _Column:
         coef = self._coef() if self.mean is None else self.mean.copy()
         bound.reach, bound.work = 1 / self.mu if self.mu else 0.0, self.epochs
         bound.look(coef, self.kernel.intercept, self.dual, tol)
-        if self.mean is not None and bound.gap > tol and bound.bound > self._expected():
-            # The last iterate promises more than its mean has: if it keeps that, what is old in the mean is in the way.
-            if bound.improve(self._coef(), self.kernel.intercept, tol):
-                self.mean = None
+        # Where the last iterate promises more than their mean has brought, what is old in that may be in the way.
+        better = self.mean is not None and bound.gap > tol and bound.bound > self._expected()
+        if better and bound.improve(self._coef(), self.kernel.intercept, tol):
+            self.mean = None
         if not self.mu and self.account > 0:
             self.trust = max(LEAST_TRUST, bound.bound / self._expected())
         if self.leaps:

@@ -449,7 +449,7 @@ cdef class Column:
     Attributes
     ----------
     intercept, sum : float
-        b, and the sum of c_i u_i.
+        b, and the sum of c_i u_i, plus intercept_cost / kappa.
     shrink, rho : float
         See the module.
     next_to_none : float

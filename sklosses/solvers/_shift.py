@@ -4,9 +4,11 @@ import numpy as np
 
 # The relative error of a sum over rows, with room.
 ROUNDING = 1e-14
+# So many times the coefficients are far; a loss of this share of what it was is none.
+FAR, NOTHING = 1e6, 1e-9
 
 
-def best_shift(reading, k, p, start=0.0, room=0.0):
+def best_shift(reading, k, p, start=0.0, room=0.0, cost=0.0):
     """The number that, added to all predictions, minimises a column's loss.
 
     Parameters
@@ -21,23 +23,27 @@ def best_shift(reading, k, p, start=0.0, room=0.0):
         Where to begin.
     room : float >= 0, default=0.0
         By how much the sum of losses may exceed its least. 0: rounding.
+    cost : float, default=0.0
+        What a unit of the number costs besides.
 
     Returns
     -------
     float
     """
-    return (_newton if reading.losses[k].traits.smooth else _tangents)(reading, k, p, start, room)
+    return (_newton if reading.losses[k].traits.smooth else _tangents)(reading, k, p, start, room, cost)
 
 
-def _newton(reading, k, p, shift, room):
+def _newton(reading, k, p, shift, room, cost):
     """Newton's method, kept within a bracket; the middle, where all rows are on straight parts that cancel."""
+
     def is_flat(t):
         _, slope, steepness, _ = reading.along(k, p, None, t)
-        return abs(slope) <= ROUNDING * steepness
+        return abs(slope + cost) <= ROUNDING * steepness
 
     low, high = -np.inf, np.inf
     for attempt in range(1, 101):
         _, slope, steepness, curvature = reading.along(k, p, None, shift, curved=True)
+        slope += cost
         if abs(slope) <= ROUNDING * steepness or slope * slope <= room * curvature:
             if curvature > 0:
                 break
@@ -73,15 +79,16 @@ def _end_of_flat(is_flat, shift, direction):
     return shift + inside
 
 
-def _tangents(reading, k, p, shift, room):
+def _tangents(reading, k, p, shift, room, cost):
     """For losses with kinks: the tangents at both ends of a bracket meet nearer to the minimum, or at it.
 
     Where they meet is no less than the minimum, which says when to stop. Every third trial halves the bracket, because
     a tangent that hardly rises moves its end by little.
     """
+
     def look(t):
         value, slope, steepness, _ = reading.along(k, p, None, t)
-        return t, value, slope, steepness
+        return t, value + cost * t, slope + cost, steepness
 
     here = look(shift)
     best, low, high = here, None, None
@@ -120,13 +127,23 @@ def lowest_value(reading, k):
 
 
 def falls_for_ever(reading, k, p):
-    """Whether a column's loss, without a penalty, has no minimum: twice the coefficients halve what is left of it.
+    """Whether a column's loss, without a penalty, has no minimum, but falls towards its least as coefficients grow.
 
-    Where predictions `p` are next to a minimum, no others on the line to 0 are much better. Those of a plane that
-    separates classes are, for log_loss: the further, the better.
+    As log_loss does along the coefficients of a plane that separates the classes. Where predictions `p` are next to a
+    minimum instead, twice the coefficients are no better; and where rows attain their least, nothing is left.
     """
     lowest = lowest_value(reading, k)
     away = p if reading.offset is None else p - reading.offset
     with np.errstate(over="ignore", invalid="ignore"):
-        here, there = (reading.sweep(k, place) - lowest for place in (p, p + away))
-    return bool(0 < there < 0.5 * here)        # 0 is a minimum
+        here, twice, far = (reading.sweep(k, p + more * away) - lowest for more in (0.0, 1.0, FAR))
+    return bool(0 < twice < 0.5 * here and far <= NOTHING * here)
+
+
+def least_value(reading, k):
+    """The sum of each row's least loss, for any prediction: -inf where the loss has no conjugate to say it."""
+    loss, weight = reading.losses[k], reading.weight(k)
+    if not loss.traits.has_conjugate:
+        return -np.inf
+    y = reading.target(k)
+    least = -loss.conjugate(y, np.zeros(len(y)))
+    return float(least.sum() if weight is None else weight @ least)

@@ -13,6 +13,7 @@ from sklearn.linear_model import ElasticNet, GammaRegressor, Lasso, LogisticRegr
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.svm import OneClassSVM
 
 from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
 from sklosses.losses import get_loss, loss_names
@@ -164,8 +165,22 @@ def test_wide_tables_without_a_dual_fall_back_on_steps():
     model = SGDClassifier(loss="focal", random_state=0).fit(wide, wide[:, 0] > 0)
     assert model.solver_ == "sgd"
     assert np.isnan(model.gap_)
-    assert np.isnan(SGDOneClassSVM(random_state=0).fit(wide).gap_)
     assert SGDClassifier().fit(wide, wide[:, 0] > 0).gap_ <= 1e-3
+
+
+@pytest.mark.parametrize("nu", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("layout", [np.asarray, csr_array])
+def test_one_class_of_wide_tables(nu, layout):
+    rng = np.random.default_rng(0)
+    wide = np.abs(rng.standard_normal((150, 2100))) * (rng.random((150, 2100)) < 0.1)
+    model = SGDOneClassSVM(nu=nu, tol=1e-5).fit(layout(wide))
+    assert model.solver_ == "dual descent"
+    assert model.gap_kind_ == "proof"
+    reference = OneClassSVM(kernel="linear", nu=nu, tol=1e-10).fit(wide)
+    w, rho = (value[0] / (nu * len(wide)) for value in (reference.coef_, reference.offset_))
+    best = np.maximum(0, rho - wide @ w).mean() + nu / 2 * w @ w + nu * (1 - rho)
+    assert model.gap_ <= 1e-5
+    assert best - 1e-9 * abs(best) <= model.objective_ <= best + 1e-4 * abs(best)
 
 
 def test_early_stopping_restores_the_best_weights():

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklosses.data import as_rows
 from sklosses.losses import as_loss, get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
-from sklosses.solvers import DualDescent, Monitor, OneVsRest, Problem, Verdict
+from sklosses.solvers import DualDescent, Monitor, Newton, OneVsRest, Problem, Verdict
 
 CONVEX = [name for name in loss_names() if get_loss(name).traits.convex]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-1), "l1": L1(2e-2), "elasticnet": ElasticNet(1e-1, 0.3)}
@@ -260,6 +260,53 @@ def test_going_on_from_a_state_saves_readings(name, penalty):
     assert again.objective[0] <= first.objective[0] * (1 + 1e-4)
 
 
+@pytest.mark.parametrize("nu", [0.05, 0.5, 0.95, 1.0])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_cost_of_the_intercept(nu, fit_intercept):
+    """The one-class SVM: the interior point method's minimum, with weights and offsets, and no gap below the truth."""
+    X, _, weights, offset = table("hinge", n=200)
+    X, y = np.abs(X) + 0.5, np.ones(200)
+    problem = Problem(as_rows(csr_array(X)), y, ((get_loss("hinge"), 1),), L2(nu), weights=weights,
+                      offset=offset, intercept_cost=nu, fit_intercept=fit_intercept)
+    best = Newton().solve(problem, tol=1e-10).objective[0]
+    for max_iter in (3, 3000):
+        result = DualDescent().solve(problem, tol=1e-5, max_iter=max_iter)
+        theta = theta_of(result)
+        found = F(theta, X, y, get_loss("hinge"), L2(nu), weights, offset) + nu * theta[-1]
+        assert result.objective[0] == pytest.approx(found, rel=1e-12, abs=1e-12)
+        assert -1e-12 <= result.objective[0] - best <= result.gap[0] * abs(best) + 1e-12
+    assert result.converged
+    assert result.gap_kind == ("proof",)
+
+
+@pytest.mark.parametrize("name", ["squared_hinge", "log_loss", "squared_error", "huber"])
+def test_cost_of_the_intercept_with_other_losses(name):
+    """A cost is an offset of the slopes: the minimum of scipy's BFGS, where there is one."""
+    X, y, weights, _ = table(name)
+    loss, cost, share = get_loss(name), 0.2, weights / weights.sum()
+    problem = Problem(as_rows(X), y, ((loss, 1),), L2(1e-1), weights=weights, intercept_cost=cost)
+
+    def value(theta):
+        p = X @ theta[:-1] + theta[-1]
+        g = share * loss.gradient(y, p)
+        slope = np.append(X.T @ g + 1e-1 * theta[:-1], g.sum() + cost)
+        return share @ loss.value(y, p) + 0.05 * theta[:-1] @ theta[:-1] + cost * theta[-1], slope
+
+    best = scipy_minimize(value, np.zeros(X.shape[1] + 1), jac=True, method="BFGS", options={"gtol": 1e-10}).fun
+    result = DualDescent().solve(problem, tol=1e-7, max_iter=3000)
+    assert result.converged
+    assert result.objective[0] == pytest.approx(best, rel=2e-7)
+
+
+def test_a_cost_that_losses_do_not_outweigh_is_reported():
+    """The objective has no minimum."""
+    X, y, _, _ = table("hinge")
+    problem = Problem(as_rows(X), y, ((get_loss("hinge"), 1),), L2(1e-1), intercept_cost=1.5)
+    result = DualDescent().solve(problem)
+    assert not result.converged
+    assert result.gap[0] == np.inf
+
+
 def test_without_an_intercept():
     X, y, _, _ = table("squared_error")
     result = solve(X, y, "squared_error", L2(1e-1), fit_intercept=False, tol=1e-12)
@@ -384,7 +431,6 @@ def test_losses_written_in_python():
     [
         ({"weights": -np.ones(60)}, "weights >= 0"),
         ({"weights": np.zeros(60)}, "nothing to fit"),
-        ({"intercept_cost": 0.1}, "intercept_cost"),
         ({"losses": ((get_loss("cauchy"), 1),)}, "convex"),
         ({"subset": np.array([0, 60])}, "subset"),
     ],
