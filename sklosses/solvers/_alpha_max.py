@@ -1,9 +1,12 @@
 """Where a path of penalties begins: the strength under which coefficients are zero, or as good as."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.optimize import brentq, linprog
 
 from sklosses.losses import MulticlassLoss
+from sklosses.solvers._least_maximum import Box, LeastMaximum
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._shift import best_shift, lowest_value
 from sklosses.solvers._slices import SliceReading, best_shifts
@@ -20,8 +23,13 @@ FORWARD = 0.3
 GAIN = 1e-2
 # Width to which kinks of losses of whole rows are rounded.
 WIDTH = 1e-2
-# Features that are in the linear programme from the start, and that join it at a time.
+# Features that are in the linear programme of cuts from the start, and that join it at a time.
 FEATURES = 200
+# Up to so many features the programme is solved with a variable a row, for some rows at a time: at first this many, and
+# no fewer than this many for each feature.
+NARROW, FIRST_ROWS, ROWS_A_FEATURE = 200, 4000, 180
+# Rounds in which more and more rows are variables.
+ROUNDS = 4
 
 
 def alpha_max(problem, penalty="l1", *, rtol=5e-3):
@@ -36,9 +44,13 @@ def alpha_max(problem, penalty="l1", *, rtol=5e-3):
     the sum being asked for where an intercept is fitted. Smooth losses have one u_i, their slope, and the minimum is
     a single product with X. At a kink u_i is any number between the slopes on both sides, and rows there may be many:
     those of the more frequent class, with the hinge, or of the most frequent count, with the absolute error. Then this
-    is a linear programme with a variable a row. It is solved by cutting planes [1]_: each direction w has a u that is
-    the worst for it, found by sorting X w; the best mixture of those seen bounds the minimum from above, what w gains
-    from below, and the next direction is on the way from the best to the one that those u suggest [2]_.
+    is a linear programme with a variable a row, but its dual has one a feature: the direction w whose worst u gains
+    most. Rows with x_i.w well above a threshold have u_i at their lower bound, those well below at the upper; so a
+    sample of the rows says which need not be variables [1]_, the others are found by an interior point method, and what
+    they come to in all rows bounds the minimum from both sides. Tables of more than 200 features take cutting planes
+    [2]_: each direction w has a u that is the worst for it, found by sorting X w; the best mixture of those seen bounds
+    the minimum from above, what w gains from below, and the next direction is on the way from the best to the one that
+    those u suggest [3]_.
 
     Under l2 no strength makes coefficients zero. But F is strongly convex, so that with g the vector of the sums above
 
@@ -71,8 +83,9 @@ def alpha_max(problem, penalty="l1", *, rtol=5e-3):
 
     References
     ----------
-    .. [1] J. E. Kelley, The cutting-plane method for solving convex programs, Journal of SIAM 8(4), 1960.
-    .. [2] W. Ben-Ameur, J. Neto, Acceleration of cutting-plane and column generation algorithms, Networks 49(1), 2007.
+    .. [1] S. Portnoy, R. Koenker, The Gaussian hare and the Laplacian tortoise, Statistical Science 12(4), 1997.
+    .. [2] J. E. Kelley, The cutting-plane method for solving convex programs, Journal of SIAM 8(4), 1960.
+    .. [3] W. Ben-Ameur, J. Neto, Acceleration of cutting-plane and column generation algorithms, Networks 49(1), 2007.
 
     Examples
     --------
@@ -125,7 +138,65 @@ def _under_l1(problem, reading, k, rtol):
     upper = float(np.abs(gradient).max(initial=0.0))
     if ties is None or upper == 0:
         return upper
-    cuts, best, lower, least = [gradient], None, 0.0, ROUNDING * upper
+    least = ROUNDING * upper
+    if reading.n_features <= NARROW:
+        upper, lower = _by_some_rows(reading, slope, ties, least * total, rtol)
+        upper, lower = upper / total, lower / total
+        if upper <= max((1 + rtol) * lower, least):
+            return upper if upper > least else 0.0
+    return min(upper, _by_cuts(reading, slope, ties, gradient, (total, least, rtol)))
+
+
+def _by_some_rows(reading, slope, ties, least, rtol):
+    """Bounds of the least maximum of |X's u|, by linear programmes whose variables are some of the rows with ties."""
+    vector, d = slope.copy(), reading.n_features
+    vector[ties.rows] = 0.0
+    constant, upper, lower = reading.back(vector), np.inf, 0.0
+    size = max(FIRST_ROWS, ROWS_A_FEATURE * d)
+    if len(ties.rows) <= 2 * size:
+        part = np.arange(len(ties.rows))
+        found = _programme(reading, ties, part, (constant, ties.total)).solve(rtol / 2, least)
+        return found.upper, found.lower
+    part = np.sort(np.random.default_rng(0).choice(len(ties.rows), size, replace=False))
+    found = _programme(reading, ties, part, (constant, ties.total), larger=len(ties.rows) / size).solve(2 * rtol, least)
+    for _ in range(ROUNDS):
+        direction = found.direction
+        steepness = np.concatenate(reading.each(lambda chunk, w=direction: reading.rows_of(chunk) @ w))[ties.rows]
+        order, middle = ties.sorted(steepness)
+        level = 0.0 if ties.total is None else -steepness[order[min(middle, len(order) - 1)]]
+        whole = Box(ties.low, ties.high, constant, ties.total)
+        lower = max(lower, whole.value(steepness + level, direction, level))
+        if upper <= max((1 + rtol) * lower, least):
+            break
+        size = min(2 * size, len(order))
+        first = min(max(middle - size // 2, 0), len(order) - size)
+        vector[ties.rows[order[:first]]] = ties.high[order[:first]]
+        vector[ties.rows[order[first + size:]]] = ties.low[order[first + size:]]
+        part = order[first : first + size]
+        vector[ties.rows[part]] = 0.0
+        fixed = vector[ties.rows].sum()
+        rest = (reading.back(vector), None if ties.total is None else ties.total - fixed)
+        found = _programme(reading, ties, part, rest).solve(rtol / 4, least)
+        upper = min(upper, found.upper)
+    return upper, lower
+
+
+def _programme(reading, ties, part, given, larger=1.0):
+    """The programme of some of the rows with ties, with bounds that are larger where they stand for all."""
+    constant, total = given
+    rows = reading.rows_of(ties.rows[part])
+    box = Box(larger * ties.low[part], larger * ties.high[part], constant, total)
+    if total is not None and larger > 1:
+        share = (total - ties.low.sum()) / (ties.high - ties.low).sum()
+        box = replace(box, total=box.low.sum() + share * (box.high - box.low).sum())
+    return LeastMaximum(rows.toarray() if reading.sparse else rows, box)
+
+
+def _by_cuts(reading, slope, ties, gradient, settings):
+    """An upper bound of the least maximum, by cutting planes."""
+    total, least, rtol = settings
+    upper = float(np.abs(gradient).max(initial=0.0))
+    cuts, best, lower = [gradient], None, 0.0
     while upper > max((1 + rtol) * lower, least) and len(cuts) < MOST_CUTS:
         found = _master(np.array(cuts))
         if found is None:
@@ -204,13 +275,20 @@ class _Ties:
             return self.low if self.low.sum() >= self.total else self.high
         return cut(brentq(lambda level: cut(level).sum() - self.total, *ends, xtol=1e-15))
 
+    def sorted(self, steepness):
+        """Rows from the least steep on, and how many of them are at their upper bounds where the sum is least."""
+        order = np.argsort(steepness, kind="stable")
+        if self.total is None:
+            return order, int(np.count_nonzero(steepness < 0))
+        room = np.cumsum((self.high - self.low)[order])
+        return order, int(np.searchsorted(room, self.total - self.low.sum()))
+
     def worst(self, steepness):
         """Those with the least sum of s_i u_i times steepness: a knapsack, filled from the least steep row on."""
         if self.total is None:
             return np.where(steepness > 0, self.low, self.high)
-        order = np.argsort(steepness, kind="stable")
-        room = np.cumsum((self.high - self.low)[order])
-        taken, full = self.low.copy(), int(np.searchsorted(room, self.total - self.low.sum()))
+        order, full = self.sorted(steepness)
+        taken = self.low.copy()
         taken[order[:full]] = self.high[order[:full]]
         if full < len(order):
             taken[order[full]] += self.total - taken.sum()

@@ -12,6 +12,7 @@ from sklosses.data import as_rows
 from sklosses.losses import get_loss, loss_names
 from sklosses.penalties import L1, L2, NoPenalty
 from sklosses.solvers import Auto, OneVsRest, Problem, alpha_max
+from sklosses.solvers._least_maximum import Box, LeastMaximum
 
 # Zero coefficients satisfy these best, without any penalty.
 SATISFIED = ("perceptron", "smoothed_perceptron")
@@ -108,6 +109,54 @@ def test_hinge_is_a_linear_programme(d, share):
     expected = linear_programme(X, np.where(rare, -1.0, 0.0), np.where(rare, -1.0, 1.0), s)
     (alpha,) = alpha_max(Problem(as_rows(X), y, ((get_loss("hinge"), 1),), NoPenalty(), weights=s))
     assert expected * (1 - 1e-9) <= alpha <= expected * (1 + 5e-3)
+
+
+@pytest.mark.parametrize("name", ["hinge", "absolute_error"])
+@pytest.mark.parametrize("setting", ["plain", "weights", "no intercept", "sorted", "csr", "wider than the programme"])
+def test_some_of_many_rows_tell_of_all(name, setting, monkeypatch):
+    """More rows with ties than are variables at first."""
+    monkeypatch.setattr("sklosses.solvers._alpha_max.FIRST_ROWS", 300)
+    monkeypatch.setattr("sklosses.solvers._alpha_max.ROWS_A_FEATURE", 100)
+    if setting == "wider than the programme":
+        monkeypatch.setattr("sklosses.solvers._alpha_max.NARROW", 3)
+    n, rng = 6000, np.random.default_rng(5)
+    X, signal = table(7, n, 4)
+    if setting == "sorted":
+        X, signal = X[np.argsort(signal)], np.sort(signal)
+    s = rng.uniform(0.5, 2.0, n) if setting == "weights" else np.ones(n)
+    if name == "hinge":
+        y = np.where(signal > np.quantile(signal, 0.7), 1.0, -1.0)
+    else:
+        y = np.round(2 * np.exp(0.3 * signal))
+    given = Problem(as_rows(csr_array(X) if setting == "csr" else X), y, ((get_loss(name), 1),), NoPenalty(),
+                    weights=s if setting == "weights" else None, fit_intercept=setting != "no intercept")
+    (alpha,) = alpha_max(given)
+    assert not np.any(solved(given, 1.001 * alpha))
+    assert np.any(solved(given, 0.99 * alpha))
+
+
+@pytest.mark.parametrize(("m", "d"), [(300, 7), (200, 300), (300, 1), (5, 3), (1, 2)])
+@pytest.mark.parametrize("share", [None, 0.0, 1e-6, 0.4, 1.0])
+@pytest.mark.parametrize("far", [0.0, 1.0])
+def test_the_least_maximum(m, d, share, far):
+    """Bounds hold on both sides, and meet."""
+    rng = np.random.default_rng(m + d)
+    rows, low, high = rng.normal(size=(m, d)) + 0.3, -rng.uniform(0, 1, m), rng.uniform(0.1, 1, m)
+    constant = far * (rng.normal(size=d) * np.sqrt(m) + 0.1 * m)
+    total = None if share is None else low.sum() + share * (high - low).sum()
+    given = np.block([[rows.T, -np.ones((d, 1))], [-rows.T, -np.ones((d, 1))]])
+    sums = {} if total is None else {"A_eq": np.append(np.ones(m), 0)[np.newaxis], "b_eq": [total]}
+    bounds = [*zip(low, high, strict=True), (0, None)]
+    expected = linprog(np.append(np.zeros(m), 1), given, np.append(-constant, constant), bounds=bounds, **sums).fun
+    least = 1e-9 * np.abs(rows).sum()
+    found = LeastMaximum(rows, Box(low, high, constant, total)).solve(1e-3, least)
+    assert found.lower <= expected * (1 + 1e-7) + least
+    assert found.upper >= expected * (1 - 1e-7) - least
+    assert np.abs(found.direction).sum() <= 1 + 1e-12
+    if share not in (0.0, 1e-6, 1.0):       # where v has no room, steps have none, either
+        assert found.upper <= max(1.001 * found.lower, least)
+        assert np.all((found.v >= low) & (found.v <= high))
+        assert np.abs(constant + found.v @ rows).max() == pytest.approx(found.upper, abs=least)
 
 
 def test_counts_are_a_linear_programme():
