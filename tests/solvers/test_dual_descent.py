@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklosses.data import as_rows
 from sklosses.losses import as_loss, get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
-from sklosses.solvers import DualDescent, Monitor, Newton, OneVsRest, Problem, Verdict
+from sklosses.solvers import DualDescent, Monitor, Newton, OneVsRest, Problem, Verdict, minimize
 
 CONVEX = [name for name in loss_names() if get_loss(name).traits.convex]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-1), "l1": L1(2e-2), "elasticnet": ElasticNet(1e-1, 0.3)}
@@ -440,3 +440,25 @@ def test_what_it_cannot_do_is_refused(change, message):
     problem = Problem(as_rows(X), y, ((get_loss("squared_error"), 1),), L2(1e-3))
     with pytest.raises((ValueError, IndexError), match=message if "subset" not in change else None):
         DualDescent().solve(replace(problem, **change))
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
+def test_exact_fits_are_proven(loss):
+    """More columns than rows, and no penalty: each row's least loss is the bound, and the shortest coefficients fit."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2500))
+    y = X[:, 0] + rng.normal(size=60)
+    result = minimize(X, y, loss, NoPenalty(), tol=1e-3, max_iter=1000)
+    assert result.converged
+    assert result.gap_kind == ("proof",)
+    shortest = np.linalg.pinv(X - X.mean(axis=0)) @ (y - y.mean())
+    assert np.linalg.norm(result.coef) == pytest.approx(np.linalg.norm(shortest), rel=1e-2)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "exponential"])
+def test_what_has_no_minimum_is_said(loss):
+    X = np.random.default_rng(0).normal(size=(60, 2500))
+    y = np.where(X[:, 0] > 0, *get_loss(loss).target.codes[::-1])
+    result = minimize(X, y, loss, NoPenalty(), max_iter=300)
+    assert result.endless
+    assert not result.converged
