@@ -27,6 +27,8 @@ CHUNK_BYTES = 2 << 20
 FEWEST_ROWS = 64
 # Numbers that a sweep without rows takes at a time.
 STRETCH = 1 << 16
+# Pieces of a few rows from all over, and rows of each.
+SCATTERED = 64, 256
 # Steps of numerical second derivatives, relative: the cube root of the precision.
 DIFFERENCE = 6e-6
 # Gram matrices are summed in so many places, each by one thread, in order.
@@ -204,14 +206,31 @@ class Reading:
         self.each(lambda some: self.values(column, p[some], some, **{wanted: out[some]}), self.stretches)
         return out
 
-    def along(self, column, p, end, t, *, curved=False):
+    @property
+    def scattered(self):
+        """A few of the rows, from all over."""
+        starts = np.linspace(0, max(0, self.n_rows - SCATTERED[1]), SCATTERED[0]).astype(int)
+        return [slice(start, min(start + SCATTERED[1], self.n_rows)) for start in starts]
+
+    def along(self, column, p, end, t, *, curved=False, pieces=None):
         """A column's loss at ``p + t (end - p)``, or ``p + t`` where `end` is None: reads no rows.
+
+        Parameters
+        ----------
+        column : int
+        p : ndarray of shape (n_rows,)
+        end : ndarray of shape (n_rows,) or None
+        t : float
+        curved : bool, default=False
+            Whether the curvature is asked for.
+        pieces : list of slice or None, default=None
+            The rows that count; None: all.
 
         Returns
         -------
         value, slope, steepness, curvature : float
-            The sum of weighted values; derivatives by t; the sum of absolute derivatives by the prediction. Curvature
-            is 0 unless it is asked for.
+            The sum of weighted values; the derivative by t; the sum of absolute derivatives by the prediction; the
+            second derivative by t, 0 unless it is asked for.
         """
         loss, rows = self.losses[column], (self.target(column), self.weight(column))
         known = curved and loss.has_hessian
@@ -219,10 +238,12 @@ class Reading:
         def sweep(some):
             return np.array(_kernel.along(loss, rows, (some.start, some.stop), p, end, t, known))
 
-        sums = added(self.each(sweep, self.stretches))
+        pieces = self.stretches if pieces is None else pieces
+        sums = added(self.each(sweep, pieces))
         if curved and not known:
-            change = 1.0 if end is None else end - p
-            sums[3] = (self.derivatives(column, p + t * change, second=True) * change**2).sum()
+            change = np.ones(self.n_rows) if end is None else end - p
+            second = self.derivatives(column, p + t * change, second=True) * change**2
+            sums[3] = sum(second[some].sum() for some in pieces)
         return sums.tolist()
 
     def back(self, vector):
