@@ -147,16 +147,19 @@ class Reading:
 
     def values(self, column, p, chunk=slice(None), *, hessian=None, gradient=None):
         """A column's values at predictions `p`, times the weights; derivatives likewise, into arrays."""
-        p, y = p.reshape(-1, 1), np.ascontiguousarray(self.target(column, chunk)).reshape(-1, 1)
         value = np.empty_like(p)
+        self._fill(column, p, chunk, (value, gradient, hessian))
+        return value
+
+    def _fill(self, column, p, chunk, results):
+        """Values, first and second derivatives, times the weights: into those of the three arrays that are not None."""
+        value, gradient, hessian = (None if array is None else array.reshape(-1, 1) for array in results)
+        p, y = p.reshape(-1, 1), np.ascontiguousarray(self.target(column, chunk)).reshape(-1, 1)
         loss, weight = self.losses[column], self.weight(column, chunk)
         known = hessian is not None and loss.has_hessian
-        results = (value, None if gradient is None else gradient.reshape(-1, 1),
-                   hessian.reshape(-1, 1) if known else None)
-        self._sweep(loss, y, p, weight, results)
+        self._sweep(loss, y, p, weight, (value, gradient, hessian if known else None))
         if hessian is not None and not known:
-            hessian[...] = self._differences(loss, y, p, weight)
-        return value[:, 0]
+            hessian[:, 0] = self._differences(loss, y, p, weight)
 
     def _differences(self, loss, y, p, weight):
         """Second derivatives of a loss that does not know its own."""
@@ -202,8 +205,11 @@ class Reading:
     def derivatives(self, column, p, *, second=False):
         """First or second derivatives of a column's loss at predictions, times the weights."""
         out = np.empty_like(p)
-        wanted = "hessian" if second else "gradient"
-        self.each(lambda some: self.values(column, p[some], some, **{wanted: out[some]}), self.stretches)
+
+        def fill(some):
+            self._fill(column, p[some], some, (None, None, out[some]) if second else (None, out[some], None))
+
+        self.each(fill, self.stretches)
         return out
 
     @property
