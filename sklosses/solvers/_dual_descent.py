@@ -14,9 +14,11 @@ from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import Reading
 
-# The augmented Lagrangian's weight, as a share of the mean of ||x_i||^2: at 1 epochs are a third to twice as many, at
-# 1e-4 classes of unequal size take five times as many to 1e-6.
-INTERCEPT_WEIGHT = 0.01
+# The augmented Lagrangian's weight, as a share of the mean of ||x_i||^2: where the penalty is weak, epochs are up to
+# twice as many at 1, and classes of unequal size take five times as many to 1e-6 at 1e-4. In units of the penalty's
+# strength; where that is all that counts dual variables are at the ends of their range, and epochs at 1e-2 ten times as
+# many as at 1.
+INTERCEPT_WEIGHT, LEAST_WEIGHT, MOST_WEIGHT = 5e-3, 1e-2, 1.0
 # A row whose part of the gap is below this share of the mean may rest, from the third epoch on.
 NEXT_TO_NONE, FIRST_REST = 0.1, 2
 # The epoch after which dual variables are first moved ahead.
@@ -238,9 +240,10 @@ class _Column:
         n = bound.n_rows
         weight = np.ones(n) if bound.weight is None else bound.weight
         self.n_active = int(np.count_nonzero(weight))
-        rho = INTERCEPT_WEIGHT * mean_norm if bound.fit_intercept else 0.0
         self.mu, self.least_mu = self._proximal(mean_norm)
         self.kappa = bound.l2 + self.mu
+        strength = self.n_active * self.kappa / (mean_norm or 1.0)
+        rho = mean_norm * np.clip(INTERCEPT_WEIGHT * strength, LEAST_WEIGHT, MOST_WEIGHT) if bound.fit_intercept else 0.0
         self.centre = bound.coef.copy() if self.mu else None
         self.dual = np.zeros(n, dtype=_kernel().DUAL)
         self.dual["at"] = np.nan
