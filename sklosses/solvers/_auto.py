@@ -13,6 +13,8 @@ from sklosses.solvers._sgd import SGD
 # Dual coordinate descent takes about 60 readings of a sparse table's entries at some 1e9 a second, Newton's method
 # three Gram matrices at some 4e10 operations a second: they are even where d^2 is this times the entries of a row.
 SQUARES_AN_ENTRY = 800
+# That many where mean(||x_i||^2) / (n l2) is at most this. Beyond, they grow nearly in proportion to it.
+EASY = 10.0
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Auto:
     """The solver that a problem calls for: what ``learning_rate="auto"`` runs.
 
     - :class:`Newton` for tables of up to 2000 columns, unless they are so sparse that
-    - :class:`DualDescent` is faster, which takes all wider tables.
+    - :class:`DualDescent` is faster, which takes all wider tables. That depends on the strength of the penalty too.
     - :class:`Coupled` for losses that look at all predictions of a row.
     - Losses that no coefficients at all satisfy best, as the perceptron's, have no minimum worth finding: the
       perceptron algorithm runs, :class:`SGD` with a constant step of 1.
@@ -87,9 +89,7 @@ class Auto:
         """
         if _is_coupled(problem):
             return Coupled(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
-        rows, d = problem.rows, problem.n_features
-        entries = len(rows.data) / max(1, rows.n_rows) if hasattr(rows, "indptr") else np.inf
-        if _has_dual(problem) and (d > LARGEST_D or d * d > SQUARES_AN_ENTRY * entries):
+        if _has_dual(problem) and (problem.n_features > LARGEST_D or _is_sparse_enough(problem)):
             return DualDescent()
         return Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change, thorough=self.thorough)
 
@@ -100,6 +100,19 @@ def _is_coupled(problem):
 
 def _has_dual(problem):
     return all(loss.traits.convex for loss, _ in problem.losses)
+
+
+def _is_sparse_enough(problem):
+    """Whether dual coordinate descent is expected to be faster than Newton's method."""
+    rows = problem.rows
+    if not hasattr(rows, "indptr"):
+        return False
+    squares = problem.n_features**2 / SQUARES_AN_ENTRY / max(1.0, len(rows.data) / max(1, rows.n_rows))
+    if squares <= 1:
+        return False
+    weakest = np.min(problem.penalty.l2)
+    strength = np.vdot(rows.data, rows.data) / rows.n_rows / problem.n_rows / weakest if weakest > 0 else 0.0
+    return squares > strength / EASY
 
 
 def rests_at_zero(loss):

@@ -8,9 +8,12 @@ loss, and the coefficients are w = shrink(v) with ::
 A step minimises over one u_i. It is the proximal step of the loss, ``Loss.dual_step``, whose size c_i (||x_i||^2 + rho)
 bounds what u_i does to the row's own prediction. Coefficients are shrunk as they are gathered: v is what is kept.
 
-The intercept belongs to the constraint sum_i c_i u_i = 0. It is kept by an augmented Lagrangian of little weight rho:
-each step moves it by rho times the step, and each epoch once more by rho times what the sum has come to. A small rho
-costs the steps nothing of their length, and the multiplier takes few epochs all the same: it moves with each row.
+The intercept belongs to the constraint that sum_i c_i u_i is 0, or minus what a unit of it costs over kappa. It is kept by
+an augmented Lagrangian of little weight rho: each step moves it by rho times the step, and each epoch once more by rho
+times what the sum has come to. A small rho costs the steps nothing of their length, and the multiplier takes few epochs
+all the same: it moves with each row.
+
+Between epochs dual variables may leap, further on the way that the last epoch has moved them, as Nesterov's method does.
 
 Rows are visited by blocks of contiguous ones, in order inside a block: one by one in random order they would come from
 memory at half the speed, and the number of epochs is the same.

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklosses.data import as_rows
 from sklosses.losses import as_loss, get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
-from sklosses.solvers import DualDescent, Monitor, Newton, OneVsRest, Problem, Verdict, minimize
+from sklosses.solvers import Auto, DualDescent, Monitor, Newton, OneVsRest, Problem, Verdict, minimize
 
 CONVEX = [name for name in loss_names() if get_loss(name).traits.convex]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-1), "l1": L1(2e-2), "elasticnet": ElasticNet(1e-1, 0.3)}
@@ -372,6 +372,14 @@ def test_weak_penalties_take_few_readings(loss, most):
     result = solve(csr_array(X), y, loss, L2(1e-6), tol=1e-4)
     assert result.converged
     assert result.n_iter <= most
+
+
+def test_sparse_tables_of_few_columns_are_newtons_where_the_penalty_is_weak():
+    """Epochs grow as the penalty weakens, Newton's steps do not."""
+    rng = np.random.default_rng(0)
+    X = csr_array(np.eye(100)[rng.integers(0, 100, (2000, 2))].sum(axis=1))
+    problems = [Problem(as_rows(X), np.ones(2000), ((get_loss("hinge"), 1),), L2(alpha)) for alpha in (1e-3, 1e-7)]
+    assert [type(Auto().choose(problem)) for problem in problems] == [DualDescent, Newton]
 
 
 def test_max_iter_is_a_limit():
