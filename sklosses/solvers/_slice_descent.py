@@ -219,7 +219,7 @@ class Blocks:
     def calmest(self, gradient):
         """Where in the span of the steps remembered the gradient would be least, and what it would be there.
 
-        A proof is of the order of the squared gradient, in which quasi-Newton steps leave what the last ones stirred up.
+        A proof is of the order of the squared gradient, and quasi-Newton steps leave in it what they have stirred up.
         """
         if not self.pairs:
             return np.zeros_like(gradient), gradient

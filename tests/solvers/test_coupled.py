@@ -187,9 +187,9 @@ def test_columns_that_the_samples_did_not_see(limit, large, monkeypatch):
     """They take part all the same: once they were taken for constant ones, and their coefficients held at 0."""
     monkeypatch.setattr(_coupled, "LARGEST_D", limit)
     X, y, _ = table(n=9000)
-    rare = np.zeros((len(X), 2))
-    rare[np.arange(3) * 2500 + 1201, [0, 1, 0]] = 1e3
-    result = Coupled().solve(problem(np.hstack([X, rare + [0.0, 7.0]]), y, Multinomial(), L2(1e-5)), tol=1e-7)
+    rare = np.full((len(X), 2), [0.0, 7.0])
+    rare[np.arange(3) * 2500 + 1201, [0, 1, 0]] += 1e3
+    result = Coupled().solve(problem(np.hstack([X, rare]), y, Multinomial(), L2(1e-5)), tol=1e-7)
     assert result.gap[0] <= 1e-7
     assert np.all(np.abs(result.coef[:, 4:]).max(axis=0) > 0)
 
