@@ -9,7 +9,6 @@ from joblib import effective_n_jobs
 from scipy.linalg import LinAlgError
 
 from sklosses.exceptions import DivergenceError
-from sklosses.losses import MulticlassLoss
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
@@ -135,7 +134,7 @@ class Coupled:
 
 def _check(problem):
     """Refuse what this solver cannot do, before any work."""
-    if len(problem.losses) != 1 or not isinstance(problem.losses[0][0], MulticlassLoss):
+    if len(problem.losses) != 1 or not problem.losses[0][0].traits.coupled:
         raise ValueError(f"Coupled takes one loss of whole rows, got {problem.losses!r}.")
     if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
         raise ValueError("Coupled needs weights >= 0: with negative ones the objective is not convex.")
@@ -273,7 +272,7 @@ class _Run:
                     if gap <= goal:
                         return True
                     seen["ask"] = min(seen["ask"], 0.9 * hoped * max(goal / gap, 0.5))
-                    descent.coef, descent.intercept, descent.objective = known      # steps go on from where the look was
+                    descent.coef, descent.intercept, descent.objective = known      # steps go on from there
                 return False
             if not decrement > 0:
                 return False

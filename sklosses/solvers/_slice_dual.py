@@ -58,11 +58,8 @@ class SliceDual:
 
     def model(self):
         """(coef, intercept): copies."""
-        coef, shift = (self._coef(), self.shift) if self.mean is None else self.mean
-        return coef.copy(), shift.copy()
-
-    def _coef(self):
-        return np.ascontiguousarray(self.kernel.coefficients[:, : self.K].T)
+        lines, shift = (self.kernel.coefficients, self.shift) if self.mean is None else self.mean
+        return np.ascontiguousarray(lines[:, : self.K].T), shift.copy()
 
     @property
     def expected(self):
@@ -94,10 +91,10 @@ class SliceDual:
         if self.epochs < FIRST_MEAN or self.fall <= SLOW:
             self.mean = None
         elif self.mean is None:
-            self.mean, self.count = (self._coef(), self.shift.copy()), 1
+            self.mean, self.count = (dual.coefficients.copy(), self.shift.copy()), 1
         else:
             self.count = min(self.count + 1, LONGEST)
-            for mean, here in zip(self.mean, (self._coef(), self.shift), strict=True):
+            for mean, here in zip(self.mean, (dual.coefficients, self.shift), strict=True):
                 mean += (here - mean) / self.count
 
 
