@@ -67,12 +67,16 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
     ``gradient`` and ``hessian`` against difference quotients, ``smoothness``, ``convexity``, ``lipschitz``,
     ``curvature``, ``conjugate``, ``prox``, ``smoothed``, ``probability``.
 
+    Of losses of whole rows (:class:`MulticlassLoss`), with 2, 3 and 7 classes: ``domain``, ``rowwise``, ``simplex``
+    (the gradient is a distribution less the target's), ``gradient``, ``hessian``, ``convexity``, ``lipschitz``,
+    ``curvature``, ``conjugate`` (Fenchel's equality and inequality), ``smoothed``, ``probability``.
+
     Difference quotients are extrapolated from seventeen step sizes, with an estimate of their own error (Ridders
     1982). Values are asked for in extended precision where a Python object gives them; else they are float64.
 
     Parameters
     ----------
-    loss : str, Loss, Loss subclass, or object with value and gradient
+    loss : str, Loss, MulticlassLoss, a subclass, or object with value and gradient
         What :func:`get_loss` takes. Its parameters must be numbers, not vectors.
     y : array-like of shape (n,), default=None
         Targets to test with. None: a dozen across the declared domain.
@@ -93,7 +97,7 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
     ValueError
         If parameters are vectors, or `y` is outside the declared domain.
     TypeError
-        If `loss` is none, or one of embeddings or of whole rows of predictions.
+        If `loss` is none, or one of embeddings; if `y` or `raw_prediction` is given for one of whole rows.
 
     References
     ----------
@@ -114,15 +118,10 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
     sklosses.losses._check.LossCheckError: PythonLoss('Wrong'): factor: the gradient is 0.5 times the derivative...
     """
     loss = get_loss(loss)
-    if not isinstance(loss, Loss):
-        what = "rows of predictions" if isinstance(loss, MulticlassLoss) else "embeddings"
-        raise TypeError(f"check_loss takes losses of a target and a raw prediction, and {loss!r} acts on {what}.")
-    if loss.n_columns > 1:
-        raise ValueError(f"{loss!r} is {loss.n_columns} losses: check one at a time.")
-    subject = _Subject(loss, y, raw_prediction)
+    subject, checks = _prepared(loss, y, raw_prediction)
     findings = []
     try:
-        for check in CHECKS:
+        for check in checks:
             found = check(subject)
             if found is not None:
                 findings.append(found)
@@ -133,6 +132,21 @@ def check_loss(loss, *, y=None, raw_prediction=None, verbose=True):
         if verbose:
             print(_table(loss, findings))
     return findings
+
+
+def _prepared(loss, y, raw_prediction):
+    """What is checked, and the checks for it."""
+    if isinstance(loss, MulticlassLoss):
+        from sklosses.losses import _check_coupled as coupled  # it needs what is defined here
+
+        if y is not None or raw_prediction is not None:
+            raise TypeError(f"check_loss has its own targets and predictions for {loss!r}: give none.")
+        return coupled.Subject(loss), coupled.CHECKS
+    if not isinstance(loss, Loss):
+        raise TypeError(f"check_loss takes losses of targets and raw predictions, and {loss!r} acts on embeddings.")
+    if loss.n_columns > 1:
+        raise ValueError(f"{loss!r} is {loss.n_columns} losses: check one at a time.")
+    return _Subject(loss, y, raw_prediction), CHECKS
 
 
 class _Subject:

@@ -10,6 +10,7 @@ from libc.math cimport log
 from libc.stdint cimport int64_t
 
 from sklosses.losses._math cimport exp_decay_
+from sklosses.losses._simplex cimport project
 
 
 def softmax(const floating[:, ::1] p, const int64_t[::1] label, double[:, ::1] a, double[::1] value):
@@ -97,25 +98,17 @@ cdef inline double _corner(const floating* p, Py_ssize_t y, Py_ssize_t K, double
 
 
 cdef inline double _rounded(const floating* p, Py_ssize_t y, Py_ssize_t K, double width, double* a) noexcept nogil:
-    """a is the projection of (p + cost) / width + e_y onto the simplex (Michelot 1986): the entries above a threshold,
-    less it. Entries that fall below are left out, and the threshold is found anew, until none does."""
-    cdef Py_ssize_t k, left = K + 1, before = 0
-    cdef double own = p[y], top = 0, threshold = -1e300, sum, value = 0
+    """a is the projection of (p + cost) / width + e_y onto the simplex."""
+    cdef Py_ssize_t k
+    cdef double own = p[y], top = 0, value = 0
     for k in range(K):      # distances from the right class, and from the largest: rounding leaves small ones alone
         a[k] = (<double> p[k] - own) + 1 if k != y else 0.0
         top = a[k] if a[k] > top else top
     for k in range(K):
         a[k] = (a[k] - top) / width
     a[y] += 1
-    while left != before:
-        before, left, sum = left, 0, -1.0
-        for k in range(K):
-            if a[k] > threshold:
-                sum += a[k]
-                left += 1
-        threshold = sum / left if left > 0 else threshold
+    project(a, K)
     for k in range(K):
-        a[k] = a[k] - threshold if a[k] > threshold else 0.0
         if k != y:
             value += a[k] * ((<double> p[k] - own) + 1) - 0.5 * width * a[k] * a[k]
     return value - 0.5 * width * (1 - a[y]) * (1 - a[y])

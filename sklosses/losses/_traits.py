@@ -118,8 +118,9 @@ class Traits:
 
     Parameters
     ----------
-    kind : {"residual", "margin", "other"}
-        Whether the loss depends on p - y alone, on y p alone (y in {-1, +1}), or on both.
+    kind : {"residual", "margin", "coupled", "other"}
+        Whether the loss depends on p - y alone, on y p alone (y in {-1, +1}), on all raw predictions of a row at once,
+        or on y and p otherwise.
     convex : bool
         Convex in p for every admissible y.
     smooth : bool
@@ -150,3 +151,8 @@ class Traits:
     has_conjugate: bool = False
     has_probability: bool = False
     link: str = "identity"
+
+    @property
+    def coupled(self):
+        """Whether the loss looks at all raw predictions of a row at once."""
+        return self.kind == "coupled"

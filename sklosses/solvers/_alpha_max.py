@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import brentq, linprog
 
-from sklosses.losses import MulticlassLoss
 from sklosses.solvers._least_maximum import Box, LeastMaximum
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._shift import best_shift, lowest_value
@@ -100,7 +99,7 @@ def alpha_max(problem, penalty="l1", *, rtol=5e-3):
     """
     if penalty not in ("l1", "l2"):
         raise ValueError(f"penalty must be 'l1' or 'l2', got {penalty!r}.")
-    if isinstance(problem.losses[0][0], MulticlassLoss):
+    if problem.losses[0][0].traits.coupled:
         return np.array([_of_whole_rows(problem, penalty)])
     with Reading(problem) as reading:
         if penalty == "l2":

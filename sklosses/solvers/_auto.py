@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sklosses.losses import MulticlassLoss
 from sklosses.solvers._coupled import Coupled
 from sklosses.solvers._dual_descent import DualDescent
 from sklosses.solvers._newton import LARGEST_D, Newton
@@ -95,7 +94,7 @@ class Auto:
 
 
 def _is_coupled(problem):
-    return any(isinstance(loss, MulticlassLoss) for loss, _ in problem.losses)
+    return any(loss.traits.coupled for loss, _ in problem.losses)
 
 
 def _has_dual(problem):

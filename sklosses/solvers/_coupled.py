@@ -9,12 +9,12 @@ from joblib import effective_n_jobs
 from scipy.linalg import LinAlgError
 
 from sklosses.exceptions import DivergenceError
-from sklosses.losses import MulticlassLoss
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import allowed_threads
 from sklosses.solvers._slice_descent import DOUBT, Descent, settle
+from sklosses.solvers._slice_dual import SliceDual
 from sklosses.solvers._slice_interior import SliceInterior
 from sklosses.solvers._slices import Dual, SliceReading, best_shifts
 
@@ -134,7 +134,7 @@ class Coupled:
 
 def _check(problem):
     """Refuse what this solver cannot do, before any work."""
-    if len(problem.losses) != 1 or not isinstance(problem.losses[0][0], MulticlassLoss):
+    if len(problem.losses) != 1 or not problem.losses[0][0].traits.coupled:
         raise ValueError(f"Coupled takes one loss of whole rows, got {problem.losses!r}.")
     if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
         raise ValueError("Coupled needs weights >= 0: with negative ones the objective is not convex.")
@@ -180,6 +180,8 @@ class _Run:
         smooth, pieces = self.loss.traits.smooth, self.loss.quadratic is not None
         if pieces and self.D <= LARGEST_D and reading.n_rows * self.D**2 <= LARGEST_INTERIOR:
             self._interior(reading)
+        elif pieces and self.D > LARGEST_D and self.penalty[0] == 0 and self.penalty[1] > 0:
+            self._dual_descent(reading, seed)
         elif smooth:
             self._smooth(reading, seed)
         else:
@@ -270,7 +272,7 @@ class _Run:
                     if gap <= goal:
                         return True
                     seen["ask"] = min(seen["ask"], 0.9 * hoped * max(goal / gap, 0.5))
-                    descent.coef, descent.intercept, descent.objective = known      # steps go on from where the look was
+                    descent.coef, descent.intercept, descent.objective = known      # steps go on from there
                 return False
             if not decrement > 0:
                 return False
@@ -393,6 +395,43 @@ class _Run:
             return self.gap <= self.goal or self.stopped or best["stale"] > 15
 
         method.run(START, done, np.inf if self.small else self.budget)
+
+    def _dual_descent(self, reading, seed):
+        self.solver = "dual descent"
+        centre = np.zeros(reading.n_features)
+        if self.problem.fit_intercept:
+            centre = reading.back(np.ones(reading.n_rows) if reading.s is None else reading.s) / reading.total
+        self._prepare_dual(reading, centre)
+        method = SliceDual(self.problem, reading, self.penalty[1], self.intercept, seed)
+        goal, seen = self.goal, []
+        while not self.stopped:
+            known = self.objective if np.isfinite(self.objective) else self.null
+            method.ascend(goal * abs(known), self.budget)
+            self._look(reading, method, *method.model())
+            g = reading.gradients(method.distributions)
+            lower = self.dual(method.distributions, reading.back_slices(g), g.sum(axis=0))
+            self.lower = max(self.lower, lower)
+            bound = self.objective - self.lower
+            method.learn(bound)
+            self._claim(self.objective, bound, "proof", self)
+            seen.append(self.gap)
+            self._note(reading, self)
+            stuck = len(seen) > 4 and self.gap <= 1e-8 and self.gap > 0.9 * seen[-5]
+            if self.gap <= goal or stuck or reading.readings >= self.budget:
+                return
+
+    def _look(self, reading, method, coef, intercept):
+        """Take the coefficients with the best intercepts found, if they are better than what is known."""
+        look = reading.see(coef, intercept)
+        value, shift = look.value, np.zeros(self.K)
+        if self.problem.fit_intercept:
+            width = np.clip(method.expected / max(abs(self.null), 1e-300), 1e-9, 1e-2)
+            shift = best_shifts(reading, look.p, self.loss.smoothed(width))
+            there = reading.evaluate(look.p + shift)[0]
+            value, shift = (there, shift) if there < value else (value, 0.0 * shift)
+        objective = value / reading.total + 0.5 * self.penalty[1] * float(np.vdot(coef, coef))
+        if objective < self.objective:
+            self.objective, self.coef, self.intercept = objective, coef, intercept + shift
 
     def _narrowing(self, reading, seed):
         """Smoothed forms of a loss with kinks, each with the last one's solution to start from."""

@@ -7,6 +7,7 @@ a reading of the rows found there. So one reading serves all columns of a proble
 import numpy as np
 
 from sklosses.solvers._curvature import Curvature, rank
+from sklosses.solvers._line import along
 from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, lowest_value
 
 # A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
@@ -14,6 +15,8 @@ STAGE_TOL = 0.1
 STAGE_STEPS = 30
 # A step is taken if it brings this part of what its slope promises.
 ARMIJO = 1e-4
+# A step that is too long is cut where the slope is down to this share.
+FLATTER = 0.1
 # The Gram matrix of d features takes the time of 2 + d / 30 readings (measured from d = 10 to 1500), and saves all
 # steps but about 3. A step, whatever the table, takes the time of so many multiply-adds of a reading besides; where the
 # matrix costs less than this many steps, each has its own.
@@ -393,19 +396,7 @@ class Column:
             at = w + t * dw
             return smooth + self.l1 * np.where(at == 0, np.abs(dw), np.sign(at) * dw).sum()
 
-        first, low, high = slope(0.0), 0.0, 1.0
-        if not first < 0:
-            return 0.0
-        for _ in range(60):
-            t = 0.5 * (low + high)
-            here = slope(t)
-            if here < 0:
-                low = t
-                if here >= 0.1 * first:
-                    break
-            else:       # upwards, or beyond float64
-                high = t
-        return low
+        return along(slope, FLATTER)
 
     # The certificate ------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from sklosses.data._products cimport (
 from sklosses.data._rows cimport Rows, View
 from sklosses.losses._loss cimport Dual, Loss
 from sklosses.solvers._pending cimport pending_error
+from sklosses.solvers._rests cimport rests
 
 cdef enum:
     BLOCK = 32              # rows, at most
@@ -39,7 +40,6 @@ cdef enum:
     CACHE_LINE = 64
     FIRST_BYTES = 512      # of a block, asked for ahead of time
     SAMPLE = 32             # blocks, to estimate the mean norm from
-    DEEPEST = 5             # a row rests for 2^5 - 1 epochs at most
 
 cdef enum Task:
     NORMS
@@ -120,19 +120,6 @@ cdef inline double squares(const floating* x, const index_t* j, Py_ssize_t n) no
         a += <double>x[i] * x[i]
         i += 1
     return (a + b) + (c + d)
-
-
-cdef inline bint rests(unsigned char* level, unsigned char* rest, bint still, double share) noexcept nogil:
-    """How many epochs a row will rest: twice as many each time that it has next to no share in the gap.
-
-    Parameters: whether its dual variable has not moved, and its part of the gap over what is next to none.
-    """
-    if share < 1 and (still or share < 0.01):
-        level[0] = min(level[0] + 1, DEEPEST)
-        rest[0] = <unsigned char>((1 << level[0]) - 1)
-    else:
-        level[0] = 0
-    return rest[0] > 0
 
 
 # Blocks of rows -----------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from sklosses.losses import MulticlassLoss
 from sklosses.solvers._columns import Team
 
 
@@ -47,7 +46,7 @@ def objective(problem, coef, intercept):
     if coef.shape != (K, d) or intercept.shape != (K,):
         raise ValueError(f"coef and intercept must have shapes ({K}, {d}) and ({K},), got {coef.shape} and "
                          f"{intercept.shape}.")
-    if isinstance(problem.losses[0][0], MulticlassLoss):
+    if problem.losses[0][0].traits.coupled:
         from sklosses.solvers._slices import SliceReading  # few programs need it: not imported with the package
 
         with SliceReading(problem) as reading:

@@ -4,10 +4,13 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from sklosses.solvers._curvature import Curvature
+from sklosses.solvers._line import along
 from sklosses.solvers._slices import best_shifts
 
 # A step is taken if it brings this part of what its slope promises.
 ARMIJO = 1e-4
+# A step that is too long is cut where the slope is down to this share.
+FLATTER = 0.3
 # The relative error of a sum over rows, with room; and of F itself.
 ROUNDING = 1e-14
 # Steps beyond what rounding lets F tell, towards a proof: gradients go on to shrink for a while.
@@ -219,7 +222,7 @@ class Blocks:
     def calmest(self, gradient):
         """Where in the span of the steps remembered the gradient would be least, and what it would be there.
 
-        A proof is of the order of the squared gradient, in which quasi-Newton steps leave what the last ones stirred up.
+        A proof is of the order of the squared gradient, and quasi-Newton steps leave in it what they have stirred up.
         """
         if not self.pairs:
             return np.zeros_like(gradient), gradient
@@ -400,19 +403,7 @@ class Descent:
             at = w + t * dw
             return smooth + (strength * at) @ dw + self.l1 * np.where(at == 0, np.abs(dw), np.sign(at) * dw).sum()
 
-        first, low, high = slope(0.0), 0.0, 1.0
-        if not first < 0:
-            return 0.0
-        for _ in range(50):
-            t = 0.5 * (low + high)
-            here = slope(t)
-            if here < 0:
-                low = t
-                if here >= 0.3 * first:
-                    break
-            else:
-                high = t
-        return low
+        return along(slope, FLATTER)
 
     def descend(self, reading, done, budget, note):
         """Go down until `done(look, gradient, decrement, exact)` says so, or nothing leads down.

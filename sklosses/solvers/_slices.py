@@ -14,6 +14,8 @@ from sklosses.solvers._reading import LANES, Reading, added
 # Blocks of rows that stay in the second-level cache from a product to the next. They are summed in so many groups, each
 # by one thread, in order.
 BLOCK_BYTES, FEWEST_ROWS, GROUPS = 1 << 19, 64, 32
+# Sparse blocks have so many entries a column: their products back are as large as the coefficients.
+ENTRIES_A_COLUMN, ENTRY_BYTES = 4, 12
 # Newton's steps towards the best intercepts.
 SHIFTS = 60
 
@@ -60,7 +62,11 @@ class SliceReading(Reading):
         self.total = float(self.totals[0])
         self._kernel = kernel("sklosses.solvers._slice_kernel")
         self.padding = -self.K % self._kernel.PAD
-        size = max(FEWEST_ROWS, BLOCK_BYTES // max(8 * self.n_features, problem.rows.row_bytes))
+        if self.sparse:
+            size = max(BLOCK_BYTES, ENTRIES_A_COLUMN * ENTRY_BYTES * self.n_features) // max(1, problem.rows.row_bytes)
+        else:
+            size = BLOCK_BYTES // max(8 * self.n_features, problem.rows.row_bytes)
+        size = max(FEWEST_ROWS, size)
         edges = np.linspace(0, self.n_rows, max(1, -(-self.n_rows // size)) + 1).astype(int)
         blocks = [slice(*pair) for pair in pairwise(edges)]
         self.most_rows = max(block.stop - block.start for block in blocks)

@@ -2,6 +2,7 @@
 
 import importlib
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,15 @@ from mpmath import exp, log, mpf, workdps
 from sklearn.base import clone
 
 from sklosses._isa import available_levels, level
-from sklosses.losses import MULTICLASS_LOSSES, CrammerSinger, Multinomial, SmoothedCrammerSinger, check_loss, get_loss
+from sklosses.losses import (
+    MULTICLASS_LOSSES,
+    CrammerSinger,
+    LossCheckError,
+    Multinomial,
+    SmoothedCrammerSinger,
+    check_loss,
+    get_loss,
+)
 
 EPS = np.finfo(np.float64).eps
 LOSSES = [Multinomial(), Multinomial(divergence=True), CrammerSinger(), SmoothedCrammerSinger(width=0.3)]
@@ -172,8 +181,73 @@ def test_objects(loss):
     assert get_loss(loss.name, **loss.get_params()) == loss
     assert clone(loss) == pickle.loads(pickle.dumps(loss)) == loss
     assert type(loss) is MULTICLASS_LOSSES[loss.name]
-    with pytest.raises(TypeError, match="rows of predictions"):
-        check_loss(loss)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_check_loss_agrees(loss):
+    found = [finding.check for finding in check_loss(loss, verbose=False)]
+    assert found[:3] == ["domain", "rowwise", "simplex"]
+    assert {"gradient", "convexity", "lipschitz", "conjugate"} <= set(found)
+    assert ("smoothed" in found) == (not loss.traits.smooth)
+    with pytest.raises(TypeError, match="give none"):
+        check_loss(loss, y=[0.0])
+
+
+class _Lies(Multinomial):
+    """Multinomial, and one thing about it that is not so."""
+
+    def __init__(self, lie="none"):
+        super().__init__()
+        self.lie = lie
+
+    @property
+    def traits(self):
+        return replace(Multinomial.traits, **{"lipschitz": {"lipschitz": 1.0}, "curvature": {"curvature": 0.3}}.get(
+            self.lie, {}))
+
+    def evaluate(self, y, p):
+        value, a = super().evaluate(y, p)
+        if self.lie == "domain":
+            value[p.max(axis=1) > 1e3] = np.inf
+        elif self.lie == "rowwise":
+            value += 1e-9 * len(value)
+        elif self.lie == "simplex":
+            a = a + 1e-6
+        elif self.lie == "gradient":
+            a = np.roll(a, 1, axis=1)
+        elif self.lie == "convexity":       # a value and its derivatives, of a function that is not convex
+            value, a = np.minimum(value, 1.0), np.where(value[:, np.newaxis] < 1, a, np.eye(p.shape[1])[y])
+        return value, a
+
+    def hessian(self, *arguments):
+        return super().hessian(*arguments) * (1.1 if self.lie == "hessian" else 1)
+
+    def conjugate_at(self, y, a):
+        return super().conjugate_at(y, a) + (1e-3 if self.lie == "conjugate" else 0)
+
+    def probability(self, p):
+        return super().probability(2 * p if self.lie == "probability" else p)
+
+
+class _Sinks(CrammerSinger):
+    def smoothed(self, mu):
+        return SmoothedCrammerSinger(width=3 * mu)
+
+
+@pytest.mark.parametrize("lie", ["domain", "rowwise", "simplex", "gradient", "hessian", "convexity", "lipschitz",
+                                 "curvature", "conjugate", "probability"])
+def test_check_loss_finds_lies(lie):
+    loss = _Lies(lie)
+    loss.takes_probabilities = lie != "convexity"
+    with pytest.raises(LossCheckError) as caught:
+        check_loss(loss, verbose=False)
+    assert caught.value.fault == lie
+    assert "p0" in caught.value.counterexample
+
+
+def test_check_loss_finds_smoothed_forms_that_are_too_low():
+    with pytest.raises(LossCheckError, match="smoothed"):
+        check_loss(_Sinks(), verbose=False)
 
 
 def test_probability():

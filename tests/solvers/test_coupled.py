@@ -144,6 +144,84 @@ def test_probabilities_are_targets_that_repeat_rows():
     assert divergence.objective[0] < soft.objective[0]
 
 
+# Dual descent -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def dual(monkeypatch):
+    """Few coefficients are taken for many: losses with kinks go by dual descent."""
+    monkeypatch.setattr(_coupled, "LARGEST_D", 0)
+    monkeypatch.setattr(_coupled, "LARGEST_INTERIOR", 0)
+
+
+@pytest.mark.parametrize("loss", LOSSES[1:], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("alpha", [1e-1, 1e-3])
+def test_dual_descent_is_the_interior_points(alpha, intercept, loss, monkeypatch, request):
+    X, y, weights = table()
+    given = problem(X, y, loss, L2(alpha), weights=weights, fit_intercept=intercept)
+    expected = Coupled().solve(given, tol=1e-10)
+    assert expected.solver == "interior point"
+    request.getfixturevalue("dual")
+    result = Coupled().solve(given, tol=1e-6, max_iter=20_000)
+    assert result.solver == "dual descent"
+    assert result.gap[0] <= 1e-6
+    assert result.gap_kind == ("proof",)
+    found = value(X, y, loss, L2(alpha), result.coef, result.intercept, weights)
+    assert result.objective[0] == pytest.approx(found, rel=1e-12)
+    assert -1e-9 <= found / expected.objective[0] - 1 <= result.gap[0] + 1e-9
+
+
+def test_dual_descent_is_liblinears(dual):
+    rng = np.random.default_rng(0)
+    X = csr_array(rng.standard_normal((300, 40)) * (rng.random((300, 40)) < 0.2))
+    y = (X @ rng.standard_normal((40, K)) + rng.gumbel(size=(300, K))).argmax(axis=1)
+    result = Coupled().solve(problem(X, y.astype(float), CrammerSinger(), L2(1e-2), fit_intercept=False), tol=1e-7,
+                             max_iter=20_000)
+    model = LinearSVC(multi_class="crammer_singer", C=1 / (1e-2 * len(y)), fit_intercept=False, tol=1e-10,
+                      max_iter=200_000, random_state=0).fit(X, y)
+    assert np.allclose(result.coef, model.coef_, atol=1e-3)
+
+
+def wide_indices(X):
+    X = csr_array(X)
+    return csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape)
+
+
+@pytest.mark.parametrize("convert", [
+    np.asfortranarray, csr_array, lambda X: X.astype(np.float32), lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    lambda X: csr_array(X.astype(np.float32)), wide_indices,
+], ids=["F", "csr", "float32", "apart", "csr float32", "csr int64"])
+def test_dual_descent_reads_all_layouts(convert, dual):
+    X, y, _ = table()
+    X[:, 1] = np.where(X[:, 1] > 0, X[:, 1], 0.0)
+    results = [Coupled().solve(problem(made, y, CrammerSinger(), L2(1e-1)), tol=1e-4) for made in (X, convert(X))]
+    assert np.allclose(results[0].coef, results[1].coef, atol=1e-5)
+
+
+def test_dual_descent_takes_weights_subsets_and_empty_rows(dual):
+    X, y, weights = table()
+    X[7] = 0
+    kept = np.flatnonzero(weights)
+    weighted = problem(X, y, CrammerSinger(), L2(1e-2), weights=weights)
+    subset = replace(weighted, subset=kept)
+    repeated = np.repeat(np.arange(len(y)), weights.astype(int))
+    found = [Coupled().solve(given, tol=1e-5, max_iter=20_000).objective[0] for given in (
+        weighted, subset, problem(X[repeated], y[repeated], CrammerSinger(), L2(1e-2)))]
+    assert found == pytest.approx([found[0]] * 3, rel=2e-5)
+
+
+def test_dual_descent_depends_on_the_seed_alone(dual):
+    X, y, _ = table(n=4000)
+    given = problem(X, y, CrammerSinger(), L2(1e-2))
+    first, again, other = (Coupled(n_jobs=n_jobs).solve(given, tol=1e-3, random_state=seed)
+                           for n_jobs, seed in ((1, 0), (2, 0), (1, 5)))
+    assert np.array_equal(first.coef, again.coef)
+    assert np.array_equal(first.intercept, again.intercept)
+    assert not np.array_equal(first.coef, other.coef)
+    assert other.objective[0] == pytest.approx(first.objective[0], rel=1e-3)
+
+
 # Certificates -------------------------------------------------------------------------------------------------------
 
 
@@ -187,9 +265,9 @@ def test_columns_that_the_samples_did_not_see(limit, large, monkeypatch):
     """They take part all the same: once they were taken for constant ones, and their coefficients held at 0."""
     monkeypatch.setattr(_coupled, "LARGEST_D", limit)
     X, y, _ = table(n=9000)
-    rare = np.zeros((len(X), 2))
-    rare[np.arange(3) * 2500 + 1201, [0, 1, 0]] = 1e3
-    result = Coupled().solve(problem(np.hstack([X, rare + [0.0, 7.0]]), y, Multinomial(), L2(1e-5)), tol=1e-7)
+    rare = np.full((len(X), 2), [0.0, 7.0])
+    rare[np.arange(3) * 2500 + 1201, [0, 1, 0]] += 1e3
+    result = Coupled().solve(problem(np.hstack([X, rare]), y, Multinomial(), L2(1e-5)), tol=1e-7)
     assert result.gap[0] <= 1e-7
     assert np.all(np.abs(result.coef[:, 4:]).max(axis=0) > 0)
 
