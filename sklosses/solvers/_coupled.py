@@ -13,6 +13,7 @@ from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import allowed_threads
+from sklosses.solvers._shift import falls_for_ever
 from sklosses.solvers._slice_descent import DOUBT, Descent, settle
 from sklosses.solvers._slice_dual import SliceDual
 from sklosses.solvers._slice_interior import SliceInterior
@@ -31,6 +32,8 @@ LARGE = 2e6
 STAGE_TOL = 0.1
 # Gaps up to this are at the limit of precision: no tolerance below it is missed.
 LEAST_TOL = 1e-9
+# An objective of this share of the best constant's is little.
+LITTLE = 1e-6
 # Complementarity that the interior point method starts with: as if a maximum were rounded by so much.
 START = 0.1
 # Complementarity below this is rounding.
@@ -154,6 +157,7 @@ class _Run:
         self.history = {"rows": [], "objective": [], "gap": [], "seconds": []}
         self.stopped, self.scored, self.patient = False, None, 0
         self.objective = self.gap = np.inf
+        self.endless = False
         self.kind, self.lower = "estimate", 0.0       # no loss is below 0
         self.solver = ""
         self.penalty = float(np.max(problem.penalty.l1)), float(np.max(problem.penalty.l2))
@@ -274,8 +278,9 @@ class _Run:
                     seen["ask"] = min(seen["ask"], 0.9 * hoped * max(goal / gap, 0.5))
                     descent.coef, descent.intercept, descent.objective = known      # steps go on from there
                 return False
-            if not decrement > 0:
-                return False
+            self.endless = self._falls_for_ever(reading, descent)
+            if self.endless or not decrement > 0:
+                return self.endless
             # The curvature of piecewise quadratic losses at one place says nothing of that beside it.
             if exact and self.loss.quadratic is None:
                 return self._estimate(reading, descent, look, decrement) <= goal
@@ -516,10 +521,16 @@ class _Run:
         history = {name: np.array(values) for name, values in self.history.items()}
         n_iter = ceil(self.before + reading.readings)
         least = 1e-14 * abs(self.null) / max(abs(self.objective), 1e-300)
+        reached = not self.endless and bool(self.gap <= max(self.tol, LEAST_TOL, least))
         return Result(self.coef, self.intercept, np.array([self.objective]), n_iter, np.array([n_iter]), history,
                       self.solver, State(self.coef.copy(), self.intercept.copy(), t=1.0 + self.problem.n_rows),
-                      self.stopped or bool(self.gap <= max(self.tol, LEAST_TOL, least)), np.array([self.gap]),
-                      (self.kind,))
+                      self.stopped or reached, np.array([self.gap]), (self.kind,), self.endless)
+
+    def _falls_for_ever(self, reading, descent):
+        """Whether there is no minimum: looked for where little is left of the loss, but more than rounding."""
+        if not self.loss.traits.smooth or descent.objective > LITTLE * self.null:
+            return False
+        return falls_for_ever(lambda t: reading.see(t * descent.coef, t * descent.intercept).value)
 
 
 def _ridge(sample, descent, look):

@@ -8,7 +8,7 @@ import numpy as np
 
 from sklosses.solvers._curvature import Curvature, rank
 from sklosses.solvers._line import along
-from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, lowest_value
+from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, left_along, lowest_value
 
 # A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
 STAGE_TOL = 0.1
@@ -431,7 +431,7 @@ class Column:
         """Whether next to nothing is left of the loss, and the coefficients go on growing."""
         left = self._objective(look, self.coef) - self.lowest
         self.endless = (self.l1 == self.l2 == 0 and left <= NOTHING * abs(self.null)
-                        and falls_for_ever(reading, self.k, look.p))
+                        and falls_for_ever(left_along(reading, self.k, look.p)))
         return self.endless
 
     def _is_least(self, reading, tol):

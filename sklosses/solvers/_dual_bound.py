@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, lowest_value
+from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, left_along, lowest_value
 
 # The second dual point costs a reading: it is tried where the first is within this factor of what is asked.
 NEAR = 30
@@ -145,7 +145,7 @@ class Bound:
         if self.l1 > 0 or self.l2 > 0 or self.cost != 0 or not self.loss.traits.smooth:
             return False
         p, _ = self.table.look(self.coef, None)
-        return falls_for_ever(self.reading, self.k, p + self.intercept + self.offset)
+        return falls_for_ever(left_along(self.reading, self.k, p + self.intercept + self.offset))
 
     def _doubted(self, bound, value):
         """An estimate, made larger where the coefficients may still be far from the solution's.

@@ -126,17 +126,26 @@ def lowest_value(reading, k):
     return reading.sweep(k, np.log(np.maximum(y, 1e-300)))
 
 
-def falls_for_ever(reading, k, p):
-    """Whether a column's loss, without a penalty, has no minimum, but falls towards its least as coefficients grow.
+def falls_for_ever(left):
+    """Whether a loss, without a penalty, has no minimum, but falls towards its least as coefficients grow.
 
-    As log_loss does along the coefficients of a plane that separates the classes. Where predictions `p` are next to a
-    minimum instead, twice the coefficients are no better; and where rows attain their least, nothing is left.
+    As log_loss does along the coefficients of a plane that separates the classes. Next to a minimum instead, twice the
+    coefficients are no better; and where rows attain their least, nothing is left.
+
+    Parameters
+    ----------
+    left : callable
+        ``left(t)`` is what the loss is at t times the coefficients, above the least that it can be.
     """
-    lowest = lowest_value(reading, k)
-    away = p if reading.offset is None else p - reading.offset
     with np.errstate(over="ignore", invalid="ignore"):
-        here, twice, far = (reading.sweep(k, p + more * away) - lowest for more in (0.0, 1.0, FAR))
+        here, twice, far = left(1.0), left(2.0), left(FAR)
     return bool(0 < twice < 0.5 * here and far <= NOTHING * here)
+
+
+def left_along(reading, k, p):
+    """For :func:`falls_for_ever`: a column's loss at multiples of predictions without their offset."""
+    offset, lowest = 0.0 if reading.offset is None else reading.offset, lowest_value(reading, k)
+    return lambda t: reading.sweep(k, offset + t * (p - offset)) - lowest
 
 
 def least_value(reading, k):
