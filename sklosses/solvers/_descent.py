@@ -8,7 +8,7 @@ import numpy as np
 
 from sklosses.solvers._curvature import Curvature, rank
 from sklosses.solvers._line import along
-from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, left_along, lowest_value
+from sklosses.solvers._shift import MANY, best_shift, falls_for_ever, least_value, left_along, lowest_value
 
 # A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
 STAGE_TOL = 0.1
@@ -40,6 +40,8 @@ F_ROUNDING, CANCELLING = 1e-15, 2e-16
 BROKEN, PIECES = 1e-6, 0.25
 # Slopes this near the penalty's, relative, leave a coefficient free to move.
 FREE = 1e-6
+# The objective of the best constant is one to this share, where there are many rows: it is a scale and a start.
+ABOUT = 1e-4
 # Gaps up to this are at the limit of precision: no tolerance below it is missed.
 LEAST_TOL = 1e-9
 # An objective this small, as a share of the best constant's, may be as small as each row's least.
@@ -92,15 +94,16 @@ class Column:
         self.blur = 0.0         # of the objective, by predictions whose large parts cancel
         self.total = reading.totals[k]
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
-        best = best_shift(reading, k, p) if self.fit_intercept else 0.0
+        self.lowest = lowest_value(reading, k) / self.total
+        best = self._best_constant(reading, p) if self.fit_intercept else 0.0
         if state is None and self.fit_intercept:
             self.intercept = best
-        self.lowest = lowest_value(reading, k) / self.total
-        self.null = reading.sweep(k, p + best) / self.total - self.lowest
+        self.null = reading.along(k, p, None, best)[0] / self.total - self.lowest
         self.objective = np.inf
         self.centre = None
         self.constant = np.zeros(reading.n_features, dtype=bool)
         self.curvature = None
+        self.made = 0           # curvatures of all rows so far
         self.ridge = 0.0        # of a stage: see `on_sample`
         self.slopes = None      # of the loss alone in the coefficients, at the end
         self.length = 1.0       # of the last step, as a share of what the model proposed
@@ -111,6 +114,13 @@ class Column:
         if self.must_step:
             self.centre, matrix = state.near[k]
             self.curvature = Curvature(matrix.copy())
+
+    def _best_constant(self, reading, p):
+        """The best intercept without coefficients: of many rows about, from a few of them if those know."""
+        start, room = best_shift(reading, self.k, p, few=True), 0.0
+        if reading.n_rows > MANY:
+            room = ABOUT * abs(reading.along(self.k, p, None, start)[0] - self.lowest * self.total)
+        return best_shift(reading, self.k, p, start, room)
 
     def knowledge(self):
         """What serves to start near here, with other rows; None if too little is known."""
@@ -296,7 +306,8 @@ class Column:
         self.objective = self._objective(look, self.coef)
         self.blur = CANCELLING * self._cancelled(look)
         price = self._price(reading)
-        if self.curvature is not None and price >= CHEAP:
+        # Steps that go to and fro between pieces of a loss end when curvature is an average over them.
+        if self.curvature is not None and (price >= CHEAP or self.made >= STAGE_STEPS):
             gradient = self._gradient(look, self.coef)
             if self._damp(reading, look):
                 before = np.inf             # decrements of different damping do not compare
@@ -305,6 +316,7 @@ class Column:
             if not (self._is_slow(price, decrement, before, goal) or self._needs_exact(decrement, goal)):
                 return gradient, step, decrement, False, False
         gradient, self.curvature, own = self._curvature_at(reading, look)
+        self.made += 1
         self._damp(reading, look)
         step = self.curvature.step(gradient, self.coef, self.l1)
         return gradient, step, self._promised(gradient, step), True, own and self.damping == 0
@@ -403,7 +415,7 @@ class Column:
     def _relative(self, bound):
         """A bound on F - F* as a share of the least that F* can be."""
         value = self.objective - self.lowest
-        bound = bound + F_ROUNDING * abs(value) + self.blur     # what rounding makes of F itself
+        bound = max(bound, 0.0) + F_ROUNDING * abs(value) + self.blur     # what rounding makes of F itself
         return bound / max(value - bound, -value, 1e-12 * abs(self.null), 1e-300)
 
     def _proves(self, reading, look, gradient, tol):

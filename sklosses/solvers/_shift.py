@@ -4,11 +4,13 @@ import numpy as np
 
 # The relative error of a sum over rows, with room.
 ROUNDING = 1e-14
+# Beyond so many rows a sweep over some of them costs little.
+MANY = 100_000
 # So many times the coefficients are far; a loss of this share of what it was is none.
 FAR, NOTHING = 1e6, 1e-9
 
 
-def best_shift(reading, k, p, start=0.0, room=0.0, cost=0.0):
+def best_shift(reading, k, p, start=0.0, room=0.0, cost=0.0, *, few=False):
     """The number that, added to all predictions, minimises a column's loss.
 
     Parameters
@@ -25,25 +27,34 @@ def best_shift(reading, k, p, start=0.0, room=0.0, cost=0.0):
         By how much the sum of losses may exceed its least. 0: rounding.
     cost : float, default=0.0
         What a unit of the number costs besides.
+    few : bool, default=False
+        Whether to ask no more than some of the rows where there are many.
 
     Returns
     -------
     float
     """
-    return (_newton if reading.losses[k].traits.smooth else _tangents)(reading, k, p, start, room, cost)
+    pieces = reading.scattered if few and reading.n_rows > MANY else None
+    if pieces is not None:
+        cost *= sum(piece.stop - piece.start for piece in pieces) / reading.n_rows
+
+    def along(t, *, curved=False):
+        value, slope, steepness, curvature = reading.along(k, p, None, t, curved=curved, pieces=pieces)
+        return value + cost * t, slope + cost, steepness, curvature
+
+    return (_newton if reading.losses[k].traits.smooth else _tangents)(along, p, start, room)
 
 
-def _newton(reading, k, p, shift, room, cost):
+def _newton(along, p, shift, room):
     """Newton's method, kept within a bracket; the middle, where all rows are on straight parts that cancel."""
 
     def is_flat(t):
-        _, slope, steepness, _ = reading.along(k, p, None, t)
-        return abs(slope + cost) <= ROUNDING * steepness
+        _, slope, steepness, _ = along(t)
+        return abs(slope) <= ROUNDING * steepness
 
     low, high = -np.inf, np.inf
     for attempt in range(1, 101):
-        _, slope, steepness, curvature = reading.along(k, p, None, shift, curved=True)
-        slope += cost
+        _, slope, steepness, curvature = along(shift, curved=True)
         if abs(slope) <= ROUNDING * steepness or slope * slope <= room * curvature:
             if curvature > 0:
                 break
@@ -79,7 +90,7 @@ def _end_of_flat(is_flat, shift, direction):
     return shift + inside
 
 
-def _tangents(reading, k, p, shift, room, cost):
+def _tangents(along, p, shift, room):
     """For losses with kinks: the tangents at both ends of a bracket meet nearer to the minimum, or at it.
 
     Where they meet is no less than the minimum, which says when to stop. Every third trial halves the bracket, because
@@ -87,8 +98,8 @@ def _tangents(reading, k, p, shift, room, cost):
     """
 
     def look(t):
-        value, slope, steepness, _ = reading.along(k, p, None, t)
-        return t, value + cost * t, slope + cost, steepness
+        value, slope, steepness, _ = along(t)
+        return t, value, slope, steepness
 
     here = look(shift)
     best, low, high = here, None, None
