@@ -2,13 +2,21 @@
 
 3 losses x 6 alphas x 5 folds with default settings, scored by accuracy. Contenders run in turns, each with ``--jobs``
 threads or processes; medians of wall-clock seconds. Afterwards, outside the clock, each runs once more, and the
-objective of every fit is computed in NumPy on its training rows, for everyone by the same formula.
+objective of every fit is computed in NumPy on its training rows, for everyone by the same formula. At last, each in a
+process of its own: the memory that our search needs beside the table (Linux), and how soon Ctrl-C ends it, at moments
+spread over its course.
 
 Run ``python benchmarks/bench_search.py``; ``--help`` lists sizes. ``--tables`` takes ``synthetic``, ``texts`` and the
 names of tables in the directory that ``SKLOSSES_DATA`` names (see versus.py).
 """
 
+import signal
+import subprocess
+import sys
+import threading
+import time
 import warnings
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -75,6 +83,62 @@ def objectives(name, X, y, options):
     return np.stack([results[f"split{fold}_train_score"] for fold in range(options.folds)])
 
 
+def in_a_process(what, name, given):
+    """What a child of ours, with the same arguments, finds for one table."""
+    command = [sys.executable, __file__, *given, "--tables", name, "--child", what]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    print(f"  {output.strip()}")
+
+
+def memory(X, y, options):
+    """Print the growth of the peak of memory during a search."""
+    def peak():
+        return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+    warm_up(X, y, options)
+    Path("/proc/self/clear_refs").write_text("5")       # the peak starts from what is held now
+    before = peak()
+    searched("sklosses", X, y, options)
+    size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+    print(f"memory beside X: {(peak() - before) / 2**20:.0f} MB, {100 * (peak() - before) / size:.0f} % of X")
+
+
+def interrupt(X, y, options):
+    """Print how long a search takes to end after Ctrl-C, and what it leaves."""
+    warm_up(X, y, options)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    whole = seconds(lambda: searched("sklosses", X, y, options), "wall")
+    delays, left = [], set()
+    for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+        search, sent = ours(options), []
+        timer = threading.Timer(share * whole, lambda sent=sent: (sent.append(time.perf_counter()),
+                                                                  signal.raise_signal(signal.SIGINT)))
+        before = set(vars(search))
+        timer.start()
+        try:
+            search.fit(X, y)
+        except KeyboardInterrupt:
+            delays.append(time.perf_counter() - sent[0])
+            left |= set(vars(search)) - before
+        finally:
+            timer.cancel()
+    print(f"Ctrl-C {len(delays)} times: ended within {max(delays, default=np.nan):.3f} s, "
+          f"leaves {sorted(left) or 'nothing'}")
+
+
+def ours(options):
+    """Our search, not fitted."""
+    grid = {"loss": LOSSES, "alpha": np.logspace(*options.alphas, options.n_alphas)}
+    search, estimator = CONTENDERS["sklosses"]
+    return search(estimator(random_state=0), grid, cv=options.folds, n_jobs=options.jobs, refit=False)
+
+
+def warm_up(X, y, options):
+    """Import and load what a search needs."""
+    rows = np.random.default_rng(0).choice(len(y), min(len(y), 5000), replace=False)
+    searched("sklosses", X[rows], y[rows], options)
+
+
 def tables(options):
     """(name, X, y) with y in {0, 1}."""
     makers = {
@@ -98,11 +162,20 @@ def main(given=None):
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--skip", nargs="*", default=[], help="contenders to leave out")
+    parser.add_argument("--child", choices=["memory", "interrupt"], help="what a process of its own is to find")
+    given = sys.argv[1:] if given is None else given
     options = parser.parse_args(given)
+    if options.child:
+        (_, X, y), = tables(options)
+        (memory if options.child == "memory" else interrupt)(X, y, options)
+        return
     print(versions().replace("one thread", f"n_jobs={options.jobs}"))
     for name, X, y in tables(options):
         print(f"\n{name}: {X.shape[0]} x {X.shape[1]}, {len(LOSSES) * options.n_alphas * options.folds} fits")
         compare(X, y, options)
+        for what in ("memory", "interrupt"):
+            if what != "memory" or Path("/proc/self/clear_refs").exists():
+                in_a_process(what, name, given)
 
 
 if __name__ == "__main__":

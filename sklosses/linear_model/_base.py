@@ -30,7 +30,7 @@ def unchanged_on_failure(method):
 
     @functools.wraps(method)
     def guarded(self, *args, **kwargs):
-        before, generator = dict(vars(self)), self.random_state
+        before, generator = dict(vars(self)), getattr(self, "random_state", None)
         drawn = generator.get_state() if isinstance(generator, np.random.RandomState) else None
         try:
             return method(self, *args, **kwargs)

@@ -2,22 +2,37 @@
 
 import sklearn.model_selection
 
+from sklosses.linear_model._base import unchanged_on_failure
 from sklosses.model_selection._runner import with_runner
 
 
 class OnePass:
     """Left of a search of scikit-learn's in a class's bases: what can train together does."""
 
+    @unchanged_on_failure
+    def fit(self, X, y=None, **params):
+        """Fit and score all candidates on all splits, and the best on all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Targets.
+        **params : dict
+            What is passed on to the `fit` of the estimator, `sample_weight` and `offset` cut with the rows; with
+            metadata routing also to the scorer and the splitter.
+
+        Returns
+        -------
+        self : estimator
+            The fitted search. If anything is raised, Ctrl-C included, it is as it was before.
+        """
+        return super().fit(X, y, **params)
+
     def _run_search(self, evaluate_candidates, *, callback_ctx=None):
-        before, self.search_plan_ = getattr(self, "search_plan_", None), []
-        try:
-            super()._run_search(with_runner(evaluate_candidates, self), callback_ctx=callback_ctx)
-        except BaseException:       # Ctrl-C included: a search that has not ended has the plan of the one before
-            if before is None:
-                del self.search_plan_
-            else:
-                self.search_plan_ = before
-            raise
+        self.search_plan_ = []
+        super()._run_search(with_runner(evaluate_candidates, self), callback_ctx=callback_ctx)
 
 
 class GridSearchCV(OnePass, sklearn.model_selection.GridSearchCV):

@@ -145,7 +145,7 @@ class Block:
             sums = reading.moments()[0]
             self.centre = sums[:-1] / sums[-1]
         for candidate in self.candidates:
-            key = _key(candidate)
+            key = fitted_to(candidate)
             if key not in known:
                 with Reading(replace(candidate, subset=chosen)) as sample:
                     known[key] = [self._constant(sample, k) for k in range(candidate.n_columns)]
@@ -281,8 +281,8 @@ def _distinct(arrays):
     return np.ascontiguousarray(rows), starts
 
 
-def _key(candidate):
-    """What the best constants of a candidate depend on: strengths do not matter to them."""
+def fitted_to(candidate):
+    """What tells a candidate from others, strengths apart: what its best constants depend on."""
     classes = candidate.one_vs_rest
     return (repr(candidate.losses), id(candidate.targets),
             None if classes is None else (classes.codes, classes.class_weight.tobytes()))

@@ -7,6 +7,7 @@ import numpy as np
 
 from sklosses._isa import kernel
 from sklosses.losses import Loss
+from sklosses.solvers._spread import in_order
 
 _kernel = kernel("sklosses.solvers._block_kernel")
 
@@ -97,12 +98,7 @@ class BlockReading:
 
     def _each(self, call, tasks):
         """Results of `call` for every task, in order."""
-        futures = [self._pool.submit(call, *task) for task in tasks]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
+        return list(in_order(self._pool, call, tasks))
 
     def moments(self):
         """Weighted sums of the centred features, of their squares, and of ones (last)."""

@@ -8,7 +8,7 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from sklosses.solvers._auto import Auto, rests_at_zero
-from sklosses.solvers._block import Block
+from sklosses.solvers._block import Block, fitted_to
 from sklosses.solvers._newton import SMALL, Newton
 from sklosses.solvers._patterns import patterns
 from sklosses.solvers._problem import Result
@@ -177,11 +177,9 @@ def _table(problem):
 
 def _candidate(problem):
     """What a candidate's problems on several folds have in common."""
-    classes = problem.one_vs_rest
-    penalty = np.broadcast_to(problem.penalty.l1, problem.n_columns), np.broadcast_to(problem.penalty.l2,
-                                                                                      problem.n_columns)
-    return (repr(problem.losses), id(problem.targets), *(values.tobytes() for values in map(np.array, penalty)),
-            None if classes is None else (classes.codes, classes.class_weight.tobytes()))
+    strengths = (np.array(np.broadcast_to(part, problem.n_columns)).tobytes()
+                 for part in (problem.penalty.l1, problem.penalty.l2))
+    return (*fitted_to(problem), *strengths)
 
 
 def _solve_each(problems, left, results, starts, given, n_threads, progress):

@@ -2,6 +2,7 @@
 
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from sklosses.solvers._monitor import Monitor
 
@@ -49,13 +50,19 @@ def spread(call, tasks, n_threads, done=None):
         Called from this thread, with their number, when the first tasks are done. If it returns True, the others are
         left.
     """
-    with ThreadPoolExecutor(max(1, min(n_threads, len(tasks)))) as pool, Watch() as watch:
-        pending = [pool.submit(call, task, watch) for task in tasks]
-        try:
-            for number, future in enumerate(pending, 1):
-                future.result()
-                if done is not None and done(number):
-                    break
-        finally:
-            for future in pending:
-                future.cancel()
+    with (ThreadPoolExecutor(max(1, min(n_threads, len(tasks)))) as pool, Watch() as watch,
+          closing(in_order(pool, call, [(task, watch) for task in tasks])) as results):
+        for number, _ in enumerate(results, 1):
+            if done is not None and done(number):
+                break
+
+
+def in_order(pool, call, tasks):
+    """Results of ``call(*task)`` for every task, as they come, in order; if they are left, so are tasks not begun."""
+    pending = [pool.submit(call, *task) for task in tasks]
+    try:
+        for future in pending:
+            yield future.result()
+    finally:
+        for future in pending:
+            future.cancel()

@@ -822,12 +822,15 @@ def test_interrupts_end_the_search(monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(solvers, "solve_many", interrupted)
     X, y = table()
     search = GridSearchCV(SGDClassifier(), {"alpha": [1e-3]})
-    with pytest.raises(KeyboardInterrupt):
-        search.fit(X, y)
-    assert not hasattr(search, "cv_results_")
+    fitted = clone(search).fit(X, y)
+    monkeypatch.setattr(solvers, "solve_many", interrupted)
+    for one in (search, fitted):
+        before = dict(vars(one))
+        with pytest.raises(KeyboardInterrupt):
+            one.fit(X, y)
+        assert vars(one) == before
 
 
 def test_a_block_that_fails_fails_nobody(monkeypatch):
