@@ -1,10 +1,13 @@
 """Tasks spread over threads, which end when nobody waits for them any more."""
 
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 
 from sklosses.solvers._monitor import Monitor
+
+# Seconds between two looks of a thread that waits: where waiting is not interrupted, Ctrl-C is seen then.
+HEARTBEAT = 0.1
 
 
 class Left(BaseException):
@@ -51,17 +54,19 @@ def spread(call, tasks, n_threads, done=None):
         left.
     """
     with (ThreadPoolExecutor(max(1, min(n_threads, len(tasks)))) as pool, Watch() as watch,
-          closing(in_order(pool, call, [(task, watch) for task in tasks])) as results):
+          closing(in_order(pool, call, [(task, watch) for task in tasks], HEARTBEAT)) as results):
         for number, _ in enumerate(results, 1):
             if done is not None and done(number):
                 break
 
 
-def in_order(pool, call, tasks):
+def in_order(pool, call, tasks, heartbeat=None):
     """Results of ``call(*task)`` for every task, as they come, in order; if they are left, so are tasks not begun."""
     pending = [pool.submit(call, *task) for task in tasks]
     try:
         for future in pending:
+            while heartbeat and not future.done():
+                wait([future], heartbeat)
             yield future.result()
     finally:
         for future in pending:
