@@ -57,7 +57,8 @@ class Coupled:
     Smooth losses: Newton's method on growing samples and then on all rows, with the whole Hessian in the K (d + 1)
     coefficients, while there are no more than 1500 of them; beyond, L-BFGS, preconditioned by one block of the Hessian
     a class. Losses with kinks: an interior point method of the same Hessian; where that is too large, smoothed forms,
-    whose width shrinks.
+    whose width shrinks; with more than 1500 coefficients and an l2 penalty alone, dual descent, a row's distribution at
+    a time.
 
     Parameters
     ----------
@@ -412,7 +413,10 @@ class _Run:
         while not self.stopped:
             known = self.objective if np.isfinite(self.objective) else self.null
             method.ascend(goal * abs(known), self.budget)
-            self._look(reading, method, *method.model())
+            # Where the mean is no better than what is known, what is old in it may be in the way.
+            if not self._improves(reading, method, *method.model()) and self._improves(
+                    reading, method, *method.model(last=True)):
+                method.mean = None
             g = reading.gradients(method.distributions)
             lower = self.dual(method.distributions, reading.back_slices(g), g.sum(axis=0))
             self.lower = max(self.lower, lower)
@@ -425,8 +429,8 @@ class _Run:
             if self.gap <= goal or stuck or reading.readings >= self.budget:
                 return
 
-    def _look(self, reading, method, coef, intercept):
-        """Take the coefficients with the best intercepts found, if they are better than what is known."""
+    def _improves(self, reading, method, coef, intercept):
+        """Take coefficients with the best intercepts found, if they are better than what is known; whether they are."""
         look = reading.see(coef, intercept)
         value, shift = look.value, np.zeros(self.K)
         if self.problem.fit_intercept:
@@ -435,8 +439,10 @@ class _Run:
             there = reading.evaluate(look.p + shift)[0]
             value, shift = (there, shift) if there < value else (value, 0.0 * shift)
         objective = value / reading.total + 0.5 * self.penalty[1] * float(np.vdot(coef, coef))
-        if objective < self.objective:
-            self.objective, self.coef, self.intercept = objective, coef, intercept + shift
+        if objective >= self.objective:
+            return False
+        self.objective, self.coef, self.intercept = objective, coef, intercept + shift
+        return True
 
     def _narrowing(self, reading, seed):
         """Smoothed forms of a loss with kinks, each with the last one's solution to start from."""

@@ -11,9 +11,10 @@ INTERCEPT_WEIGHT = 0.01
 NEXT_TO_NONE, FIRST_REST = 0.1, 2
 # Readings between two looks at the certificate, at most: a look costs two or three.
 BETWEEN_LOOKS = 10
-# Where the gap falls by less than this factor an epoch, the mean of about so many iterates is the better model:
-# coefficients of losses with kinks swing.
-SLOW, FIRST_MEAN, LONGEST = 0.6, 6, 8
+# The epoch after which distributions are first moved ahead.
+FIRST_LEAP = 2
+# The mean of the last eighth of the iterates, nearly, is a better model than the last: coefficients swing.
+POWER = 7
 # Rows from all over the table, to estimate the mean of ||x_i||^2 from.
 SAMPLE = 1000
 
@@ -49,16 +50,17 @@ class SliceDual:
             self.kernel.rho = INTERCEPT_WEIGHT * _mean_square_norm(reading)
         self.order = RowOrder(n, problem.rows.row_bytes)
         self.epochs, self.account, self.fall, self.trust = 0, 0.0, 1.0, 1.0
-        self.mean, self.count = None, 0
+        self.leaps, self.judged = True, (0.0, np.inf)       # the gap when the leaps were judged, and when that was
+        self.mean, self.mean_since = None, 0
 
     @property
     def distributions(self):
         """The dual variables, of shape (n_rows, K)."""
         return self.kernel.distributions
 
-    def model(self):
-        """(coef, intercept): copies."""
-        lines, shift = (self.kernel.coefficients, self.shift) if self.mean is None else self.mean
+    def model(self, last=False):
+        """(coef, intercept) of the mean of the iterates, or of the last: copies."""
+        lines, shift = (self.kernel.coefficients, self.shift) if last or self.mean is None else self.mean
         return np.ascontiguousarray(lines[:, : self.K].T), shift.copy()
 
     @property
@@ -67,9 +69,14 @@ class SliceDual:
         return self.trust * self.l2 * self.account * self.fall**0.5
 
     def learn(self, bound):
-        """The gap as it has turned out."""
+        """The gap as it has turned out. No more leaps where it has not halved: they may go in circles."""
         if self.account > 0:
             self.trust = max(1.0, self.trust * bound / max(self.expected, 1e-300))
+        since, before = self.judged
+        if self.leaps and self.reading.readings - since >= BETWEEN_LOOKS:
+            if bound > 0.5 * before:
+                self.leaps, self.mean = False, None
+            self.judged = self.reading.readings, bound
 
     def ascend(self, goal, budget):
         """Epochs until the gap is expected to be below the goal, or a look at it is due."""
@@ -88,14 +95,18 @@ class SliceDual:
         self.epochs += 1
         before, self.account = self.account, float(self.scale @ dual.gaps)
         self.fall = min(self.account / before, 1.0) if before > 0 else 1.0
-        if self.epochs < FIRST_MEAN or self.fall <= SLOW:
-            self.mean = None
-        elif self.mean is None:
-            self.mean, self.count = (dual.coefficients.copy(), self.shift.copy()), 1
-        else:
-            self.count = min(self.count + 1, LONGEST)
-            for mean, here in zip(self.mean, (dual.coefficients, self.shift), strict=True):
-                mean += (here - mean) / self.count
+        if self.leaps and self.epochs >= FIRST_LEAP:
+            dual.leap()
+        self._take_into_mean()
+
+    def _take_into_mean(self):
+        """The mean of the iterates, in proportion to a power of their numbers."""
+        if self.mean is None:
+            self.mean, self.mean_since = (self.kernel.coefficients.copy(), self.shift.copy()), self.epochs
+            return
+        share = (POWER + 1) / (self.epochs - self.mean_since + POWER + 1)
+        for mean, here in zip(self.mean, (self.kernel.coefficients, self.shift), strict=True):
+            mean += share * (here - mean)
 
 
 def _mean_square_norm(reading):

@@ -104,7 +104,9 @@ cdef inline bint step(Slices s, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
 
 
 cdef int descend(Slices s, const Py_ssize_t[::1] order, const floating* x, const index_t* j) except -1 nogil:
-    """An epoch."""
+    """An epoch; without an order, a leap."""
+    if order is None:
+        return leap(s, x, j)
     cdef Py_ssize_t at, i, n, k
     cdef double work = 0
     cdef bint moved
@@ -132,6 +134,78 @@ cdef int descend(Slices s, const Py_ssize_t[::1] order, const floating* x, const
     for k in range(s.K):
         s.shift[k] -= s.rho * s.sum[k]
     return 0
+
+
+cdef double rise(Slices s) noexcept nogil:
+    """By how much the last epoch has raised the dual, in units of l2: the constraint counts as the intercepts say."""
+    cdef Py_ssize_t i, k, size = s.view.n_features * s.width
+    cdef double now, was, part, sum = 0
+    for k in range(size):
+        sum += 0.5 * (s.lines_before[k] - s.lines[k]) * (s.lines_before[k] + s.lines[k])
+    for i in range(s.label.shape[0]):
+        part = 0
+        for k in range(s.K):
+            now, was = s.a[i * s.K + k] - (k == s.label[i]), s.a_before[i * s.K + k] - (k == s.label[i])
+            if now != was:
+                part += (k != s.label[i]) * (now - was) + 0.5 * s.rounding * (was - now) * (was + now)
+        sum += s.scale[i] * part
+    for k in range(s.K):
+        sum += s.shift[k] * (s.sum[k] - s.sum_before[k])
+    return sum
+
+
+cdef int leap(Slices s, const floating* x, const index_t* j) except -1 nogil:
+    """All distributions as far ahead of where the epoch has brought them as Nesterov's method goes, projected.
+
+    Not far where the dual has just fallen: then it begins anew. Coefficients are linear in the distributions, so only
+    the rows that a projection changes are read.
+    """
+    cdef Py_ssize_t i, k, n, size = s.view.n_features * s.width
+    cdef double by, now
+    s.leaps = s.leaps + 1 if rise(s) >= 0 else 1
+    by = (s.leaps - 1.0) / (s.leaps + 2.0)
+    for k in range(size):
+        now = s.lines[k]
+        s.lines[k] = now + by * (now - s.lines_before[k])
+        s.lines_before[k] = now
+    for k in range(s.K):
+        now = s.sum[k]
+        s.sum[k] = now + by * (now - s.sum_before[k])
+        s.sum_before[k] = now
+        s.shift[k] -= s.rho * (s.sum[k] - now)
+    for i in range(s.label.shape[0]):
+        if moved_ahead(s, i, by):
+            n = entries(s, i if s.subset is None else s.subset[i], x, j)
+            add_to_lines(s.x, s.at, n, s.goal, s.width, s.lines)
+    with gil:
+        PyErr_CheckSignals()
+    return 0
+
+
+cdef inline bint moved_ahead(Slices s, Py_ssize_t i, double by) noexcept nogil:
+    """Move a row's distribution; returns whether that took a projection, whose change of coefficients is in s.goal."""
+    cdef double* a = s.a + i * s.K
+    cdef double* before = s.a_before + i * s.K
+    cdef double now, change
+    cdef bint outside = False
+    cdef Py_ssize_t k
+    for k in range(s.K):
+        now = a[k]
+        a[k] = now + by * (now - before[k])
+        before[k] = now
+        s.goal[k] = a[k]
+        outside |= a[k] < 0
+    if not outside:
+        return False
+    project(a, s.K)
+    for k in range(s.K):
+        change = s.scale[i] * (a[k] - s.goal[k])
+        s.goal[k] = -change
+        s.sum[k] += change
+        s.shift[k] -= s.rho * change
+    for k in range(s.K, s.width):
+        s.goal[k] = 0
+    return True
 
 
 cdef class Slices:
@@ -172,6 +246,10 @@ cdef class Slices:
     cdef unsigned char[::1] rest, level
     cdef double* lines
     cdef double* a
+    cdef double* lines_before   # where the last leap began
+    cdef double* a_before
+    cdef double[::1] sum_before
+    cdef Py_ssize_t leaps       # since the dual last fell
     cdef double* goal
     cdef double* x
     cdef Py_ssize_t* at
@@ -198,6 +276,9 @@ cdef class Slices:
         most = rows.n_features if self.view.starts == NULL else int(np.diff(rows.indptr).max(initial=0))
         self._held = []
         self.lines, self.a = self._pointer(self.coefficients), self._pointer(self.distributions)
+        self.a_before = self._pointer(self.distributions.copy())
+        self.lines_before = self._pointer(np.zeros_like(self.coefficients))
+        self.sum_before = np.zeros(self.K)
         self.goal, self.x = self._pointer(np.zeros(self.width)), self._pointer(np.zeros(most + 1))
         self.at = <Py_ssize_t*>self._pointer(np.zeros(most + 1, dtype=np.intp).view(np.float64))
 
@@ -205,6 +286,10 @@ cdef class Slices:
         cdef double[::1] memory = array.reshape(-1)
         self._held.append(memory)
         return &memory[0] if memory.shape[0] else NULL
+
+    def leap(self):
+        """Distributions ahead, by a share of what they have moved since the last call that grows from 0 to 1."""
+        self.descend(None)
 
     def descend(self, const Py_ssize_t[::1] order):
         """An epoch: `order` holds the numbers of all rows."""
