@@ -26,6 +26,9 @@ from sklosses.solvers._reading import Reading, allowed_threads, of_one_column
 SMALL = 1e6
 # A sample has at least so many rows, and so many a coefficient; it grows by this factor, up to this share of the rows.
 FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST_SHARE = 2000, 8, 4, 0.25
+# Losses with kinks have a first one up to this share, if it has so many rows a coefficient that it knows which are near
+# their kinks: without it every row is in the interior point method's hands.
+LARGEST_FIRST, TELLING = 0.5, 64
 LARGEST_D = 2000
 # Readings of a first step, with those for means, second derivatives and the certificate.
 A_STEP = 8
@@ -150,14 +153,16 @@ def check(problem):
 def samples(problem, seed):
     """Numbers of the rows of growing samples: the beginnings of one random order of blocks. None for small problems."""
     n, d = problem.n_rows, problem.n_features
-    if n * (d + 1) <= SMALL and all(loss.traits.smooth for loss, _ in problem.losses):
+    smooth = all(loss.traits.smooth for loss, _ in problem.losses)
+    size = sample_size(problem)
+    share = LARGEST_SHARE if smooth or size < TELLING * d else LARGEST_FIRST
+    if size > share * n or (smooth and n * (d + 1) <= SMALL):
         return
     positions = RowOrder(n, problem.rows.row_bytes).draw(seed, 0).positions
-    size = sample_size(problem)
-    while size <= LARGEST_SHARE * n:
+    while size <= share * n:
         rows = np.sort(positions[:size])
         yield rows if problem.subset is None else problem.subset[rows]
-        size *= GROWTH
+        size, share = GROWTH * size, LARGEST_SHARE
 
 
 def sample_size(problem):
