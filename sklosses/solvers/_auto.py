@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sklosses.solvers._as_block import is_better_blocked, rests_at_zero, solve_as_block
 from sklosses.solvers._coupled import Coupled
 from sklosses.solvers._dual_descent import DualDescent
 from sklosses.solvers._newton import LARGEST_D, Newton
@@ -14,13 +15,16 @@ from sklosses.solvers._sgd import SGD
 SQUARES_AN_ENTRY = 800
 # That many where mean(||x_i||^2) / (n l2) is at most this. Beyond, they grow nearly in proportion to it.
 EASY = 10.0
+# A block does not count its readings against a limit: it is used where there is room for as many as it may take.
+LEAST_READINGS = 100
 
 
 @dataclass(frozen=True)
 class Auto:
     """The solver that a problem calls for: what ``learning_rate="auto"`` runs.
 
-    - :class:`Newton` for tables of up to 2000 columns, unless they are so sparse that
+    - A block (see :func:`solve_many`) where that is faster: one-vs-rest, and kinks with hundreds of features.
+    - :class:`Newton` for other tables of up to 2000 columns, unless they are so sparse that
     - :class:`DualDescent` is faster, which takes all wider tables. That depends on the strength of the penalty too.
     - :class:`Coupled` for losses that look at all predictions of a row.
     - Losses that no coefficients at all satisfy best, as the perceptron's, have no minimum worth finding: the
@@ -59,7 +63,13 @@ class Auto:
             return _perceptron(problem, given, self)
         # Trial steps may lead beyond float64, and lose: no noise about it.
         with np.errstate(all="ignore"):
-            return self.choose(problem).solve(problem, **given)
+            solver = self.choose(problem)
+            if state is None and monitor is None and isinstance(solver, Newton) and max_iter >= LEAST_READINGS and (
+                    is_better_blocked(problem, tol)):
+                result, given["state"] = solve_as_block(problem, tol, random_state, solver.n_threads(problem))
+                if result is not None:
+                    return result
+            return solver.solve(problem, **given)
 
     @staticmethod
     def can(problem):
@@ -112,17 +122,6 @@ def _is_sparse_enough(problem):
     weakest = np.min(problem.penalty.l2)
     strength = np.vdot(rows.data, rows.data) / rows.n_rows / problem.n_rows / weakest if weakest > 0 else 0.0
     return squares > strength / EASY
-
-
-def rests_at_zero(loss):
-    """Whether a prediction of 0 is as good as any, for every class."""
-    if loss.traits.smooth or not loss.target.hard:
-        return False
-    try:
-        smooth = loss.smoothed(1.0)
-    except NotImplementedError:
-        return False
-    return bool(np.all(smooth.gradient(np.array(loss.target.codes), np.zeros(2)) == 0))
 
 
 def _perceptron(problem, given, auto):

@@ -37,7 +37,7 @@ STEPS_ON_SAMPLE, READINGS, RENEWALS = 30, 60, 10
 NEAR, MOVES = 3.0, 3.0
 # Smoothed kinks that take more readings than this are left to the interior point method, which has few features to
 # thank for its speed: with many, they may take as many as others.
-READINGS_KINKED = 12
+READINGS_KINKED = 18
 
 
 class Block:

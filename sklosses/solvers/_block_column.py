@@ -12,8 +12,10 @@ from sklosses.solvers._block_reading import FIRST, SLACK, SMOOTH, SQUARE, STEEPN
 from sklosses.solvers._curvature import Curvature
 from sklosses.solvers._metric import Metric
 
-# A step is taken if it brings this part of what its slope promises; tried again with a tenth to a half of its length.
+# A step is taken if it brings this part of what its slope promises; tried again with a part of its length.
 ARMIJO, TRIES = 1e-4, 12
+# At first with no more than this times the share of the step before.
+MORE = 4.0
 # A sample's metric: columns that few of its rows have are given this part of the curvature they would have if they
 # were like the others, and all columns a little of it.
 RARE, LENT = 0.1, 1e-5
@@ -24,10 +26,11 @@ SHORT, LEAST_DAMPING = 0.25, 1e-3
 NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 0.3, 0.6, 0.15, 0.3
 # At the beginning of a stage the band is widened until its slack is this share of the decrement.
 WIDE_SHARE = 0.3
-# Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement; at once
-# where they cost as little as a reading: of smoothed kinks, which few rows are near, and up to so many features.
+# Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement; at once, and
+# so many times as often, where they cost about as much as a reading: up to so many features. Smoothed kinks and squared
+# hinges end in a few steps with the exact ones, and crawl with those of other rows.
 SLOW, SLOW_STEPS, SLOW_STEPS_CHEAP = 0.1, 2, 1
-RENEWALS_KINKED, CHEAP_FEATURES = 5, 128
+MANY_RENEWALS, CHEAP_FEATURES = 5, 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +87,13 @@ class BlockColumn:
         self.looked = 0
         self.must_step = False      # see `fold`
         self.arrived = False        # where the last descent was to end
+        self.share = 1.0            # of the last step that was taken
         self.decrement = np.inf     # what its last step promised
 
     @property
     def cheap(self):
-        """Whether second derivatives cost no more than a reading."""
-        return self.width is not None and len(self.z) <= CHEAP_FEATURES
+        """Whether second derivatives cost about as much as a reading."""
+        return (self.width is not None or self.stage.exact) and len(self.z) <= CHEAP_FEATURES
 
     def enter(self, stage, cell):
         """Go on with other rows."""
@@ -179,7 +183,7 @@ class BlockColumn:
 
     def _advance(self, step, promise):
         """Go down along a step: the share of it that was taken, 0 if there is no way down."""
-        share = 1.0
+        share = min(1.0, MORE * self.share)
         for _ in range(TRIES):
             z = self.z + share * step
             found = yield self._ask(z)
@@ -190,12 +194,20 @@ class BlockColumn:
                 gradient = self.gradient
                 self._take(z, found)
                 self.metric.learn(share * step, self.gradient - gradient)
+                self.share = share
                 return share
-            rise = smooth - self.smooth + share * promise
-            with np.errstate(invalid="ignore"):
-                best = 0.5 * share * promise / rise if np.isfinite(rise) and rise > 0 else 0.0
-            share *= min(max(best, 0.1), 0.5)
+            share *= self._shorter(sums, step, promise, smooth, share)
         return 0.0
+
+    def _shorter(self, sums, step, promise, smooth, share):
+        """By what to multiply a share of a step that was too long: to where the slope along it is 0, were it linear."""
+        if self.cell.l1 == 0:
+            gradient = sums[FIRST:] / sums[WEIGHT]
+            gradient[:-1] += self.cell.l2 * (self.z[:-1] + share * step[:-1])
+            best, least = promise / (promise + gradient @ step), 0.02
+        else:
+            best, least = 0.5 * share * promise / (smooth - self.smooth + share * promise), 0.1
+        return min(max(best, least), 0.5) if np.isfinite(best) and best > 0 else least
 
     def look(self):
         """See what is at the column's place."""
@@ -214,8 +226,9 @@ class BlockColumn:
         renewals : int
             How often second derivatives may be asked for.
         """
-        kinked, before, slow, fresh = self.width is not None, np.inf, 0, True
-        budget, renewals = budget + self.looked, renewals * (RENEWALS_KINKED if kinked else 1)
+        before, slow, fresh = np.inf, 0, True
+        often = self.cheap or self.width is not None
+        budget, renewals = budget + self.looked, renewals * (MANY_RENEWALS if often else 1)
         if not self.must_step:
             yield from self.look()
         while True:
@@ -245,7 +258,8 @@ class BlockColumn:
                 if share == 0 and not renewals:
                     return
                 if share < SHORT and renewals:
-                    self.damping = max(10 * self.damping, LEAST_DAMPING)
+                    if not (self.cheap and self.stage.exact):    # else the exact curvature, at the next place, will do
+                        self.damping = max(10 * self.damping, LEAST_DAMPING)
                     renewals, self.metric = renewals - 1, None
                 elif share == 1:
                     self.damping *= 0.2
@@ -282,7 +296,7 @@ class BlockColumn:
         other = BlockColumn(cell, self.stage, self.z, self.width, lowest, self.null)
         other._take(self.z, self.found[cell.mask > 0].sum(axis=0))
         other.must_step = True
-        if not self.cheap:
+        if self.width is None or len(self.z) > CHEAP_FEATURES:
             other.metric, other.damping = self.metric.heir(), self.damping
         return other
 

@@ -7,13 +7,14 @@ What is found of a column does not depend on the other columns, bit for bit.
 """
 
 from cython cimport floating
+from libc.math cimport sqrt
 from libc.stdint cimport int32_t, int64_t
 
 import numpy as np
 
 from sklosses.data._products cimport prefetch_far
 from sklosses.data._rows cimport Rows, View
-from sklosses.data._tile cimport PADDING, lower_gram, multiply
+from sklosses.data._tile cimport PADDING, multiply
 from sklosses.losses._loss cimport Block, Loss
 
 cdef extern from "_weigh.h" nogil:
@@ -34,8 +35,11 @@ ctypedef fused index_t:
     int64_t
 
 cdef enum:
-    # The steps of loops have to say 64 themselves: Cython must see their sign.
+    # The steps of loops have to say 64 and 24 themselves: Cython must see their sign.
     HEIGHT = 64     # rows at a time: they and what is computed of 100 columns fit into the second-level cache
+    FAR = 8         # rows spread over so many times as many numbers are asked for as a whole, column by column
+    KEPT = 128      # rows that a Gram matrix's products are made of, by so many columns
+    PANEL = 24
 
 
 # What `read` finds of each column, in this order; the gradient with respect to coefficients and intercept follows.
@@ -162,20 +166,26 @@ cdef struct Work:
 cdef inline void load_dense(Table t, const floating* values, const Py_ssize_t* order, Py_ssize_t n, double* out,
                             Py_ssize_t stride) noexcept nogil:
     cdef Py_ssize_t d = t.n_features, step = t.view.column_stride, i, j
-    cdef bint ahead = step == 1 and order + n + HEIGHT <= &t.order[0] + t.order.shape[0]
+    cdef const Py_ssize_t* later = order + HEIGHT
+    cdef bint ahead = later + n <= &t.order[0] + t.order.shape[0]
     cdef const double* centre = &t.centre[0]
     cdef const floating* row
     cdef double* to
+    cdef Py_ssize_t span = later[n - 1] - later[0] + 1 if ahead else 0
     if t.view.row_stride == 1 and step != 1:        # Fortran order: along the columns
+        ahead = 0 < span <= FAR * HEIGHT
         for j in range(d):
             row = values + j * step
+            if ahead:
+                prefetch_far(<const char*>(row + later[0]), span * sizeof(floating))
             for i in range(n):
                 out[i * stride + j] = row[order[i]] - centre[j]
         return
+    ahead = ahead and step == 1
     for i in range(n):
         row, to = values + order[i] * t.view.row_stride, out + i * stride
         if ahead:       # the next block's row: it arrives while this block is multiplied
-            prefetch_far(<const char*>(values + order[i + HEIGHT] * t.view.row_stride), d * sizeof(floating))
+            prefetch_far(<const char*>(values + later[i] * t.view.row_stride), d * sizeof(floating))
         if step == 1:
             for j in range(d):
                 to[j] = row[j] - centre[j]
@@ -360,21 +370,58 @@ def read(Table table, Columns columns, Py_ssize_t start, Py_ssize_t stop, Py_ssi
 
 # Second derivatives -------------------------------------------------------------------------------------------------
 
-cdef void add_gram(Py_ssize_t n, Py_ssize_t Q, Py_ssize_t stride, const double* x, const double* weight,
-                   Py_ssize_t step, double* room, double* out) noexcept nogil:
-    """out += X' diag(weight) X, the lower triangle, by strips of columns; rows of weight 0 are left out."""
-    cdef double* kept = room
-    cdef double* scaled = room + HEIGHT * stride
-    cdef Py_ssize_t m = 0, i, j
-    cdef double h
+cdef void add_gram(Py_ssize_t m, Py_ssize_t Q, Py_ssize_t stride, const double* kept, double* out) noexcept nogil:
+    """out += kept' kept, the lower triangle, panel by panel."""
+    cdef Py_ssize_t i, j
+    cdef Py_ssize_t[3] shape
+    for j in range(0, Q, 24):
+        for i in range(j, Q, 24):
+            shape = [min(<Py_ssize_t>PANEL, Q - i), min(<Py_ssize_t>PANEL, stride - j), m]
+            multiply(shape, kept + i * KEPT, 1, PANEL, kept + j * KEPT, PANEL, out + i * stride + j, stride)
+
+
+cdef Py_ssize_t keep(Py_ssize_t n, Py_ssize_t Q, const double* x, Py_ssize_t stride, const double* weight,
+                     Py_ssize_t step, Py_ssize_t m, double* kept, double* out) noexcept nogil:
+    """Put rows, times the roots of their weights, with the `m` that are kept already; how many there are then.
+
+    Rows of weight 0 are left out: where kinks are smoothed, most are. Products are made of `KEPT` rows at once, so that
+    the matrix, which may be larger than the second-level cache, is seldom visited; and of panels of `PANEL` columns,
+    each in one piece. What a panel has beyond Q columns stays as it is: 0.
+    """
+    cdef Py_ssize_t i, j, first, padded = (Q + PADDING - 1) // PADDING * PADDING
+    cdef double root
+    cdef const double* row
+    cdef double* to
     for i in range(n):
-        h = weight[i * step]
-        if h > 0:
-            for j in range(stride):
-                kept[m * stride + j] = x[i * stride + j]
-                scaled[m * stride + j] = h * x[i * stride + j]
+        if weight[i * step] > 0:
+            root = sqrt(weight[i * step])
+            for first in range(0, Q, 24):
+                row, to = x + i * stride + first, kept + first * KEPT + m * PANEL
+                for j in range(min(<Py_ssize_t>PANEL, Q - first)):
+                    to[j] = root * row[j]
             m += 1
-    lower_gram(m, Q, stride, kept, scaled, out)
+            if m == KEPT:
+                add_gram(m, Q, padded, kept, out)
+                m = 0
+    return m
+
+
+def gram(const double[:, ::1] rows, const double[::1] weight, double[:, ::1] out):
+    """Add rows' diag(weight) rows, its lower triangle.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, Q)
+    weight : ndarray of shape (n,)
+    out : ndarray of shape (Q, stride)
+        `stride` is Q padded to a multiple of `PAD`.
+    """
+    cdef Py_ssize_t Q = rows.shape[1], m
+    cdef double[::1] room = np.zeros(KEPT * (out.shape[1] + PANEL))
+    if rows.shape[0]:
+        with nogil:
+            m = keep(rows.shape[0], Q, &rows[0, 0], Q, &weight[0], 1, 0, &room[0], &out[0, 0])
+            add_gram(m, Q, out.shape[1], &room[0], &out[0, 0])
 
 
 def grams(Table table, Columns columns, (Py_ssize_t, Py_ssize_t) rows, Py_ssize_t pattern, const Py_ssize_t[::1] wanted,
@@ -395,7 +442,8 @@ def grams(Table table, Columns columns, (Py_ssize_t, Py_ssize_t) rows, Py_ssize_
     cdef Buffers buffers = Buffers(table, columns)
     cdef Work* w = &buffers.work
     cdef Py_ssize_t K = columns.z.shape[1], Q = table.n_features + 1, stride = out.shape[2], at, n, a, i, k, r, first
-    cdef double[::1] room = np.empty(2 * HEIGHT * stride)
+    cdef double[:, ::1] room = np.zeros((wanted.shape[0], KEPT * (stride + PANEL)))
+    cdef Py_ssize_t[::1] kept = np.zeros(wanted.shape[0], dtype=np.intp)
     cdef const double* mask = &columns.mask[pattern, 0]
     cdef Block block
     with nogil:
@@ -416,7 +464,18 @@ def grams(Table table, Columns columns, (Py_ssize_t, Py_ssize_t) rows, Py_ssize_
                     w.value[i * K + k] *= w.weight[i] * mask[k]
                     if w.of_class != NULL:
                         w.value[i * K + k] *= w.of_class[i * K + k]
-                add_gram(n, Q, stride, w.x, w.value + k, K, &room[0], &out[a, 0, 0])
+                kept[a] = keep(n, Q, w.x, stride, w.value + k, K, kept[a], &room[a, 0], &out[a, 0, 0])
+        for a in range(wanted.shape[0]):
+            add_gram(kept[a], Q, stride, &room[a, 0], &out[a, 0, 0])
+
+
+def mirror(double[:, ::1] matrix):
+    """Make the upper triangle of a matrix, which may have more columns than rows, what the lower one is."""
+    cdef Py_ssize_t i, j
+    with nogil:
+        for i in range(matrix.shape[0]):
+            for j in range(i):
+                matrix[j, i] = matrix[i, j]
 
 
 def moments(Table table, Py_ssize_t start, Py_ssize_t stop, double[:, ::1] out):

@@ -145,9 +145,10 @@ class BlockReading:
                 _kernel.grams(self.table, columns, (start, stop), pattern, wanted, out)
             return out
 
-        lower = sum(self._each(lane, [(number,) for number in range(min(LANES, len(self.chunks)))]))[:, :, :Q]
-        lower = np.tril(lower)
-        return list(lower + np.tril(lower, -1).transpose(0, 2, 1))
+        matrices = sum(self._each(lane, [(number,) for number in range(min(LANES, len(self.chunks)))]))
+        for matrix in matrices:
+            _kernel.mirror(matrix)
+        return [matrix[:, :Q].copy() for matrix in matrices]
 
     def _columns(self, asks):
         """The kernel's columns, and the place of each ask among them."""

@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from sklosses._isa import kernel
 from sklosses.solvers._reading import LARGEST_GATHERED, added
+
+_kernel = kernel("sklosses.solvers._block_kernel")
 
 # Copies up to this size are always made.
 SMALL_BYTES = 64 << 20
@@ -56,12 +59,16 @@ class CentredRows:
 
     def gram(self, v):
         """A' diag(v) A."""
+        Q = self.reading.n_features + 1
 
         def part(chunk):
-            scaled = self._block(chunk) * np.sqrt(v[chunk])[:, np.newaxis]
-            return scaled.T @ scaled
+            out = np.zeros((Q, -(-Q // _kernel.PAD) * _kernel.PAD))
+            _kernel.gram(self._block(chunk), v[chunk], out)
+            return out
 
-        return added(self.reading.each(part))
+        out = added(self.reading.each(part))
+        _kernel.mirror(out)
+        return np.ascontiguousarray(out[:, :Q])
 
     def spread(self):
         """The root mean square of each column."""

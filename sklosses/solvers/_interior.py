@@ -7,6 +7,8 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from sklosses._isa import kernel
 
+_kernel = kernel("sklosses.solvers._interior_kernel")
+
 # Iterations at most; 7 to 35 are usual.
 ITERATIONS = 80
 # And once the gap is closed, for what is left of stationarity: rounding may not allow what is asked.
@@ -17,6 +19,9 @@ NOTHING = 1e-9
 SHORT_OF = 0.995
 # Steps shorter than this are blocked: then this share of the gap is aimed at.
 BLOCKED, CENTRE = 0.01, 0.8
+# So many corrections for the sake of longer steps, unless they are long; they aim at so much more, and are given up
+# where they bring less than a share of it.
+CORRECTORS, LONG, LONGER, WORTH = 3, 0.9, 0.3, 0.1
 # Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
 HOLD = 1e-13
 # Added to the diagonal of the scaled matrix, at first and at most, where Cholesky finds it singular.
@@ -186,18 +191,15 @@ def interior_point(problem, start, width, *, gone, goal):
     Interior
         The last point; its gap says how good it is.
     """
-    omega, kernel_ = problem.omega, kernel("sklosses.solvers._interior_kernel")
     point, rho = _central(problem, start, width)
-    M, m, first = len(omega), len(problem.weights), rho
-    curvature, pair, step, steps = np.empty(M), np.empty((M, 2)), np.empty(M), np.empty((3, M))
-    goals, change = np.empty((2, M)), np.empty(M)
+    m, first, sweeps = len(problem.weights), rho, _kernel.Sweeps(point.hinges, problem.omega)
     even = np.any(problem.quadratic)        # one length for all: else z' R z spoils what the dual step has gained
     hold, patience = np.zeros_like(start), PATIENCE
     if not even and not len(problem.own):
         hold = np.where(problem.constants, 0.0, HOLD * problem.total / width * problem.scales**2)
     for point.iterations in range(ITERATIONS):
-        point.gap = kernel_.look(point.hinges, omega, rho, curvature, pair)
-        slopes = problem.back(pair)
+        point.gap = sweeps.look(rho)
+        slopes = problem.back(sweeps.pair)
         rest = problem.linear + problem.quadratic * point.z + slopes[:, 0]
         rest[problem.fixed] = 0.0
         point.defect = problem.defect(rest, point.z)
@@ -206,30 +208,85 @@ def interior_point(problem, start, width, *, gone, goal):
             if point.defect <= goal or _settles(problem, point, rest, goal) or patience == 0:
                 break
             patience -= 1
-        solve = _solver(problem.matrix(curvature) + np.diag(hold))
+        solve = _solver(problem.matrix(sweeps.curvature) + np.diag(hold))
         if solve is None:
             break
-        target = -rest - slopes[:, 1]
-        after = kernel_.predict(point.hinges, omega, curvature * (problem.product(solve(target)) + rho), step)
-        # Where the predicted step is blocked at once, its second-order term misleads: then to the central path first.
-        for mu, predicted in ((after / point.gap) ** 3, step), (CENTRE, np.zeros_like(step)):
-            kernel_.aim(point.hinges, predicted, mu * point.gap / (2 * problem.shares) * problem.share, goals, change)
-            dz = solve(target - problem.back(curvature * change))
-            moved = problem.product(dz)
-            ends = kernel_.correct(point.hinges, omega, curvature * (moved + rho + change), goals, steps)
-            primal, dual = (min(1.0, SHORT_OF / end) if end > 0 else 1.0 for end in ends)
-            if even:
-                primal = dual = min(primal, dual)
-            if min(primal, dual) >= BLOCKED:
-                break
-        kernel_.move(point.hinges, steps, primal, dual)
-        point.z, rho = point.z + primal * dz, rho + primal * moved
+        way = _way(problem, sweeps, _Newton(solve, -rest - slopes[:, 1], rho, even), point.gap)
+        sweeps.move(way.steps, way.primal, way.dual)
+        point.z, rho = point.z + way.primal * way.dz, rho + way.primal * way.moved
         if gone < np.inf and np.sum((rho[:m] - first[:m]) ** 2) > gone * gone * m:
             point.arrived = False
             break
-        if max(primal, dual) < 1e-10:
+        if max(way.primal, way.dual) < 1e-10:
             break
     return point
+
+
+@dataclass(frozen=True, eq=False)
+class _Newton:
+    """Newton's equations of an iteration: what solves with their matrix, their right side, a_i.z - c_i.
+
+    `even`: whether primal and dual variables go equally far.
+    """
+
+    solve: object
+    target: np.ndarray
+    rho: np.ndarray
+    even: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """A step: of z, of Az, of the hinges; and how far primal and dual variables go along it."""
+
+    dz: np.ndarray
+    moved: np.ndarray
+    steps: np.ndarray
+    primal: float
+    dual: float
+
+    @property
+    def length(self):
+        """The shorter of both."""
+        return min(self.primal, self.dual)
+
+
+def _way(problem, sweeps, newton, gap):
+    """The step of an iteration.
+
+    The corrected step is made longer by as many as three others, which even out the products that would block it
+    (Gondzio, "Multiple centrality correctors in a primal-dual method for linear programming", Computational
+    Optimization and Applications 6, 1996): they cost a few products each, and an iteration a matrix.
+    """
+    predicted = problem.product(newton.solve(newton.target)) + newton.rho
+    after = sweeps.predict(sweeps.curvature * predicted)
+    # Where the predicted step is blocked at once, its second-order term misleads: then to the central path first.
+    for share, corrected in ((after / gap) ** 3, True), (CENTRE, False):
+        mu = share * gap / (2 * problem.shares) * problem.share
+        sweeps.aim(mu, corrected)
+        way = _to_goals(problem, sweeps, newton)
+        if way.length >= BLOCKED:
+            break
+    for _ in range(CORRECTORS):
+        if not BLOCKED <= way.length < LONG:
+            break
+        lengths = min(1.0, way.primal + LONGER), min(1.0, way.dual + LONGER)
+        sweeps.recentre(way.steps, lengths, mu)
+        other = _to_goals(problem, sweeps, newton)
+        if other.length < way.length + WORTH * (min(lengths) - way.length):
+            break
+        way = other
+    return way
+
+
+def _to_goals(problem, sweeps, newton):
+    dz = newton.solve(newton.target - problem.back(sweeps.curvature * sweeps.change))
+    moved = problem.product(dz)
+    steps, *ends = sweeps.correct(sweeps.curvature * (moved + newton.rho + sweeps.change))
+    primal, dual = (min(1.0, SHORT_OF / end) if end > 0 else 1.0 for end in ends)
+    if newton.even:
+        primal = dual = min(primal, dual)
+    return _Way(dz, moved, steps, primal, dual)
 
 
 def _settles(problem, point, rest, goal):

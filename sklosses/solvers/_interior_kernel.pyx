@@ -1,138 +1,146 @@
 """The sweeps of the interior point method: over the hinges, once for each thing that is asked of all of them.
 
 A point has for each hinge alpha and tau = 1 - alpha, its slope and what is left of it, and xi and zeta, how far a.z is
-above or below the kink. Steps are such that xi tau becomes `above` and zeta alpha `below`.
+above or below the kink. Steps are such that xi tau becomes `above` and zeta alpha `below`. The loops stand in
+``_hinges.h``.
 """
 
+import numpy as np
 
-cdef struct Ends:
-    double primal           # the inverses of how far variables can go and stay positive
-    double dual
+cdef extern from "_hinges.h" nogil:
+    ctypedef struct Hinges "sk_hinges":
+        Py_ssize_t n
+        double* alpha
+        double* tau
+        double* xi
+        double* zeta
+        const double* omega
+    ctypedef struct Goals "sk_goals":
+        double* above
+        double* below
+    ctypedef struct Steps "sk_steps":
+        double* alpha
+        double* xi
+        double* zeta
+    ctypedef struct Ends "sk_ends":
+        double primal           # the inverses of how far variables can go and stay positive
+        double dual
+    double sk_look(const Hinges* hinges, const double* rho, double* curvature, double* pair) noexcept
+    double sk_predict(const Hinges* hinges, const double* slopes, double* step) noexcept
+    void sk_aim(const Hinges* hinges, const double* step, const double* mu, const Goals* goals,
+                double* change) noexcept
+    void sk_recentre(const Hinges* hinges, const Steps* steps, Ends lengths, const double* mu, const Goals* goals,
+                     double* change) noexcept
+    Ends sk_correct(const Hinges* hinges, const double* slopes, const Goals* goals, const Steps* steps) noexcept
+    void sk_move(const Hinges* hinges, const Steps* steps, double primal, double dual) noexcept
 
 
-cdef inline double larger(double a, double b) noexcept nogil:
-    return a if a > b else b
+cdef inline Steps parts(double[:, ::1] steps) noexcept:
+    return Steps(&steps[0, 0], &steps[1, 0], &steps[2, 0])
 
 
-def look(const double[:, ::1] point, const double[::1] omega, const double[::1] rho, double[::1] curvature,
-         double[:, ::1] out):
-    """The duality gap; the hinges' curvatures, and next to each other their slopes and curvatures times rho.
+cdef class Sweeps:
+    """The hinges of a point, and room for what is found of them.
 
     Parameters
     ----------
     point : ndarray of shape (4, m)
-        alpha, tau, xi, zeta.
-    omega, rho, curvature : ndarray of shape (m,)
-    out : ndarray of shape (m, 2)
-    """
-    cdef Py_ssize_t m = omega.shape[0], i
-    cdef double gap = 0, alpha, tau, xi, zeta
-    with nogil:
-        for i in range(m):
-            alpha, tau, xi, zeta = point[0, i], point[1, i], point[2, i], point[3, i]
-            gap += omega[i] * (xi * tau + zeta * alpha)
-            curvature[i] = omega[i] * alpha * tau / (xi * alpha + zeta * tau)
-            out[i, 0] = omega[i] * alpha
-            out[i, 1] = curvature[i] * rho[i]
-    return gap
-
-
-def predict(const double[:, ::1] point, const double[::1] omega, const double[::1] slopes, double[::1] step):
-    """The step of alpha towards the minimum itself, and the duality gap where it has to end.
-
-    Parameters
-    ----------
-    point : ndarray of shape (4, m)
+        alpha, tau, xi, zeta: `move` overwrites them.
     omega : ndarray of shape (m,)
-    slopes : ndarray of shape (m,)
-        Steps of omega alpha.
-    step : ndarray of shape (m,)
-        Of alpha; overwritten.
-    """
-    cdef Py_ssize_t m = omega.shape[0], i
-    cdef double gap = 0, d, primal, dual
-    cdef Ends ends = Ends(1.0, 1.0)
-    with nogil:
-        for i in range(m):
-            d = slopes[i] / omega[i]
-            step[i] = d
-            ends.primal = larger(ends.primal, larger(1 - d / point[1, i], 1 + d / point[0, i]))
-            ends.dual = larger(ends.dual, larger(d / point[1, i], -d / point[0, i]))
-        primal, dual = 1 / ends.primal, 1 / ends.dual
-        for i in range(m):
-            d = step[i]
-            gap += omega[i] * (
-                point[2, i] * (1 + primal * (d / point[1, i] - 1)) * (point[1, i] - dual * d)
-                + point[3, i] * (1 - primal * (d / point[0, i] + 1)) * (point[0, i] + dual * d))
-    return gap
 
-
-def aim(const double[:, ::1] point, const double[::1] step, const double[::1] mu, double[:, ::1] goals,
-        double[::1] change):
-    """What xi tau and zeta alpha are to become, with the second-order correction of a predicted step.
-
-    Parameters
+    Attributes
     ----------
-    point : ndarray of shape (4, m)
-    step, mu : ndarray of shape (m,)
-        The predicted step of alpha, and the products to aim at.
-    goals : ndarray of shape (2, m)
-        above, below; overwritten.
+    curvature : ndarray of shape (m,)
+    pair : ndarray of shape (m, 2)
+        Next to each other slopes and curvatures times rho.
     change : ndarray of shape (m,)
-        What they add to rho; overwritten.
+        What goals add to rho.
     """
-    cdef Py_ssize_t m = step.shape[0], i
-    cdef double d
-    with nogil:
-        for i in range(m):
-            d = step[i]
-            goals[0, i] = mu[i] + point[2, i] * (d / point[1, i] - 1) * d
-            goals[1, i] = mu[i] + point[3, i] * (d / point[0, i] + 1) * d
-            change[i] = goals[1, i] / point[0, i] - goals[0, i] / point[1, i]
 
+    cdef Hinges hinges
+    cdef Goals goals
+    cdef object _memory
+    cdef double[::1] _curvature
+    cdef double[:, ::1] _pair
+    cdef double[::1] _step
+    cdef double[::1] _change
+    cdef readonly object curvature, pair, change
 
-def correct(const double[:, ::1] point, const double[::1] omega, const double[::1] slopes,
-            const double[:, ::1] goals, double[:, ::1] steps):
-    """The corrected steps of alpha, xi and zeta; the inverses of how far primal and dual variables can go along them.
+    def __init__(self, double[:, ::1] point, const double[::1] omega):
+        cdef Py_ssize_t m = omega.shape[0]
+        cdef double[:, ::1] goals = np.empty((2, m))
+        self.curvature, self.pair, self.change, self._step = np.empty(m), np.empty((m, 2)), np.empty(m), np.empty(m)
+        self._curvature, self._pair, self._change = self.curvature, self.pair, self.change
+        self._memory = point, omega, goals
+        self.goals = Goals(&goals[0, 0], &goals[1, 0])
+        self.hinges = Hinges(m, &point[0, 0], &point[1, 0], &point[2, 0], &point[3, 0], &omega[0])
 
-    Parameters
-    ----------
-    point : ndarray of shape (4, m)
-    omega : ndarray of shape (m,)
-    slopes : ndarray of shape (m,)
-        Steps of omega alpha.
-    goals : ndarray of shape (2, m)
-    steps : ndarray of shape (3, m)
-        Overwritten.
-    """
-    cdef Py_ssize_t m = omega.shape[0], i
-    cdef double d
-    cdef Ends ends = Ends(0.0, 0.0)
-    with nogil:
-        for i in range(m):
-            d = slopes[i] / omega[i]
-            steps[0, i] = d
-            steps[1, i] = (goals[0, i] + point[2, i] * d) / point[1, i] - point[2, i]
-            steps[2, i] = (goals[1, i] - point[3, i] * d) / point[0, i] - point[3, i]
-            ends.primal = larger(ends.primal, larger(-steps[1, i] / point[2, i], -steps[2, i] / point[3, i]))
-            ends.dual = larger(ends.dual, larger(d / point[1, i], -d / point[0, i]))
-    return ends.primal, ends.dual
+    def look(self, const double[::1] rho):
+        """The duality gap; sets `curvature` and `pair`."""
+        cdef double gap
+        with nogil:
+            gap = sk_look(&self.hinges, &rho[0], &self._curvature[0], &self._pair[0, 0])
+        return gap
 
+    def predict(self, const double[::1] slopes):
+        """The duality gap where the step towards the minimum itself has to end, of which slopes change by `slopes`."""
+        cdef double gap
+        with nogil:
+            gap = sk_predict(&self.hinges, &slopes[0], &self._step[0])
+        return gap
 
-def move(double[:, ::1] point, const double[:, ::1] steps, double primal, double dual):
-    """Go so far along the steps.
+    def aim(self, const double[::1] mu, bint corrected):
+        """Set goals, with the second-order correction of the predicted step or without; sets `change`.
 
-    Parameters
-    ----------
-    point : ndarray of shape (4, m)
-        Overwritten.
-    steps : ndarray of shape (3, m)
-    primal, dual : float
-    """
-    cdef Py_ssize_t m = point.shape[1], i
-    with nogil:
-        for i in range(m):
-            point[0, i] += dual * steps[0, i]
-            point[1, i] -= dual * steps[0, i]
-            point[2, i] += primal * steps[1, i]
-            point[3, i] += primal * steps[2, i]
+        Parameters
+        ----------
+        mu : ndarray of shape (m,)
+            The products to aim at.
+        corrected : bool
+        """
+        if not corrected:
+            self._step[:] = 0
+        with nogil:
+            sk_aim(&self.hinges, &self._step[0], &mu[0], &self.goals, &self._change[0])
+
+    def recentre(self, double[:, ::1] steps, (double, double) lengths, const double[::1] mu):
+        """Change goals where a longer step than can be made would leave products far from even; sets `change`.
+
+        Parameters
+        ----------
+        steps : ndarray of shape (3, m)
+        lengths : tuple of two floats
+            How far primal and dual variables should be able to go.
+        mu : ndarray of shape (m,)
+            What the products are to be.
+        """
+        cdef Steps to = parts(steps)
+        cdef Ends ends = Ends(lengths[0], lengths[1])
+        with nogil:
+            sk_recentre(&self.hinges, &to, ends, &mu[0], &self.goals, &self._change[0])
+
+    def correct(self, const double[::1] slopes):
+        """Steps of alpha, xi and zeta to the goals, and the inverses of how far variables can go along them.
+
+        Parameters
+        ----------
+        slopes : ndarray of shape (m,)
+            Steps of omega alpha.
+
+        Returns
+        -------
+        steps : ndarray of shape (3, m)
+        primal, dual : float
+        """
+        cdef double[:, ::1] steps = np.empty((3, self.hinges.n))
+        cdef Steps to = parts(steps)
+        cdef Ends ends
+        with nogil:
+            ends = sk_correct(&self.hinges, &slopes[0], &self.goals, &to)
+        return np.asarray(steps), ends.primal, ends.dual
+
+    def move(self, double[:, ::1] steps, double primal, double dual):
+        """Go so far along the steps."""
+        cdef Steps to = parts(steps)
+        with nogil:
+            sk_move(&self.hinges, &to, primal, dual)

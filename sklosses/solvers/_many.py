@@ -7,22 +7,17 @@ from functools import partial, reduce
 import numpy as np
 from joblib import effective_n_jobs
 
-from sklosses.solvers._auto import Auto, rests_at_zero
+from sklosses.solvers._as_block import can_be_blocked
+from sklosses.solvers._auto import Auto
 from sklosses.solvers._block import Block, fitted_to
 from sklosses.solvers._newton import SMALL, Newton
 from sklosses.solvers._patterns import patterns
 from sklosses.solvers._problem import Result
-from sklosses.solvers._reading import allowed_threads, column_losses, one_blas_thread
+from sklosses.solvers._reading import allowed_threads, one_blas_thread
 from sklosses.solvers._spread import spread
 
-# Multiply-adds of a reading from which columns are worth reading rows for together.
-LEAST_WORK = 1e5
-# Tolerances that quasi-Newton steps and smoothing reach in a few readings.
-LEAST_TOL = 1e-7
 # Multiply-adds of a reading from which problems are solved side by side.
 WORTH_A_THREAD = 1e7
-# With l1 every step solves a model of so many features, column by column.
-LARGEST_SPARSE = 256
 # Where folds start from need not be exact.
 START_TOL = 1e-6
 
@@ -113,27 +108,7 @@ def _blocks(problems, tol):
 
 
 def _fits(problem, tol):
-    n, d = problem.n_rows, problem.n_features
-    if not tol or tol < LEAST_TOL or n * (d + 1) <= LEAST_WORK or problem.intercept_cost:
-        return False
-    if problem.weights is not None and np.min(problem.weights) < 0:
-        return False
-    l1, l2 = np.asarray(problem.penalty.l1), np.asarray(problem.penalty.l2)
-    if np.any((l1 == 0) & (l2 == 0)) or (np.any(l1 > 0) and d > LARGEST_SPARSE):
-        return False
-    return isinstance(Auto().choose(problem), Newton) and all(_can_be_blocked(loss) for loss in column_losses(problem))
-
-
-def _can_be_blocked(loss):
-    if not loss.traits.convex:
-        return False
-    if loss.traits.smooth:
-        return loss.has_hessian
-    try:
-        smooth = loss.smoothed(1.0)
-    except NotImplementedError:
-        return False
-    return loss.traits.has_conjugate and smooth.has_hessian and not rests_at_zero(loss)
+    return can_be_blocked(problem, tol) and isinstance(Auto().choose(problem), Newton)
 
 
 def _split(problems, numbers):

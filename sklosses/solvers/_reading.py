@@ -98,7 +98,7 @@ class Reading:
     def rows_of(self, chunk):
         """The rows of a chunk, or of an array of numbers, in float64: an array, or CSR."""
         if self.subset is not None:
-            block = self.table[self.subset[chunk]]
+            block = self.table[_as_slice(self.subset[chunk])]
         elif self.sparse and isinstance(chunk, slice):
             block = _csr_rows(self.table, chunk)
         else:
@@ -381,6 +381,13 @@ def _pieces(n, size):
 def _taken(array, subset):
     array = array if subset is None else np.asarray(array)[subset]
     return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def _as_slice(numbers):
+    """Numbers in sequence, as most of a fold's are, as a slice: no copy is made of their rows."""
+    if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1 and np.all(np.diff(numbers) == 1):
+        return slice(numbers[0], numbers[-1] + 1)
+    return numbers
 
 
 def _csr_rows(table, chunk):

@@ -1,0 +1,111 @@
+"""Which problems a block can solve, and those that are better solved as a block of their own."""
+
+import numpy as np
+
+from sklosses.solvers._block import OWN_MATRIX, Block
+from sklosses.solvers._patterns import patterns
+from sklosses.solvers._problem import Result
+from sklosses.solvers._reading import column_losses, one_blas_thread
+
+# Multiply-adds of a reading from which columns are worth reading rows for together.
+LEAST_WORK = 1e5
+# Tolerances that quasi-Newton steps and smoothing reach in a few readings.
+LEAST_TOL = 1e-7
+# With l1 every step solves a model of so many features, column by column.
+LARGEST_SPARSE = 256
+# Classes from which a block is faster than column by column.
+CLASSES = 4
+# Rows a feature from which smoothed kinks determine their coefficients: with fewer, bands have to be narrow too soon.
+ROWS = 40
+
+
+def can_be_blocked(problem, tol):
+    """Whether a block is a way to solve a problem to a tolerance.
+
+    Parameters
+    ----------
+    problem : Problem
+    tol : float or None
+
+    Returns
+    -------
+    bool
+    """
+    n, d = problem.n_rows, problem.n_features
+    if not tol or tol < LEAST_TOL or n * (d + 1) <= LEAST_WORK or problem.intercept_cost:
+        return False
+    if problem.weights is not None and np.min(problem.weights) < 0:
+        return False
+    l1, l2 = np.asarray(problem.penalty.l1), np.asarray(problem.penalty.l2)
+    if np.any((l1 == 0) & (l2 == 0)) or (np.any(l1 > 0) and d > LARGEST_SPARSE):
+        return False
+    return all(_is_fit(loss) for loss in column_losses(problem))
+
+
+def _is_fit(loss):
+    if not loss.traits.convex:
+        return False
+    if loss.traits.smooth:
+        return loss.has_hessian
+    try:
+        smooth = loss.smoothed(1.0)
+    except NotImplementedError:
+        return False
+    return loss.traits.has_conjugate and smooth.has_hessian and not rests_at_zero(loss)
+
+
+def rests_at_zero(loss):
+    """Whether a prediction of 0 is as good as any, for every class."""
+    if loss.traits.smooth or not loss.target.hard:
+        return False
+    try:
+        smooth = loss.smoothed(1.0)
+    except NotImplementedError:
+        return False
+    return bool(np.all(smooth.gradient(np.array(loss.target.codes), np.zeros(2)) == 0))
+
+
+def is_better_blocked(problem, tol):
+    """Whether a block solves a single problem faster than Newton's method, column by column.
+
+    Several classes share readings. With kinks, the interior point method makes a matrix of the rows near them in each
+    of its iterations, and with hundreds of features of most rows; a smoothed loss needs fewer, of fewer rows.
+
+    Parameters
+    ----------
+    problem : Problem
+    tol : float or None
+
+    Returns
+    -------
+    bool
+    """
+    if not can_be_blocked(problem, tol):
+        return False
+    smooth = all(loss.traits.smooth for loss, _ in problem.losses)
+    if smooth:
+        return problem.one_vs_rest is not None and problem.n_columns >= CLASSES
+    return OWN_MATRIX < problem.n_features < problem.n_rows / ROWS and not hasattr(problem.rows, "indptr")
+
+
+def solve_as_block(problem, tol, random_state, n_threads):
+    """Solve a problem as a block.
+
+    Parameters
+    ----------
+    problem : Problem
+    tol : float
+        Relative suboptimality to reach.
+    random_state, n_threads : int
+
+    Returns
+    -------
+    result : Result or None
+        If it was proven.
+    state : State or None
+        Otherwise where the interior point method may start, if that is near the minimum.
+    """
+    folds = patterns(problem.rows.n_rows, [problem.subset])
+    with one_blas_thread(), Block([problem], folds, tol=tol, random_state=random_state, n_threads=n_threads) as block:
+        found = block.solve()[0][0][0]
+    return (found, None) if isinstance(found, Result) else (None, found)

@@ -1,0 +1,74 @@
+"""Single problems that are solved as a block: which they are, and that they come to the same minimum."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sklosses._isa import kernel
+from sklosses.data import as_rows
+from sklosses.losses import get_loss
+from sklosses.penalties import get_penalty
+from sklosses.solvers import Auto, Newton, OneVsRest, Problem
+
+
+def classes(n_classes, loss, n=6000, d=20):
+    """Gaussian classes, one against the rest."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(n_classes, size=n)
+    X = (rng.normal(size=(n, d)) + 1.5 * rng.normal(size=(n_classes, d))[codes]) * np.logspace(-2, 2, d)
+    loss = get_loss(loss)
+    recoding = OneVsRest(tuple(map(float, loss.target.codes)), np.ones((n_classes, 2)))
+    return Problem(as_rows(X), codes.astype(float), ((loss, n_classes),), get_penalty("l2", alpha=1e-3),
+                   one_vs_rest=recoding)
+
+
+def wide(loss, n=6000, d=130):
+    """More features than the block gives a matrix of its own."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(n, d)) * np.logspace(-1, 1, d)
+    y = np.where(X @ np.logspace(1, -1, d) + 20 * rng.logistic(size=n) > 0, 1.0, -1.0)
+    return Problem(as_rows(X), y, ((get_loss(loss), 1),), get_penalty("l2", alpha=1e-2))
+
+
+@pytest.mark.parametrize("problem", [classes(6, "log_loss"), classes(5, "squared_hinge"), wide("hinge"),
+                                     wide("epsilon_insensitive")], ids=["log", "squared hinge", "hinge", "epsilon"])
+def test_minimum(problem):
+    """A proof that holds: no objective is further from the exact solver's than it says."""
+    result, exact = Auto().solve(problem, tol=1e-3), Newton().solve(problem, tol=1e-9)
+    assert result.solver == "block"
+    assert set(result.gap_kind) == {"proof"}
+    assert np.all(result.gap <= 1e-3)
+    assert np.all(result.objective <= exact.objective * (1 + result.gap + 1e-9))
+    assert np.all(result.objective >= exact.objective * (1 - 1e-8))
+
+
+@pytest.mark.parametrize("given", [{"tol": 1e-9}, {"tol": 0.0}, {"max_iter": 5}], ids=str)
+def test_elsewhere(given):
+    """Precision, and a limit of readings, are Newton's matters."""
+    assert Auto().solve(classes(4, "log_loss"), **{"tol": 1e-3} | given).solver == "newton"
+
+
+def test_others():
+    """Nor is a block made of few classes, of few rows, or without a penalty to prove anything by."""
+    assert Auto().solve(classes(3, "log_loss")).solver == "newton"
+    assert Auto().solve(wide("hinge", n=1500)).solver == "interior point"
+    assert Auto().solve(replace(wide("hinge", n=1500), penalty=get_penalty(None))).solver == "interior point"
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_threads(n_threads):
+    """Bit for bit."""
+    problem = wide("hinge")
+    assert np.array_equal(Auto(n_jobs=n_threads).solve(problem).coef, Auto(n_jobs=3).solve(problem).coef)
+
+
+@pytest.mark.parametrize(("n", "Q"), [(0, 3), (1, 1), (127, 8), (128, 24), (129, 25), (700, 55), (300, 131)])
+def test_gram(n, Q):
+    """Against NumPy, with rows of weight 0."""
+    rng, tile = np.random.default_rng(2), kernel("sklosses.solvers._block_kernel")
+    A, weight = rng.normal(size=(n, Q)), rng.random(n) * (rng.random(n) > 0.3)
+    out = np.zeros((Q, -(-Q // tile.PAD) * tile.PAD))
+    tile.gram(A, weight, out)
+    tile.mirror(out)
+    np.testing.assert_allclose(out[:, :Q], (A.T * weight) @ A, rtol=1e-12, atol=1e-12)
