@@ -248,7 +248,7 @@ class Column:
             self.must_step = False
             if fresh and decrement <= self._noise(look) and not 0 < decrement <= STALLED * before:
                 if exact:
-                    self._estimate(max(decrement, 0.0))
+                    self._estimate(abs(decrement))
                 if not decrement > 0 or (tries := tries - 1) < 0:
                     break
             last, before = look, decrement

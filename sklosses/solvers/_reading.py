@@ -33,6 +33,8 @@ SCATTERED = 64, 256
 DIFFERENCE = 6e-6
 # Gram matrices are summed in so many places, each by one thread, in order.
 LANES = 2
+# Rows after which a partial sum of a Gram matrix ends: features that depend on each other are told by its last digits.
+SUMMED = 4096
 # Rows are copied together up to this share of a table, and up to so many of any.
 LARGEST_GATHERED, FEWEST_GATHERED = 0.25, 2000
 
@@ -299,10 +301,14 @@ class Reading:
         self.readings += np.count_nonzero(weight) / max(1, self.n_rows)
 
         def lane(number):
-            out = np.zeros(D * stride)
+            out, part, rows = np.zeros(D * stride), np.zeros(D * stride), 0
             for chunk in self.chunks[number::LANES]:
-                _kernel.add_gram(self._source, chunk.start, chunk.stop, weight, centre, out)
-            return out
+                _kernel.add_gram(self._source, chunk.start, chunk.stop, weight, centre, part)
+                rows += chunk.stop - chunk.start
+                if rows >= SUMMED:
+                    out += part
+                    part[:], rows = 0.0, 0
+            return out + part
 
         lower = added(self.each(lane, range(min(LANES, len(self.chunks))))).reshape(D, stride)[:, :D]
         return np.tril(lower) + np.tril(lower, -1).T
