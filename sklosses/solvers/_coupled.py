@@ -409,7 +409,7 @@ class _Run:
             centre = reading.back(np.ones(reading.n_rows) if reading.s is None else reading.s) / reading.total
         self._prepare_dual(reading, centre)
         method = SliceDual(self.problem, reading, self.penalty[1], self.intercept, seed)
-        goal, seen = self.goal, []
+        goal, seen = max(self.tol, 1e-13), []       # small tables too: the last digits are slow to come
         while not self.stopped:
             known = self.objective if np.isfinite(self.objective) else self.null
             method.ascend(goal * abs(known), self.budget)
