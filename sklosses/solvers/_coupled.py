@@ -42,6 +42,8 @@ EPSILON = 1e-16
 A_PROOF = 16
 # A gradient is left for a calmer one where the bound is to be less than this share of what it is.
 CALMER = 0.7
+# Dual descent: a gap this small, which so many looks have not brought down by a tenth, is the limit of precision.
+LIMIT, PATIENCE = 1e-8, 4
 # Smoothing: the first width, and how a width is chosen after a gap.
 FIRST_WIDTH, NARROWER = 0.5, (0.1, 0.4)
 
@@ -409,7 +411,7 @@ class _Run:
             centre = reading.back(np.ones(reading.n_rows) if reading.s is None else reading.s) / reading.total
         self._prepare_dual(reading, centre)
         method = SliceDual(self.problem, reading, self.penalty[1], self.intercept, seed)
-        goal, seen = self.goal, []
+        goal, seen = max(self.tol, 1e-13), []       # small tables too: the last digits are slow to come
         while not self.stopped:
             known = self.objective if np.isfinite(self.objective) else self.null
             method.ascend(goal * abs(known), self.budget)
@@ -425,7 +427,7 @@ class _Run:
             self._claim(self.objective, bound, "proof", self)
             seen.append(self.gap)
             self._note(reading, self)
-            stuck = len(seen) > 4 and self.gap <= 1e-8 and self.gap > 0.9 * seen[-5]
+            stuck = len(seen) > PATIENCE and self.gap <= LIMIT and self.gap > 0.9 * seen[-1 - PATIENCE]
             if self.gap <= goal or stuck or reading.readings >= self.budget:
                 return
 
