@@ -306,7 +306,7 @@ class Column:
         self.objective = self._objective(look, self.coef)
         self.blur = CANCELLING * self._cancelled(look)
         price = self._price(reading)
-        # Steps that go to and fro between pieces of a loss end when curvature is an average over them.
+        # Steps that go back and forth between pieces of a loss end when curvature is an average over them.
         if self.curvature is not None and (price >= CHEAP or self.made >= STAGE_STEPS):
             gradient = self._gradient(look, self.coef)
             if self._damp(reading, look):
