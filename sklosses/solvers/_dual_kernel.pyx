@@ -501,5 +501,5 @@ cdef class Column:
 
     def wake(self):
         """Let no row rest any longer."""
-        cdef unsigned char[::1] bytes_ = self._held[-1]
+        cdef unsigned char[::1] bytes_ = self._held[len(self._held) - 1]
         np.asarray(bytes_)[:] = 0

@@ -376,7 +376,7 @@ def look(Source source, Sights sights, Py_ssize_t start, Py_ssize_t stop, double
     cdef Sight* mine = <Sight*>&copies[0]
     cdef Call c
     c.task, c.start, c.stop, c.sights, c.n_sights = LOOK, start, stop, mine, A
-    c.offset = NULL if sights.offset is None or stop == start else &sights.offset[0]
+    c.offset = &sights.offset[0] if sights.offset is not None and stop > start else NULL
     for a in range(A):
         mine[a] = sights.sights[a]
         mine[a].w, mine[a].back = vectors + 2 * a * stride, vectors + (2 * a + 1) * stride
@@ -490,6 +490,6 @@ def along(Loss loss, rows, (Py_ssize_t, Py_ssize_t) chunk, p, end, double t, bin
                     at[i] = from_[first + i] + t * (to[first + i] - from_[first + i])
             block = Block(n, 1, 1, 0, &y[first], at, swept[0], swept[1], swept[2])
             loss.evaluate(&block)
-            weigh_along(n, NULL if weight is None else &weight[first], NULL if to is None else &from_[first],
-                        NULL if to is None else &to[first], swept, sums)
+            weigh_along(n, &weight[first] if weight is not None else NULL, &from_[first] if to is not None else NULL,
+                        &to[first] if to is not None else NULL, swept, sums)
     return sums[0], sums[1], sums[2], sums[3]

@@ -825,7 +825,7 @@ cdef class Kernel:
 
 def first_columns(problems):
     """The number of the first column of each problem."""
-    return np.cumsum([0] + [problem.n_columns for problem in problems])[:-1].tolist()
+    return np.cumsum([0] + [problem.n_columns for problem in problems[: len(problems) - 1]]).tolist()
 
 
 cdef double first_clock(const Column* c) noexcept:
