@@ -64,6 +64,17 @@ def _can_stream(estimator):
     return True
 
 
+# Scores of rows that are at the kinks of two classes' losses are equal but for rounding, which depends on how many rows
+# are multiplied at once.
+TIE = 1e-12
+
+
+def first_highest(scores, axis):
+    """Where scores are highest; of those that rounding alone tells apart, the first."""
+    highest = scores.max(axis=axis, keepdims=True)
+    return (scores >= highest - TIE * (1 + np.abs(highest))).argmax(axis=axis)
+
+
 class SGDClassifier(ClassifierMixin, BaseSGD):
     r"""Linear classification with any binary loss, without a learning rate; one-vs-rest for many classes.
 
@@ -438,7 +449,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         scores = self._raw(X, offset)
         if self.multilabel_:
             return (scores > 0).astype(np.int64)
-        positions = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
+        positions = (scores > 0).astype(np.intp) if scores.ndim == 1 else first_highest(scores, axis=1)
         return self.classes_[positions]
 
     @available_if(_has_probability)

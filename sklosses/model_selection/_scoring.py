@@ -19,6 +19,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import _check_y
 
+from sklosses.linear_model._classifier import first_highest
 from sklosses.linear_model._validation import encode
 from sklosses.solvers._reading import one_blas_thread
 
@@ -110,7 +111,7 @@ class Hits:
         if self._n_columns == 1:
             predicted = (raw > 0).view(np.int8)
         else:
-            predicted = raw.reshape(len(self._hits), self._n_columns, -1).argmax(axis=1)
+            predicted = first_highest(raw.reshape(len(self._hits), self._n_columns, -1), axis=1)
         right = predicted == self._codes[piece]
         self._hits += np.count_nonzero(right, axis=1) if self._weights is None else right @ self._weights[piece]
 
