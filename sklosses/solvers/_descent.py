@@ -179,7 +179,7 @@ class Column:
         worth = gradient @ np.divide(gradient, diagonal, out=1e300 * gradient, where=diagonal > 0)
         if self.l1 > 0 or worth <= self._noise(look) or curvature.explains(gradient):
             return gradient, curvature, True
-        features = self._matrix(reading, self._ones(reading))
+        features = self._matrix(reading, reading.mass(self.k))
         steepest = min(1.0, reading.losses[self.k].traits.curvature)
         return self._gradient(look, self.coef), Curvature(matrix + STRAIGHT * steepest * features), False
 
@@ -188,14 +188,9 @@ class Column:
         coef = self.coef + step[:-1]
         return coef, self.intercept + step[-1] - self.centre @ step[:-1]
 
-    def _ones(self, reading):
-        """Weights, as an array in any case."""
-        weight = reading.weight(self.k)
-        return np.ones(reading.n_rows) if weight is None else weight
-
     def _find_centre(self, reading):
         if self.fit_intercept:
-            ones = self._ones(reading)
+            ones = reading.mass(self.k)
             self.centre = reading.back(ones) / ones.sum()
         else:
             self.centre = np.zeros(len(self.coef))
@@ -285,7 +280,7 @@ class Column:
             return False
         free = self.free()
         second = self._matrix(reading, self._second(look))[:-1, :-1]
-        features = self._matrix(reading, self._ones(reading))[:-1, :-1]
+        features = self._matrix(reading, reading.mass(self.k))[:-1, :-1]
         return rank(second, free) < rank(features, free)
 
     def free(self):
@@ -333,7 +328,7 @@ class Column:
         elif self.length == 1:
             self.damping = self.damping * 0.3 if self.damping > LEAST_DAMPING else 0.0
         if self.damping > 0 and self.variances is None:
-            self.variances = np.append(reading.squares(self._ones(reading), self.centre) / self.total, 0.0)
+            self.variances = np.append(reading.squares(reading.mass(self.k), self.centre) / self.total, 0.0)
         damping = 0.0
         if self.damping > 0:
             bound = min(reading.losses[self.k].traits.curvature, look.hessian.max(initial=0.0))

@@ -174,8 +174,7 @@ class KinkedColumn:
         size = AT_KINK * np.abs(self.coef).max(initial=0.0) if self.l1 > 0 else -1.0
         free = np.append(np.abs(self.coef) > size, self.fit_intercept)
         at_kinks = Sides(reading, self.k).at_kinks(look.p, AT_KINK)
-        weight = reading.weight(self.k)
-        counts = np.ones(reading.n_rows) if weight is None else (weight > 0).astype(float)
+        counts = (reading.mass(self.k) > 0).astype(float)
         held, all_rows = (reading.gram(rows, self.centre) for rows in (counts * at_kinks, counts))
         return rank(held, free) < rank(all_rows, free)
 
@@ -271,8 +270,7 @@ class KinkedColumn:
         """The centre, and where to start, from the first rows that are seen."""
         if self.centre is not None:
             return
-        weight = reading.weight(self.k)
-        ones = np.ones(reading.n_rows) if weight is None else weight
+        ones = reading.mass(self.k)
         self.centre = reading.once("centre", self.k, lambda: reading.back(ones) / ones.sum()) if (
             self.fit_intercept) else np.zeros(len(self.coef))
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset
@@ -310,8 +308,7 @@ class KinkedColumn:
         return reading.once("reach", self.k, compute)
 
     def _mean_squares(self, reading):
-        weight = reading.weight(self.k)
-        ones = np.ones(reading.n_rows) if weight is None else weight
+        ones = reading.mass(self.k)
         return np.maximum(reading.squares(ones, self.centre), 0.0) / ones.sum()
 
     @property

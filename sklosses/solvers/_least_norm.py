@@ -14,12 +14,11 @@ import numpy as np
 from scipy.optimize import nnls
 
 from sklosses.solvers._curvature import flat_directions
+from sklosses.solvers._descent import CONSTANT
 from sklosses.solvers._reading import Reading
 
 # Rows of the sample that shows first whether features may depend on each other.
 ROWS_A_COEFFICIENT, FEWEST = 4, 500
-# Columns that vary by less than this share of their mean are constant.
-CONSTANT = 1e-14
 # A ridge costs at first this share of the objective of the best constant; each next one that share of the one before.
 FIRST, NEXT, TRIES = 1e-3, 1e-2, 5
 # What a move may cost, as a share of the best constant's objective: rounding.
@@ -127,8 +126,7 @@ def _sample(problem, reading):
 
 
 def _gram(reading, column):
-    weight = reading.weight(column.k)
-    gram = reading.gram(np.ones(reading.n_rows) if weight is None else weight, column.centre)
+    gram = reading.gram(reading.mass(column.k), column.centre)
     constant = np.diag(gram)[:-1] <= (CONSTANT * column.centre) ** 2 * gram[-1, -1]
     gram[:-1][constant] = 0.0
     gram[:, :-1][:, constant] = 0.0

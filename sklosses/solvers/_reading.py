@@ -115,6 +115,11 @@ class Reading:
         """Weights of a column, None if all are 1."""
         return None if self.weights is None else self.weights[column if len(self.weights) > 1 else 0, chunk]
 
+    def mass(self, column):
+        """Weights of a column as an array in any case."""
+        weight = self.weight(column)
+        return np.ones(self.n_rows) if weight is None else weight
+
     def once(self, name, column, compute):
         """What columns of equal weights have in common, computed for the first that asks."""
         key = name, 0 if self.weights is None or len(self.weights) == 1 else column
