@@ -249,9 +249,10 @@ class Run:
                     start_between(reading, self.columns, place)
                 level = [place.column for place in level]
             self._lockstep(reading, {k: self.columns[k].on_all_rows(reading, self.tol, goal, budget) for k in level})
-        thorough = small and self.thorough
-        self._lockstep(reading, {k: least_norm(self.problem, reading, column, thorough)
-                                 for k, column in enumerate(self.columns)})
+        if not self.stopped:
+            thorough = small and self.thorough
+            self._lockstep(reading, {k: least_norm(self.problem, reading, column, thorough)
+                                     for k, column in enumerate(self.columns)})
         if self.stopped or self.scored:
             self._settle(reading)
         self.n_iter = ceil(self.before + reading.readings)
