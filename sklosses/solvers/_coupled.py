@@ -373,7 +373,7 @@ class _Run:
         self.solver = "interior point"
         centre = np.zeros(reading.n_features)
         if self.problem.fit_intercept:
-            centre = reading.back(np.ones(reading.n_rows) if reading.s is None else reading.s) / reading.total
+            centre = reading.back(reading.mass(0)) / reading.total
         self._prepare_dual(reading, centre)
         method = SliceInterior(reading, self.penalty, centre, self.problem.fit_intercept, (self.coef, self.intercept))
         best = {"bound": np.inf, "left": np.inf, "stale": 0}
@@ -408,7 +408,7 @@ class _Run:
         self.solver = "dual descent"
         centre = np.zeros(reading.n_features)
         if self.problem.fit_intercept:
-            centre = reading.back(np.ones(reading.n_rows) if reading.s is None else reading.s) / reading.total
+            centre = reading.back(reading.mass(0)) / reading.total
         self._prepare_dual(reading, centre)
         method = SliceDual(self.problem, reading, self.penalty[1], self.intercept, seed)
         goal, seen = max(self.tol, 1e-13), []       # small tables too: the last digits are slow to come

@@ -311,7 +311,7 @@ class Descent:
         """The weighted mean of the rows, where intercepts are fitted."""
         self.centre = np.zeros(reading.n_features)
         if self.fit_intercept:
-            self.centre = reading.back(np.ones(reading.n_rows) if reading.s is None else reading.s) / reading.total
+            self.centre = reading.back(reading.mass(0)) / reading.total
 
     def find_constant(self, squares, intercepts):
         """Columns that are constant: what is left of them when their mean is taken off is rounding."""
@@ -321,7 +321,7 @@ class Descent:
     def variances(self, reading):
         """Of the features; about 0 without an intercept."""
         if self._variances is None:
-            ones = np.ones(reading.n_rows) if reading.s is None else reading.s
+            ones = reading.mass(0)
             self._variances = np.maximum(reading.squares(ones, self.centre), 0.0) / reading.total
         return self._variances
 

@@ -128,7 +128,7 @@ class SliceInterior:
         self.l1, self.l2 = penalty
         K, d = reading.K, reading.n_features
         self.coef, self.intercept = (np.array(part, dtype=np.float64) for part in start)
-        s = np.ones(reading.n_rows) if reading.s is None else reading.s
+        s = reading.mass(0)
         counts = s > 0
         self.counts = counts
         self.rows = Maxima(s[counts] / reading.total, 1.0 - reading.indicator(slice(None))[counts], 1.0,
