@@ -9,6 +9,7 @@ from joblib import effective_n_jobs
 from scipy.linalg import LinAlgError
 
 from sklosses.exceptions import DivergenceError
+from sklosses.solvers._gap import F_ROUNDING, relative_gap
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State
@@ -361,9 +362,7 @@ class _Run:
 
     def _claim(self, objective, bound, kind, descent):
         """Take a bound on F - F* as the gap."""
-        value = objective
-        bound = max(bound, 0.0) + 1e-15 * abs(value)
-        self.gap = bound / max(value - bound, 1e-12 * abs(self.null), 1e-300)
+        self.gap = relative_gap(objective, max(bound, 0.0) + F_ROUNDING * abs(objective), self.null)
         self.kind, self.objective = kind, objective
         self.coef, self.intercept = descent.coef, descent.intercept
 
@@ -392,8 +391,8 @@ class _Run:
                 bound, kind = self.objective - self.lower, "proof"
             else:       # what complementarity leaves; stationarity holds to rounding after full steps
                 bound, kind = method.rows.complementarity()[0], "estimate"
-            bound = max(bound, 0.0) + 1e-15 * abs(self.objective)
-            self.gap = bound / max(self.objective - bound, 1e-12 * abs(self.null), 1e-300)
+            bound = max(bound, 0.0) + F_ROUNDING * abs(self.objective)
+            self.gap = relative_gap(self.objective, bound, self.null)
             self.kind = kind
             left = method.rows.complementarity()[0]
             better = bound < 0.9 * best["bound"] or EPSILON * abs(self.null) < left < 0.9 * best["left"]

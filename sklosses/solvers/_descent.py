@@ -7,6 +7,7 @@ a reading of the rows found there. So one reading serves all columns of a proble
 import numpy as np
 
 from sklosses.solvers._curvature import Curvature, rank
+from sklosses.solvers._gap import F_ROUNDING, relative_gap
 from sklosses.solvers._line import along
 from sklosses.solvers._shift import MANY, best_shift, falls_for_ever, least_value, left_along, lowest_value
 
@@ -34,8 +35,8 @@ SHORT, LEAST_DAMPING, MOST_DAMPING, STALE_DAMPING = 0.25, 1e-3, 1e6, 1.0
 STRAIGHT = 1e-8
 # The relative error of a sum over rows, with room.
 ROUNDING = 1e-14
-# What rounding makes of F itself, relative; and of predictions whose large parts cancel.
-F_ROUNDING, CANCELLING = 1e-15, 2e-16
+# What rounding makes of predictions whose large parts cancel, relative to these.
+CANCELLING = 2e-16
 # Curvature that changes by more than self-concordance allows, with room; by how much of the decrement it may matter.
 BROKEN, PIECES = 1e-6, 0.25
 # Slopes this near the penalty's, relative, leave a coefficient free to move.
@@ -410,8 +411,8 @@ class Column:
     def _relative(self, bound):
         """A bound on F - F* as a share of the least that F* can be."""
         value = self.objective - self.lowest
-        bound = max(bound, 0.0) + F_ROUNDING * abs(value) + self.blur     # what rounding makes of F itself
-        return bound / max(value - bound, -value, 1e-12 * abs(self.null), 1e-300)
+        bound = max(bound, 0.0) + F_ROUNDING * abs(value) + self.blur
+        return relative_gap(value, bound, self.null)
 
     def _proves(self, reading, look, gradient, tol):
         """Whether a bound proves the tolerance here; with it the intercept becomes the best for these coefficients."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sklosses.solvers._gap import F_ROUNDING, relative_gap
 from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, left_along, lowest_value
 
 # The second dual point costs a reading: it is tried where the first is within this factor of what is asked.
@@ -10,8 +11,6 @@ NEAR = 30
 ROOM, STEPS = 2.0, 4.0
 # Predictions beyond all kinks.
 FAR = 1e100
-# What rounding makes of F itself.
-ROUNDING = 1e-15
 # The share of the tolerance that the search for the best intercept may leave.
 SLACK = 1e-2
 
@@ -126,15 +125,13 @@ class Bound:
     def _raise(self, lower):
         self.lower = max(self.lower, lower)
         value = self.objective - self.lowest
-        bound = self.objective - self.lower + ROUNDING * abs(self.objective)
+        bound = self.objective - self.lower + F_ROUNDING * abs(self.objective)
         if self.l2 == 0:
             bound = self._doubted(bound, value)
-        # F* is between value - bound and value: where that leaves room for 0, no relative distance is small.
-        floor = max(value - bound, -value, 1e-12 * abs(self.null), 1e-300)
-        self.bound, self.gap = (bound, bound / floor) if np.isfinite(bound) else (np.inf, np.inf)
+        self.bound, self.gap = bound, relative_gap(value, bound, self.null)
         # Where rows are fitted exactly, each row's least loss is the better bound, and no estimate.
         away = self.objective - self.least
-        gap = away / max(value - away, -value, 1e-12 * abs(self.null), 1e-300)
+        gap = relative_gap(value, away, self.null)
         self.kind = "proof" if self.provable or gap < self.gap else "estimate"
         if gap < self.gap:
             self.bound, self.gap = away, gap
