@@ -12,7 +12,7 @@ from sklosses.exceptions import DivergenceError
 from sklosses.solvers._gap import F_ROUNDING, relative_gap
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
-from sklosses.solvers._problem import Result, State
+from sklosses.solvers._problem import Result, State, refuse_negative_weights
 from sklosses.solvers._reading import allowed_threads
 from sklosses.solvers._shift import falls_for_ever
 from sklosses.solvers._slice_descent import DOUBT, Descent, settle
@@ -143,8 +143,7 @@ def _check(problem):
     """Refuse what this solver cannot do, before any work."""
     if len(problem.losses) != 1 or not problem.losses[0][0].traits.coupled:
         raise ValueError(f"Coupled takes one loss of whole rows, got {problem.losses!r}.")
-    if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
-        raise ValueError("Coupled needs weights >= 0: with negative ones the objective is not convex.")
+    refuse_negative_weights(problem, "Coupled")
     if problem.intercept_cost:
         raise ValueError(f"Coupled takes no intercept_cost, got {problem.intercept_cost!r}.")
 

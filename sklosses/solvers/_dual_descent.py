@@ -11,7 +11,7 @@ from sklosses.solvers._descent import LEAST_TOL
 from sklosses.solvers._dual_bound import Bound
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
-from sklosses.solvers._problem import Result, State
+from sklosses.solvers._problem import Result, State, refuse_negative_weights
 from sklosses.solvers._reading import Reading
 
 # The augmented Lagrangian's weight as a share of the mean of ||x_i||^2: so much times n l2 / mean(||x_i||^2), within
@@ -167,8 +167,7 @@ def _check(problem):
     for loss, _ in problem.losses:
         if not loss.traits.convex:
             raise ValueError(f"DualDescent needs a convex loss, got {loss!r}.")
-    if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
-        raise ValueError("DualDescent needs weights >= 0: with negative ones the objective is not convex.")
+    refuse_negative_weights(problem, "DualDescent")
 
 
 class _Run:

@@ -18,7 +18,7 @@ from sklosses.solvers._kinked import KinkedColumn
 from sklosses.solvers._least_norm import least_norm
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
-from sklosses.solvers._problem import Result, State
+from sklosses.solvers._problem import Result, State, refuse_negative_weights
 from sklosses.solvers._reading import Reading, allowed_threads, of_one_column
 
 # Multiply-adds of a reading up to which all rows are used from the start, and the solution is taken to rounding: it
@@ -146,8 +146,7 @@ def check(problem):
     if problem.n_features > LARGEST_D:
         raise ValueError(f"Newton holds matrices of n_features squared: at most {LARGEST_D} features, got "
                          f"{problem.n_features}.")
-    if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
-        raise ValueError("Newton needs weights >= 0: with negative ones the objective is not convex.")
+    refuse_negative_weights(problem, "Newton")
 
 
 def samples(problem, seed):

@@ -1,4 +1,4 @@
-"""What solvers take and give: a problem, a result and the state to go on from. Plain frozen records."""
+"""What solvers take and give: a problem, a result and the state to go on from. Plain records."""
 
 from dataclasses import dataclass
 
@@ -89,6 +89,12 @@ class Problem:
     def n_columns(self):
         """Number of columns of coefficients."""
         return sum(count for _, count in self.losses)
+
+
+def refuse_negative_weights(problem, solver):
+    """Raise the ValueError of a solver, named in it, that minimises convex objectives only."""
+    if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
+        raise ValueError(f"{solver} needs weights >= 0: with negative ones the objective is not convex.")
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from sklosses.exceptions import DivergenceError
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._pieces import Added, Batch, Piece, faded
-from sklosses.solvers._problem import Result, State
+from sklosses.solvers._problem import Result, State, refuse_negative_weights
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._running import Full, Wide, squares
 
@@ -211,8 +211,7 @@ class Streaming:
         """
         if problem.n_rows == 0:
             raise ValueError("There are no rows to train on.")
-        if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
-            raise ValueError("Streaming needs weights >= 0: with negative ones the objective is not convex.")
+        refuse_negative_weights(problem, "Streaming")
         monitor, began = Monitor() if monitor is None else monitor, perf_counter()
         history = {"objective": [], "seconds": []}
         with Reading(problem) as reading, np.errstate(over="ignore", invalid="ignore"):
