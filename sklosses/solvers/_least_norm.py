@@ -39,7 +39,7 @@ def least_norm(problem, reading, column, thorough):
     """
     if column.l2 > 0 or not np.isfinite(column.gap):
         return
-    smooth = reading.losses[column.k].traits.smooth
+    smooth = reading.traits[column.k].smooth
     if smooth or column.l1 == 0:
         coef = shortest(problem, reading, column)
         if coef is not None:
