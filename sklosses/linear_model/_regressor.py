@@ -440,7 +440,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
     def _check_y(self, given, n_rows, loss):
         several = is_quantile_set(loss)
         y = check_numbers(given.y, n_rows, loss, outputs=not several)
-        self._n_outputs = loss.n_columns if several else None if y.ndim == 1 else y.shape[1]
+        self._n_outputs = None if y.ndim == 1 else y.shape[1]
         if given.partial and hasattr(self, "coef_"):
             known = None if self.coef_.ndim == 1 else len(self.coef_)
             if self._outputs() != known:
@@ -449,7 +449,10 @@ class SGDRegressor(RegressorMixin, BaseSGD):
 
     def _outputs(self):
         """Columns of predictions; None: one, which is a vector."""
-        return self._n_outputs
+        if isinstance(self.loss, str) and np.ndim(self.quantile) == 0:
+            return self._n_outputs
+        loss = resolve_loss(self, self._task)
+        return loss.n_columns if is_quantile_set(loss) else self._n_outputs
 
     def _check_y_val(self, y, n_rows, loss):
         if n_rows < 2:

@@ -37,6 +37,7 @@ class CentredRows:
             for chunk in reading.chunks:
                 self._fill(array[chunk], chunk)
             self.array = array
+        self.whole = self.array is not None and len(reading.chunks) == 1
 
     def _fill(self, out, chunk):
         block = self.reading.rows_of(chunk)
@@ -51,10 +52,14 @@ class CentredRows:
 
     def product(self, z):
         """Az."""
+        if self.whole:
+            return self.array @ z
         return np.concatenate(self.reading.each(lambda chunk: self._block(chunk) @ z))
 
     def back(self, v):
         """A'v; v of shape (m,) or (m, k)."""
+        if self.whole:
+            return self.array.T @ v
         return added(self.reading.each(lambda chunk: self._block(chunk).T @ v[chunk]))
 
     def gram(self, v):
@@ -66,7 +71,7 @@ class CentredRows:
             _kernel.gram(self._block(chunk), v[chunk], out)
             return out
 
-        out = added(self.reading.each(part))
+        out = part(slice(None)) if self.whole else added(self.reading.each(part))
         _kernel.mirror(out)
         return np.ascontiguousarray(out[:, :Q])
 
