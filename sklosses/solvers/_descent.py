@@ -106,6 +106,7 @@ class Column:
         self.made = 0           # curvatures of all rows so far
         self.ridge = 0.0        # of a stage: see `on_sample`
         self.slopes = None      # of the loss alone in the coefficients, at the end
+        self.last = None        # the look there, where there may be a choice of minimisers
         self.length = 1.0       # of the last step, as a share of what the model proposed
         self.damping = 0.0      # see `_damp`
         self.variances = None
@@ -280,15 +281,16 @@ class Column:
         least = ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
         self.reached = self.gap <= max(tol, LEAST_TOL, least) and not self.endless
         self.slopes = self._gradient(look, self.coef)[:-1] - self.l2 * self.coef
+        self.last = look if self.l2 == 0 else None
         if not self.convex:     # a stationary point, and no more is known
             self.gap, self.gap_kind = np.nan, None
 
-    def may_choose(self, reading, look):
+    def may_choose(self, reading):
         """Whether there may be minimisers with other predictions: the loss is flat where the features are not."""
-        if np.all(look.hessian != 0):
+        if np.all(self.last.hessian != 0):
             return False
         free = self.free()
-        second = self._matrix(reading, self._second(look))[:-1, :-1]
+        second = self._matrix(reading, self._second(self.last))[:-1, :-1]
         features = self._matrix(reading, reading.mass(self.k))[:-1, :-1]
         return rank(second, free) < rank(features, free)
 

@@ -163,7 +163,7 @@ class KinkedColumn:
         self.centre, self.squares, self.null = left.centre, left.squares, left.null
         self.moved = away / NEXT_MOVE, 1
 
-    def may_choose(self, reading, look):
+    def may_choose(self, reading):
         """Whether there may be minimisers with other predictions.
 
         The interior point method ends in the midst of all minimisers: where kinks leave nothing to move, only if there
@@ -173,7 +173,7 @@ class KinkedColumn:
             return True
         size = AT_KINK * np.abs(self.coef).max(initial=0.0) if self.l1 > 0 else -1.0
         free = np.append(np.abs(self.coef) > size, self.fit_intercept)
-        at_kinks = Sides(reading, self.k).at_kinks(look.p, AT_KINK)
+        at_kinks = Sides(reading, self.k).at_kinks(self.p, AT_KINK)
         counts = (reading.mass(self.k) > 0).astype(float)
         held, all_rows = (reading.gram(rows, self.centre) for rows in (counts * at_kinks, counts))
         return rank(held, free) < rank(all_rows, free)

@@ -44,10 +44,7 @@ def least_norm(problem, reading, column, thorough):
         coef = shortest(problem, reading, column)
         if coef is not None:
             yield from _move(reading, column, coef, column.intercept + column.centre @ (column.coef - coef))
-    if not thorough:
-        return
-    look = yield column.coef, column.intercept
-    if column.may_choose(reading, look):
+    if thorough and column.may_choose(reading):
         yield from _by_ridges(problem, reading, column)
 
 
