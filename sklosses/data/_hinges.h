@@ -48,12 +48,14 @@ static double sk_look(const sk_hinges *h, const double *rho, double *curvature, 
     return gap;
 }
 
-static double sk_predict(const sk_hinges *h, const double *slopes, double *step)
+/* `moved` is what a step adds to rho. */
+static double sk_predict(const sk_hinges *h, const double *curvature, const double *moved, const double *rho,
+                         double *step)
 {
     double primal = 1, dual = 1, gap = 0;
     SK_SIMD_MAX(primal, dual)
     for (ptrdiff_t i = 0; i < h->n; i++) {
-        const double d = slopes[i] / h->omega[i], up = d / h->tau[i], down = d / h->alpha[i];
+        const double d = curvature[i] * (moved[i] + rho[i]) / h->omega[i], up = d / h->tau[i], down = d / h->alpha[i];
         step[i] = d;
         primal = sk_larger(primal, sk_larger(1 - up, 1 + down));
         dual = sk_larger(dual, sk_larger(up, -down));
@@ -68,12 +70,14 @@ static double sk_predict(const sk_hinges *h, const double *slopes, double *step)
     return gap;
 }
 
-static void sk_aim(const sk_hinges *h, const double *step, const double *mu, const sk_goals *to, double *change)
+static void sk_aim(const sk_hinges *h, const double *step, double mu, const double *share, const sk_goals *to,
+                   double *change)
 {
     SK_SIMD
     for (ptrdiff_t i = 0; i < h->n; i++) {
         const double d = step[i], alpha = h->alpha[i], tau = h->tau[i];
-        const double above = mu[i] + h->xi[i] * (d / tau - 1) * d, below = mu[i] + h->zeta[i] * (d / alpha + 1) * d;
+        const double goal = mu * share[i];
+        const double above = goal + h->xi[i] * (d / tau - 1) * d, below = goal + h->zeta[i] * (d / alpha + 1) * d;
         to->above[i] = above;
         to->below[i] = below;
         change[i] = below / alpha - above / tau;
@@ -87,27 +91,29 @@ SK_INLINE double sk_towards(double product, double mu)
     return low > 0 ? low : high < 0 ? high : 0;
 }
 
-static void sk_recentre(const sk_hinges *h, const sk_steps *by, sk_ends lengths, const double *mu, const sk_goals *to,
-                        double *change)
+static void sk_recentre(const sk_hinges *h, const sk_steps *by, sk_ends lengths, double mu, const double *share,
+                        const sk_goals *to, double *change)
 {
     const double primal = lengths.primal, dual = lengths.dual;
     SK_SIMD
     for (ptrdiff_t i = 0; i < h->n; i++) {
-        const double alpha = h->alpha[i], tau = h->tau[i], d = dual * by->alpha[i];
-        const double above = to->above[i] + sk_towards((h->xi[i] + primal * by->xi[i]) * (tau - d), mu[i]);
-        const double below = to->below[i] + sk_towards((h->zeta[i] + primal * by->zeta[i]) * (alpha + d), mu[i]);
+        const double alpha = h->alpha[i], tau = h->tau[i], d = dual * by->alpha[i], goal = mu * share[i];
+        const double above = to->above[i] + sk_towards((h->xi[i] + primal * by->xi[i]) * (tau - d), goal);
+        const double below = to->below[i] + sk_towards((h->zeta[i] + primal * by->zeta[i]) * (alpha + d), goal);
         to->above[i] = above;
         to->below[i] = below;
         change[i] = below / alpha - above / tau;
     }
 }
 
-static sk_ends sk_correct(const sk_hinges *h, const double *slopes, const sk_goals *to, const sk_steps *by)
+static sk_ends sk_correct(const sk_hinges *h, const double *curvature, const double *moved, const double *rho,
+                          const double *change, const sk_goals *to, const sk_steps *by)
 {
     double primal = 0, dual = 0;
     SK_SIMD_MAX(primal, dual)
     for (ptrdiff_t i = 0; i < h->n; i++) {
-        const double d = slopes[i] / h->omega[i], xi = h->xi[i], zeta = h->zeta[i];
+        const double d = curvature[i] * (moved[i] + rho[i] + change[i]) / h->omega[i];
+        const double xi = h->xi[i], zeta = h->zeta[i];
         const double into = 1 / h->tau[i], out = 1 / h->alpha[i];
         const double up = (to->above[i] + xi * d) * into - xi, down = (to->below[i] - zeta * d) * out - zeta;
         by->alpha[i] = d;

@@ -17,7 +17,13 @@ from sklearn.utils.validation import check_is_fitted
 from sklosses import solvers
 from sklosses.exceptions import DivergenceError
 from sklosses.linear_model._monitor import EpochHooks, FitMonitor, ValidationScore
-from sklosses.linear_model._parameters import check_settings, knows_its_kinks, resolve_loss, with_suggestion
+from sklosses.linear_model._parameters import (
+    all_satisfied,
+    check_settings,
+    knows_its_kinks,
+    resolve_loss,
+    with_suggestion,
+)
 from sklosses.linear_model._validation import Sample, check_matrix, check_offset, check_start, check_weights
 from sklosses.solvers import SGD, State, objective
 
@@ -57,6 +63,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
     # -- parameters -------------------------------------------------------------------------------------------------
 
     def _validate_params(self):
+        if all_satisfied(self):
+            return
         try:
             super()._validate_params()
         except ValueError as error:

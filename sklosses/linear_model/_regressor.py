@@ -449,6 +449,8 @@ class SGDRegressor(RegressorMixin, BaseSGD):
 
     def _outputs(self):
         """Columns of predictions; None: one, which is a vector."""
+        if isinstance(self.loss, str) and np.ndim(self.quantile) == 0:
+            return self._n_outputs
         loss = resolve_loss(self, self._task)
         return loss.n_columns if is_quantile_set(loss) else self._n_outputs
 

@@ -86,6 +86,10 @@ def check_matrix(estimator, X, *, reset, name="X"):
     X : {ndarray, sparse matrix} of shape (n_samples, n_features)
         Not copied when it was a native float matrix already.
     """
+    if reset and _is_plain(X, ndim=2) and X.dtype.kind == "f":
+        estimator.n_features_in_ = X.shape[1]
+        vars(estimator).pop("feature_names_in_", None)
+        return X
     with naming(name):
         _check_structure(X, name)
         return validate_data(
@@ -96,6 +100,19 @@ def check_matrix(estimator, X, *, reset, name="X"):
             accept_large_sparse=True,
             dtype=[np.float64, np.float32],
         )
+
+
+def _is_plain(array, ndim):
+    """Whether something is a finite array of numbers as they are computed with: all that scikit-learn would find.
+
+    No more than the sum is asked for; where that overflows, others see to it.
+    """
+    if type(array) is not np.ndarray or array.ndim != ndim or not array.size or not array.dtype.isnative:
+        return False
+    if array.dtype.kind == "f":
+        with np.errstate(all="ignore"):
+            return array.dtype.itemsize in (4, 8) and bool(np.isfinite(array.sum()))
+    return array.dtype.kind in "biu"
 
 
 def _check_structure(X, name):
@@ -222,7 +239,7 @@ def _as_vector(y):
     """`y` as a 1-d array without NaN, whatever held it."""
     if getattr(getattr(y, "dtype", None), "kind", None) == "T":  # NumPy's StringDType, unknown to scikit-learn
         y = np.asarray(y).astype(object)
-    return _check_y(y)
+    return y if _is_plain(y, ndim=1) else _check_y(y)
 
 
 def _check_length(y, n_rows, name):
@@ -239,6 +256,8 @@ def find_classes(y, *, name="y"):
             raise ValueError(f"{name} must hold labels of one kind; they do not compare: {error}") from error
     else:
         classes = _distinct(y)
+    if classes.dtype.kind in "biu":
+        return classes
     kind = type_of_target(classes, input_name=name)
     if kind not in ("binary", "multiclass"):
         raise ValueError(

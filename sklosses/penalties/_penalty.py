@@ -300,6 +300,8 @@ def _result_type(coef):
 
 def _checked(cls, name, value):
     """A parameter as a float64 array of no or one dimension."""
+    if type(value) in (float, int) and 0 <= value <= min(HIGHEST[name], 1e300):
+        return np.array(value, dtype=np.float64)
     numbers = np.asarray(value)
     if numbers.ndim > 1 or numbers.size == 0 or numbers.dtype.kind not in "fiu":
         raise ValueError(f"{name}={value!r} of {cls} must be a number, or a vector with one number a column.")

@@ -26,10 +26,12 @@ class CentredRows:
         Whether there are ones in the last column.
     table_bytes : float
         Memory of the whole table.
+    copies : int, default=1
+        A is the rows so many times: all of them, and then all again. They are multiplied once.
     """
 
-    def __init__(self, reading, centre, intercept, table_bytes):
-        self.reading, self.centre, self.intercept = reading, centre, intercept
+    def __init__(self, reading, centre, intercept, table_bytes, copies=1):
+        self.reading, self.centre, self.intercept, self.copies = reading, centre, intercept, copies
         self.array = None
         size = 8 * reading.n_rows * (reading.n_features + 1)
         if size <= max(SMALL_BYTES, LARGEST_GATHERED * table_bytes):
@@ -37,6 +39,7 @@ class CentredRows:
             for chunk in reading.chunks:
                 self._fill(array[chunk], chunk)
             self.array = array
+        self.whole = self.array is not None and len(reading.chunks) == 1
 
     def _fill(self, out, chunk):
         block = self.reading.rows_of(chunk)
@@ -51,22 +54,33 @@ class CentredRows:
 
     def product(self, z):
         """Az."""
-        return np.concatenate(self.reading.each(lambda chunk: self._block(chunk) @ z))
+        if self.whole:
+            p = self.array @ z
+        else:
+            p = np.concatenate(self.reading.each(lambda chunk: self._block(chunk) @ z))
+        return p if self.copies == 1 else np.concatenate([p] * self.copies)
+
+    def _folded(self, v):
+        """The sum over the copies."""
+        return v if self.copies == 1 else v.reshape(self.copies, self.reading.n_rows, *v.shape[1:]).sum(axis=0)
 
     def back(self, v):
         """A'v; v of shape (m,) or (m, k)."""
+        v = self._folded(v)
+        if self.whole:
+            return self.array.T @ v
         return added(self.reading.each(lambda chunk: self._block(chunk).T @ v[chunk]))
 
     def gram(self, v):
         """A' diag(v) A."""
-        Q = self.reading.n_features + 1
+        Q, v = self.reading.n_features + 1, self._folded(v)
 
         def part(chunk):
             out = np.zeros((Q, -(-Q // _kernel.PAD) * _kernel.PAD))
             _kernel.gram(self._block(chunk), v[chunk], out)
             return out
 
-        out = added(self.reading.each(part))
+        out = part(slice(None)) if self.whole else added(self.reading.each(part))
         _kernel.mirror(out)
         return np.ascontiguousarray(out[:, :Q])
 

@@ -183,6 +183,8 @@ def flat_directions(matrix, free):
     """
     diagonal = np.diag(matrix)
     used, idle = np.flatnonzero(free & (diagonal > 0)), np.flatnonzero(free & ~(diagonal > 0))
+    if not len(idle) and _is_definite(matrix, used):
+        return None
     values, vectors, scale = _spectrum(matrix, used)
     flat = values <= FLAT * values.max(initial=0.0)
     if not np.any(flat) and not len(idle):
@@ -191,6 +193,18 @@ def flat_directions(matrix, free):
     out[used, : flat.sum()] = vectors[:, flat] * scale[:, np.newaxis]
     out[idle, np.arange(flat.sum(), out.shape[1])] = 1.0
     return qr(out, mode="economic", check_finite=False)[0]
+
+
+def _is_definite(matrix, used):
+    """Whether the determinant says that no direction is flat; quicker than the spectrum where it does.
+
+    With a diagonal of 1 the eigenvalues sum to their number n, so that all but the least have a product of at most
+    (n / (n - 1))^(n - 1) < e: the least is more than the determinant over e, and the largest is at most n.
+    """
+    part = matrix[np.ix_(used, used)]
+    scale = 1 / np.sqrt(np.einsum("ii->i", part))
+    factor, failed = dpotrf(part * scale * scale[:, np.newaxis], lower=True)
+    return not failed and np.prod(np.einsum("ii->i", factor)) ** 2 > 10 * np.e * FLAT * len(used)
 
 
 def rank(matrix, free):

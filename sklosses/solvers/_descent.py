@@ -88,9 +88,9 @@ class Column:
         self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
         self.intercept = 0.0 if state is None else float(state.intercept[k])
         self.gap, self.gap_kind = np.inf, "estimate"
-        self.convex = reading.losses[k].traits.convex
+        self.convex = reading.traits[k].convex
         self.provable = self.l2 > 0 and self.convex
-        self.dual = self.l1 > 0 and self.l2 == 0 and reading.losses[k].traits.has_conjugate
+        self.dual = self.l1 > 0 and self.l2 == 0 and reading.traits[k].has_conjugate
         self.reached = self.endless = False
         self.blur = 0.0         # of the objective, by predictions whose large parts cancel
         self.total = reading.totals[k]
@@ -102,11 +102,12 @@ class Column:
         self.null = reading.along(k, p, None, best)[0] / self.total - self.lowest
         self.objective = np.inf
         self.centre = None
-        self.constant = np.zeros(reading.n_features, dtype=bool)
+        self.constant, self.any_constant = np.zeros(reading.n_features, dtype=bool), False
         self.curvature = None
         self.made = 0           # curvatures of all rows so far
         self.ridge = 0.0        # of a stage: see `on_sample`
         self.slopes = None      # of the loss alone in the coefficients, at the end
+        self.last = None        # the look there, where there may be a choice of minimisers
         self.length = 1.0       # of the last step, as a share of what the model proposed
         self.damping = 0.0      # see `_damp`
         self.variances = None
@@ -135,15 +136,17 @@ class Column:
     # What a look says -----------------------------------------------------------------------------------------------
 
     def _objective(self, look, coef):
-        return look.value / self.total + 0.5 * (coef * (self.l2 + self.ridge)) @ coef + self.l1 * np.abs(coef).sum()
+        value = look.value / self.total + 0.5 * (coef * (self.l2 + self.ridge)) @ coef
+        return value + self.l1 * np.abs(coef).sum() if self.l1 > 0 else value
 
     def _gradient(self, look, coef):
         """With respect to w and c, of all but the l1 penalty."""
         slope = look.slope / self.total
         out = np.empty(len(coef) + 1)
-        out[:-1] = look.product / self.total - self.centre * slope
-        out[:-1][self.constant] = 0.0
-        out[:-1] += (self.l2 + self.ridge) * coef
+        of_coef = look.product / self.total - self.centre * slope
+        if self.any_constant:
+            of_coef[self.constant] = 0.0
+        out[:-1] = of_coef + (self.l2 + self.ridge) * coef
         out[-1] = slope if self.fit_intercept else 0.0
         return out
 
@@ -154,17 +157,19 @@ class Column:
     def _matrix(self, reading, second):
         """The Hessian with respect to w and c, from the loss's second derivatives: one reading."""
         matrix = reading.gram(second, self.centre) / self.total
-        if not np.all(np.isfinite(np.diag(matrix))):
+        diagonal = np.einsum("ii->i", matrix)       # a view
+        if not np.isfinite(diagonal).all():
             raise OverflowError("The squares of X do not fit into float64.")
         # What is left of a constant column when its mean is taken off is rounding.
         if matrix[-1, -1] > 0:
-            self.constant = np.diag(matrix)[:-1] <= (CONSTANT * self.centre) ** 2 * matrix[-1, -1]
-        matrix[:-1][self.constant] = 0.0
-        matrix[:, :-1][:, self.constant] = 0.0
-        d = len(self.coef)
+            self.constant = diagonal[:-1] <= (CONSTANT * self.centre) ** 2 * matrix[-1, -1]
+            self.any_constant = self.constant.any()
+        if self.any_constant:
+            matrix[:-1][self.constant] = 0.0
+            matrix[:, :-1][:, self.constant] = 0.0
         if not self.fit_intercept:
-            matrix[d] = matrix[:, d] = 0
-        matrix[np.arange(d), np.arange(d)] += self.l2 + self.ridge
+            matrix[-1] = matrix[:, -1] = 0
+        diagonal[:-1] += self.l2 + self.ridge
         return matrix
 
     def _curvature_at(self, reading, look):
@@ -176,12 +181,14 @@ class Column:
         matrix = self._matrix(reading, self._second(look))
         gradient = self._gradient(look, self.coef)      # now that it is known which columns are constant
         curvature = Curvature(matrix)
+        if self.l1 > 0 or curvature.explains(gradient):
+            return gradient, curvature, True
         diagonal = np.diag(matrix)
         worth = gradient @ np.divide(gradient, diagonal, out=1e300 * gradient, where=diagonal > 0)
-        if self.l1 > 0 or worth <= self._noise(look) or curvature.explains(gradient):
+        if worth <= self._noise(look):
             return gradient, curvature, True
         features = self._matrix(reading, reading.mass(self.k))
-        steepest = min(1.0, reading.losses[self.k].traits.curvature)
+        steepest = min(1.0, reading.traits[self.k].curvature)
         return self._gradient(look, self.coef), Curvature(matrix + STRAIGHT * steepest * features), False
 
     def _moved(self, step):
@@ -238,9 +245,12 @@ class Column:
             self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.l2, 0.0))
         before, tries = np.inf, PROOF_STEPS if self.dual else 0
         while not self._falls_for_ever(reading, look):
-            gradient, step, decrement, fresh, exact = self._model(reading, look, before, goal)
+            self.objective = self._objective(look, self.coef)
+            self.blur = CANCELLING * self._cancelled(look)
+            gradient = self._gradient(look, self.coef)
             if not self.must_step and (self._proves(reading, look, gradient, goal) or reading.readings >= budget):
                 break
+            gradient, step, decrement, fresh, exact = self._model(reading, look, gradient, before, goal)
             self.must_step = False
             if fresh and decrement <= self._noise(look) and not 0 < decrement <= STALLED * before:
                 if exact:
@@ -255,11 +265,11 @@ class Column:
                     break
             if look is not last and not fresh and self.damping > STALE_DAMPING:
                 self.curvature, self.damping = None, LEAST_DAMPING
-            elif look is not last:
+            elif look is not last and not self._is_anew(reading):
                 self.curvature.update(step, self._gradient(look, self.coef) - gradient)
-            elif fresh and self.damping > MOST_DAMPING:
+            elif look is last and fresh and self.damping > MOST_DAMPING:
                 break
-            elif not fresh:                 # this curvature knows no way down
+            elif look is last and not fresh:        # this curvature knows no way down
                 self.curvature = None
         self.objective = self._objective(look, self.coef)
         if self.gap > goal or self.gap_kind != "proof":
@@ -272,15 +282,16 @@ class Column:
         least = ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
         self.reached = self.gap <= max(tol, LEAST_TOL, least) and not self.endless
         self.slopes = self._gradient(look, self.coef)[:-1] - self.l2 * self.coef
+        self.last = look if self.l2 == 0 else None
         if not self.convex:     # a stationary point, and no more is known
             self.gap, self.gap_kind = np.nan, None
 
-    def may_choose(self, reading, look):
+    def may_choose(self, reading):
         """Whether there may be minimisers with other predictions: the loss is flat where the features are not."""
-        if np.all(look.hessian != 0):
+        if np.all(self.last.hessian != 0):
             return False
         free = self.free()
-        second = self._matrix(reading, self._second(look))[:-1, :-1]
+        second = self._matrix(reading, self._second(self.last))[:-1, :-1]
         features = self._matrix(reading, reading.mass(self.k))[:-1, :-1]
         return rank(second, free) < rank(features, free)
 
@@ -294,22 +305,24 @@ class Column:
         column.coef, column.intercept, column.centre = self.coef.copy(), self.intercept, self.centre
         return column
 
-    def _model(self, reading, look, before, goal):
+    def _is_anew(self, reading):
+        """Whether curvature is computed anew for each step: it costs less than what it saves.
+
+        Steps that go back and forth between pieces of a loss end when curvature is an average over them.
+        """
+        return self._price(reading) < CHEAP and self.made < STAGE_STEPS
+
+    def _model(self, reading, look, gradient, before, goal):
         """The quadratic model at a look: gradient, step, squared decrement.
 
         And whether its curvature is that of all rows here, and if so the objective's own, undamped.
         """
-        self.objective = self._objective(look, self.coef)
-        self.blur = CANCELLING * self._cancelled(look)
-        price = self._price(reading)
-        # Steps that go back and forth between pieces of a loss end when curvature is an average over them.
-        if self.curvature is not None and (price >= CHEAP or self.made >= STAGE_STEPS):
-            gradient = self._gradient(look, self.coef)
+        if self.curvature is not None and not self._is_anew(reading):
             if self._damp(reading, look):
                 before = np.inf             # decrements of different damping do not compare
             step = self.curvature.step(gradient, self.coef, self.l1)
             decrement = self._promised(gradient, step)
-            if not (self._is_slow(price, decrement, before, goal) or self._needs_exact(decrement, goal)):
+            if not (self._is_slow(self._price(reading), decrement, before, goal) or self._needs_exact(decrement, goal)):
                 return gradient, step, decrement, False, False
         gradient, self.curvature, own = self._curvature_at(reading, look)
         self.made += 1
@@ -332,7 +345,7 @@ class Column:
             self.variances = np.append(reading.squares(reading.mass(self.k), self.centre) / self.total, 0.0)
         damping = 0.0
         if self.damping > 0:
-            bound = min(reading.losses[self.k].traits.curvature, look.hessian.max(initial=0.0))
+            bound = min(reading.traits[self.k].curvature, look.hessian.max(initial=0.0))
             damping = self.damping * bound * self.variances
         self.curvature.damp(damping)
         self.length = SHORT     # counted
@@ -367,6 +380,8 @@ class Column:
 
     def _promised(self, gradient, step):
         """By how much F falls along a step, by its slope: the squared Newton decrement."""
+        if self.l1 == 0:
+            return -(gradient @ step)
         w, dw = self.coef, step[:-1]
         slopes = gradient.copy()
         same = w * (w + dw) > 0         # the penalty's slope joins the gradient's: they cancel, near the minimum
@@ -437,8 +452,10 @@ class Column:
 
     def _falls_for_ever(self, reading, look):
         """Whether next to nothing is left of the loss, and the coefficients go on growing."""
+        if self.l1 > 0 or self.l2 > 0:
+            return False
         left = self._objective(look, self.coef) - self.lowest
-        self.endless = (self.l1 == self.l2 == 0 and left <= NOTHING * abs(self.null)
+        self.endless = (left <= NOTHING * abs(self.null)
                         and falls_for_ever(left_along(reading, self.k, look.p)))
         return self.endless
 
@@ -480,6 +497,8 @@ class Column:
 
     def _least_subgradient(self, gradient):
         """The subgradient of least norm in w: the gradient of all but l1 brings it."""
+        if self.l1 == 0:
+            return gradient
         away = np.abs(gradient + self.l1 * np.sign(self.coef))
         return np.where(self.coef == 0, np.maximum(np.abs(gradient) - self.l1, 0.0), away)
 

@@ -64,7 +64,7 @@ class Hinges:
 
     def __post_init__(self):
         self.constants = np.arange(len(self.linear)) == len(self.linear) - 1
-        self.own = np.flatnonzero(self.strengths > 0)
+        self.own, self.any_fixed = np.flatnonzero(self.strengths > 0), bool(self.fixed.any())
         self.omega = np.concatenate([self.weights, self.strengths[self.own]])
         self.factor = self.scales[self.own]
         # Complementarity is shared out by omega; a hinge on a coordinate gets no more than the rows have for each.
@@ -72,6 +72,11 @@ class Hinges:
         fair = self.total / len(self.linear)
         self.share = np.concatenate([np.ones(len(self.weights)), np.minimum(1.0, fair / self.strengths[self.own])])
         self.shares = float(self.omega @ self.share)
+        # For `defect`: what each coordinate has to bound it.
+        curved, own = self.quadratic > 0, self.strengths > 0
+        self._curved, self._held = np.flatnonzero(curved), np.flatnonzero(own & ~curved)
+        self._free = np.flatnonzero(~(curved | own))
+        self._bounds = 0.5 / self.quadratic[self._curved], 0.5 * self.strengths[self._held] * self.scales[self._held]
 
     def product(self, z):
         """Az, of the rows and of the hinges on coordinates."""
@@ -80,20 +85,21 @@ class Hinges:
 
     def back(self, v):
         """A'v of all hinges."""
+        if not len(self.own):
+            return self.rows.back(v)
         m = len(self.weights)
         out = self.rows.back(v[:m])
-        if len(self.own):
-            out[self.own] += (self.factor * v[m:].T).T
+        out[self.own] += (self.factor * v[m:].T).T
         return out
 
-    def matrix(self, v):
-        """R + A' diag(v) A."""
-        m, at = len(self.weights), np.arange(len(self.linear))
+    def matrix(self, v, diagonal):
+        """A' diag(v) A, and a diagonal added to it."""
+        m = len(self.weights)
         out = self.rows.gram(v[:m])
-        out[at, at] += self.quadratic
+        np.einsum("ii->i", out)[:] += diagonal
         if len(self.own):
             out[self.own, self.own] += self.factor**2 * v[m:]
-        if self.fixed.any():
+        if self.any_fixed:
             out[self.fixed] = out[:, self.fixed] = 0.0
             out[self.fixed, self.fixed] = 1.0
         return out
@@ -132,16 +138,15 @@ class Hinges:
         where its part of the objective is l1 abs(z_j). Of others no more is known than where they are: inf, if more
         than rounding is left of their condition.
         """
-        curved = self.quadratic > 0
-        lowered = rest[curved] ** 2 @ (0.5 / self.quadratic[curved])
-        own = (self.strengths > 0) & ~curved
-        if own.any():
-            lowered += self.level * np.max(np.abs(rest[own]) / (0.5 * self.strengths[own] * self.scales[own]))
-        free = ~(curved | own)
-        slopes, total = np.abs(rest[free]) / self.scales[free], self.total
-        if np.any(slopes > NOTHING * total):
+        (of_curved, of_held), free, total = self._bounds, self._free, self.total
+        lowered = rest[self._curved] ** 2 @ of_curved
+        if len(self._held):
+            lowered += self.level * (np.abs(rest[self._held]) / of_held).max()
+        scales = self.scales[free]
+        slopes = np.abs(rest[free]) / scales
+        if (slopes > NOTHING * total).any():
             return np.inf
-        return lowered + slopes @ (np.abs(z[free]) * self.scales[free] + abs(self.level) / total)
+        return lowered + slopes @ (np.abs(z[free]) * scales + abs(self.level) / total)
 
 
 @dataclass(eq=False)
@@ -196,7 +201,7 @@ def interior_point(problem, start, width, *, gone, goal):
         The last point; its gap says how good it is.
     """
     point, rho = _central(problem, start, width)
-    m, first, sweeps = len(problem.weights), rho, _kernel.Sweeps(point.hinges, problem.omega)
+    m, first, sweeps = len(problem.weights), rho, _kernel.Sweeps(point.hinges, problem.omega, problem.share)
     even = np.any(problem.quadratic)        # one length for all: else z' R z spoils what the dual step has gained
     hold, patience = np.zeros_like(start), PATIENCE
     if not even and not len(problem.own):
@@ -205,14 +210,15 @@ def interior_point(problem, start, width, *, gone, goal):
         point.gap = sweeps.look(rho)
         slopes = problem.back(sweeps.pair)
         rest = problem.linear + problem.quadratic * point.z + slopes[:, 0]
-        rest[problem.fixed] = 0.0
+        if problem.any_fixed:
+            rest[problem.fixed] = 0.0
         point.defect = problem.defect(rest, point.z)
         rest += hold * point.z
         if point.gap <= goal:
             if point.defect <= goal or _settles(problem, point, rest, goal) or patience == 0:
                 break
             patience -= 1
-        solve = _solver(problem.matrix(sweeps.curvature) + np.diag(hold))
+        solve = _solver(problem.matrix(sweeps.curvature, problem.quadratic + hold))
         if solve is None:
             break
         way = _way(problem, sweeps, _Newton(solve, -rest - slopes[:, 1], rho, even), point.gap)
@@ -226,7 +232,7 @@ def interior_point(problem, start, width, *, gone, goal):
     return point
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Newton:
     """Newton's equations of an iteration: what solves with their matrix, their right side, a_i.z - c_i.
 
@@ -239,7 +245,7 @@ class _Newton:
     even: bool
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Way:
     """A step: of z, of Az, of the hinges; and how far primal and dual variables go along it."""
 
@@ -262,11 +268,10 @@ def _way(problem, sweeps, newton, gap):
     (Gondzio, "Multiple centrality correctors in a primal-dual method for linear programming", Computational
     Optimization and Applications 6, 1996): they cost a few products each, and an iteration a matrix.
     """
-    predicted = problem.product(newton.solve(newton.target)) + newton.rho
-    after = sweeps.predict(sweeps.curvature * predicted)
+    after = sweeps.predict(problem.product(newton.solve(newton.target)), newton.rho)
     # Where the predicted step is blocked at once, its second-order term misleads: then to the central path first.
     for share, corrected in ((after / gap) ** 3, True), (CENTRE, False):
-        mu = share * gap / (2 * problem.shares) * problem.share
+        mu = share * gap / (2 * problem.shares)
         sweeps.aim(mu, corrected)
         way = _to_goals(problem, sweeps, newton)
         if way.length >= BLOCKED:
@@ -286,8 +291,8 @@ def _way(problem, sweeps, newton, gap):
 def _to_goals(problem, sweeps, newton):
     dz = newton.solve(newton.target - problem.back(sweeps.curvature * sweeps.change))
     moved = problem.product(dz)
-    steps, *ends = sweeps.correct(sweeps.curvature * (moved + newton.rho + sweeps.change))
-    primal, dual = (min(1.0, SHORT_OF / end) if end > 0 else 1.0 for end in ends)
+    steps, *ends = sweeps.correct(moved, newton.rho)
+    primal, dual = [min(1.0, SHORT_OF / end) if end > 0 else 1.0 for end in ends]
     if newton.even:
         primal = dual = min(primal, dual)
     return _Way(dz, moved, steps, primal, dual)
@@ -301,7 +306,7 @@ def _settles(problem, point, rest, goal):
     """
     alpha, tau, xi, zeta = point.hinges
     room = np.minimum(alpha, tau)
-    solve = _solver(problem.matrix(problem.omega * room) - np.diag(problem.quadratic))
+    solve = _solver(problem.matrix(problem.omega * room, 0.0))
     if solve is None:
         return False
     change = room * problem.product(solve(rest))
@@ -334,20 +339,20 @@ def _central(problem, start, width):
 
 def _solver(matrix):
     """A function that solves with a matrix, refined once; None where it is beyond help."""
-    diagonal = np.diag(matrix)
+    diagonal = np.einsum("ii->i", matrix)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    scaled = matrix * scale * scale[:, np.newaxis]
-    at, ridge = np.arange(len(scaled)), LEAST_RIDGE
-    scaled[at, at] = 1.0
+    scaled = matrix * scale
+    scaled *= scale[:, np.newaxis]
+    diagonal, ridge = np.einsum("ii->i", scaled), LEAST_RIDGE      # a view
     while True:
-        damped = np.array(scaled, order="F")
-        damped[at, at] += ridge
-        factor, failed = dpotrf(damped, lower=True, overwrite_a=True, clean=False)
+        diagonal[:] = 1.0 + ridge
+        factor, failed = dpotrf(scaled.T, lower=True, clean=False)
         if not failed:
             break
         ridge *= 100
         if ridge > MOST_RIDGE or not np.isfinite(scaled.sum()):
             return None
+    diagonal[:] = 1.0
 
     def solved(vector):
         v = vector * scale

@@ -163,7 +163,7 @@ class KinkedColumn:
         self.centre, self.squares, self.null = left.centre, left.squares, left.null
         self.moved = away / NEXT_MOVE, 1
 
-    def may_choose(self, reading, look):
+    def may_choose(self, reading):
         """Whether there may be minimisers with other predictions.
 
         The interior point method ends in the midst of all minimisers: where kinks leave nothing to move, only if there
@@ -173,7 +173,7 @@ class KinkedColumn:
             return True
         size = AT_KINK * np.abs(self.coef).max(initial=0.0) if self.l1 > 0 else -1.0
         free = np.append(np.abs(self.coef) > size, self.fit_intercept)
-        at_kinks = Sides(reading, self.k).at_kinks(look.p, AT_KINK)
+        at_kinks = Sides(reading, self.k).at_kinks(self.p, AT_KINK)
         counts = (reading.mass(self.k) > 0).astype(float)
         held, all_rows = (reading.gram(rows, self.centre) for rows in (counts * at_kinks, counts))
         return rank(held, free) < rank(all_rows, free)
@@ -332,7 +332,7 @@ class KinkedColumn:
     def _solve(self, stage, here, band, move):
         """Minimise with all kinks but the band's on the sides where they are."""
         threads = stage.reading.n_threads if self.problem.n_columns == 1 else 1
-        with self.rows_of(stage.reading, band.row, threads) as rows:
+        with self.rows_of(stage.reading, band.rows, threads, band.copies) as rows:
             hinges = self.hinges(rows, stage.sides, here, band)
             start = np.append(here.coef, here.intercept + self.centre @ here.coef if self.fit_intercept else 0.0)
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
@@ -348,18 +348,22 @@ class KinkedColumn:
             return found
 
     @contextmanager
-    def rows_of(self, reading, numbers, n_threads):
+    def rows_of(self, reading, numbers, n_threads, copies=1):
         """Some rows of a reading, centred."""
-        table = self.problem.rows
+        settings = self.centre, self.fit_intercept, self.problem.rows.n_rows * self.problem.rows.row_bytes, copies
+        if len(numbers) == reading.n_rows and self.problem.n_columns == 1:      # all of them, each once
+            yield CentredRows(reading, *settings)
+            return
         numbers = numbers if reading.chosen is None else reading.chosen[numbers]
         with Reading(replace(self.problem, subset=numbers), n_threads) as inner:
-            yield CentredRows(inner, self.centre, self.fit_intercept, table.n_rows * table.row_bytes)
+            yield CentredRows(inner, *settings)
 
     def hinges(self, rows, sides, here, band):
         """The objective with fixed sides, as a function of centred coefficients and then c."""
         d, look = len(self.coef), here.look
         # All rows' slopes with the kinks of the band left out: a correction of the look's own for the band's rows.
-        unique, first = np.unique(band.row, return_index=True)
+        unique, first = (band.rows, slice(len(band.rows))) if band.copies > 1 else (
+            np.unique(band.row, return_index=True))
         change = np.zeros(len(band.row))
         change[first] = sides.without(here.p, band, unique) - look.gradient[unique] / sides.total
         slope = look.slope / sides.total
@@ -371,7 +375,7 @@ class KinkedColumn:
         strengths = np.append(2 * self.l1 / scales[:d], 0.0)
         positions = sides.positions[band.kink, band.row]
         if rows.reading.offset is not None:
-            positions = positions - rows.reading.offset
+            positions = positions - np.tile(rows.reading.offset, rows.copies)
         if not self.fit_intercept:
             positions = positions - here.intercept
         fixed = np.append(np.zeros(d, dtype=bool), not self.fit_intercept)

@@ -39,15 +39,12 @@ def least_norm(problem, reading, column, thorough):
     """
     if column.l2 > 0 or not np.isfinite(column.gap):
         return
-    smooth = reading.losses[column.k].traits.smooth
+    smooth = reading.traits[column.k].smooth
     if smooth or column.l1 == 0:
         coef = shortest(problem, reading, column)
         if coef is not None:
             yield from _move(reading, column, coef, column.intercept + column.centre @ (column.coef - coef))
-    if not thorough:
-        return
-    look = yield column.coef, column.intercept
-    if column.may_choose(reading, look):
+    if thorough and column.may_choose(reading):
         yield from _by_ridges(problem, reading, column)
 
 

@@ -216,7 +216,7 @@ class Run:
         K = self.problem.n_columns
         l1, l2 = np.broadcast_to(self.problem.penalty.l1, K), np.broadcast_to(self.problem.penalty.l2, K)
         for k in range(K):
-            kind = Column if reading.losses[k].traits.smooth else KinkedColumn
+            kind = Column if reading.traits[k].smooth else KinkedColumn
             self.columns.append(kind(self.problem, reading, k, (l1[k], l2[k]), state))
 
     def _levels(self, reading, state):

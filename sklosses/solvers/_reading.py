@@ -20,6 +20,8 @@ from sklosses._isa import kernel
 from sklosses.data import as_rows
 
 _kernel = kernel("sklosses.solvers._reading_kernel")
+_mirror = kernel("sklosses.solvers._block_kernel").mirror
+_sweep = kernel("sklosses.losses._arrays").sweep
 
 # Calls from Python, some 10 us a chunk, stay far below its time; where chunks are brought to float64 as a whole, they
 # stay in the third-level cache.
@@ -52,6 +54,8 @@ class Reading:
     Attributes
     ----------
     n_rows, n_features : int
+    losses, traits : list of Loss, list of Traits
+        Of each column, with scalar parameters.
     weights : ndarray of shape (n_columns, n_rows) or (1, n_rows) or None
         s_i, of each column; None: all 1.
     totals : ndarray of shape (n_columns,)
@@ -72,6 +76,7 @@ class Reading:
         self._source = _kernel.Source(rows, self.subset)
         self.n_rows = rows.n_rows if self.subset is None else len(subset)
         self.losses = column_losses(problem)
+        self.traits = [loss.traits for loss in self.losses]
         self.targets, self.weights = _targets_and_weights(problem)
         K = problem.n_columns
         self.totals = np.full(K, float(self.n_rows)) if self.weights is None else (
@@ -79,7 +84,6 @@ class Reading:
         self.offset = None if problem.offset is None else _taken(problem.offset, subset)
         size = max(FEWEST_ROWS, CHUNK_BYTES // max(8 * self.n_features, rows.row_bytes))
         self.chunks, self.stretches = _pieces(self.n_rows, size), _pieces(self.n_rows, STRETCH)
-        self._sweep = kernel("sklosses.losses._arrays").sweep
         self._limits = one_blas_thread()
         self._pool = ThreadPoolExecutor(n_threads - 1) if n_threads > 1 else None
         self.n_threads = n_threads
@@ -164,15 +168,15 @@ class Reading:
         p, y = p.reshape(-1, 1), np.ascontiguousarray(self.target(column, chunk)).reshape(-1, 1)
         loss, weight = self.losses[column], self.weight(column, chunk)
         known = hessian is not None and loss.has_hessian
-        self._sweep(loss, y, p, weight, (value, gradient, hessian if known else None))
+        _sweep(loss, y, p, weight, (value, gradient, hessian if known else None))
         if hessian is not None and not known:
             hessian[:, 0] = self._differences(loss, y, p, weight)
 
     def _differences(self, loss, y, p, weight):
         """Second derivatives of a loss that does not know its own."""
         after, before, step = np.empty_like(p), np.empty_like(p), DIFFERENCE * (1 + np.abs(p))
-        self._sweep(loss, y, p + step, weight, (None, after, None))
-        self._sweep(loss, y, p - step, weight, (None, before, None))
+        _sweep(loss, y, p + step, weight, (None, after, None))
+        _sweep(loss, y, p - step, weight, (None, before, None))
         return ((after - before) / (2 * step))[:, 0]
 
     def sweep(self, column, p, chunk=slice(None), *, hessian=None, gradient=None):
@@ -252,7 +256,7 @@ class Reading:
             return np.array(_kernel.along(loss, rows, (some.start, some.stop), p, end, t, known))
 
         pieces = self.stretches if pieces is None else pieces
-        sums = added(self.each(sweep, pieces))
+        sums = sweep(pieces[0]) if len(pieces) == 1 else added(self.each(sweep, pieces))
         if curved and not known:
             change = np.ones(self.n_rows) if end is None else end - p
             second = self.derivatives(column, p + t * change, second=True) * change**2
@@ -306,17 +310,17 @@ class Reading:
         self.readings += np.count_nonzero(weight) / max(1, self.n_rows)
 
         def lane(number):
-            out, part, rows = np.zeros(D * stride), np.zeros(D * stride), 0
+            out, part, rows = 0.0, np.zeros(D * stride), 0
             for chunk in self.chunks[number::LANES]:
+                if rows >= SUMMED:
+                    out, part, rows = out + part, np.zeros(D * stride), 0
                 _kernel.add_gram(self._source, chunk.start, chunk.stop, weight, centre, part)
                 rows += chunk.stop - chunk.start
-                if rows >= SUMMED:
-                    out += part
-                    part[:], rows = 0.0, 0
             return out + part
 
-        lower = added(self.each(lane, range(min(LANES, len(self.chunks))))).reshape(D, stride)[:, :D]
-        return np.tril(lower) + np.tril(lower, -1).T
+        out = added(self.each(lane, range(min(LANES, len(self.chunks))))).reshape(D, stride)
+        _mirror(out)
+        return np.ascontiguousarray(out[:, :D])
 
 
 @cache
@@ -385,7 +389,9 @@ def added(parts):
 
 def _pieces(n, size):
     """Slices of up to so many of n rows; one at least."""
-    edges = np.linspace(0, n, max(1, -(-n // size)) + 1).astype(int)
+    if n <= size:
+        return [slice(0, n)]
+    edges = np.linspace(0, n, -(-n // size) + 1).astype(int)
     return [slice(*pair) for pair in pairwise(edges)]
 
 

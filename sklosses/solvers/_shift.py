@@ -42,7 +42,7 @@ def best_shift(reading, k, p, start=0.0, room=0.0, cost=0.0, *, few=False):
         value, slope, steepness, curvature = reading.along(k, p, None, t, curved=curved, pieces=pieces)
         return value + cost * t, slope + cost, steepness, curvature
 
-    return (_newton if reading.losses[k].traits.smooth else _tangents)(along, p, start, room)
+    return (_newton if reading.traits[k].smooth else _tangents)(along, p, start, room)
 
 
 def _newton(along, p, shift, room):
@@ -131,7 +131,7 @@ def _tangents(along, p, shift, room):
 
 def lowest_value(reading, k):
     """Below which a column's loss cannot fall: the constant that deviance losses leave out, 0 for others."""
-    if reading.losses[k].traits.link != "log":
+    if reading.traits[k].link != "log":
         return 0.0
     y = reading.target(k)
     return reading.sweep(k, np.log(np.maximum(y, 1e-300)))

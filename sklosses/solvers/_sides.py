@@ -21,10 +21,18 @@ class Band:
     Attributes
     ----------
     kink, row : ndarray of shape (B,)
+    copies : int, default=1
+        The rows are the same ones so many times, once for each of their kinks.
     """
 
     kink: np.ndarray
     row: np.ndarray
+    copies: int = 1
+
+    @property
+    def rows(self):
+        """The rows without their copies."""
+        return self.row[: len(self.row) // self.copies]
 
 
 class Sides:
@@ -102,7 +110,8 @@ class Sides:
         if move is not None and near.sum() > 2 * fewest:
             least = np.partition(distances.ravel(), fewest)[fewest]
             near &= (distances <= np.maximum(REACH * move * reach, least)) | self._inside(*joining)
-        return Band(*np.nonzero(near))
+        whole = len(near) > 1 and bool((near[0] == near).all())
+        return Band(*np.nonzero(near), copies=len(near) if whole else 1)
 
     def without(self, p, band, rows):
         """Slopes of some rows without their kinks in a band."""
@@ -137,4 +146,8 @@ class Sides:
 
 def middle(numbers):
     """The median, of some tens of thousands at regular distances where there are more."""
-    return float(np.median(numbers[:: max(1, len(numbers) // MANY)]))
+    numbers = numbers[:: max(1, len(numbers) // MANY)]
+    half = len(numbers) // 2
+    low, high = half - 1 + len(numbers) % 2, half
+    parts = np.partition(numbers, (low, high) if low != high else half)
+    return 0.5 * float(parts[low] + parts[high])
