@@ -6,8 +6,8 @@ fold leaves out starts the columns of the folds, which go down together, reading
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from math import ceil
 from time import perf_counter
 
@@ -86,20 +86,23 @@ class Block:
         """
         cells = [list(self._cells(*pair)) for pair in zip(self.candidates, self.sources, strict=True)]
         base = [BlockColumn(cell, None, None, None) for group in cells for cell in group]
-        self._on_samples(base)
+        after = _paths(base) if self.problem.n_features > OWN_MATRIX else {}
+        first = [column for k, column in enumerate(base) if k not in after]
+        self._on_samples(base, first)
         reading = self._reading(self.folds.order, self.folds.ends)
         stage = Stage(self.tol, reading.moments()[1], self.intercept, exact=True)
         whole = np.ones(reading.n_patterns)
         for column in base:
             column.enter(stage, replace(column.cell, mask=whole))
             column.lowest = self._lowest(column.cell)
-        masks = self.folds.masks
-        if len(masks) == 1:
-            self._descend(reading, base, _proven)
+        if len(self.folds.masks) == 1:
+            self._descend(reading, base, _proven, after)
             return self._results(cells, [base], base)
-        self._descend(reading, base, _near, by_pattern=True)
-        columns = [[self._fold(column, mask) if column.arrived else None for column in base] for mask in masks]
-        self._descend(reading, [column for group in columns for column in group if column], _proven)
+        self._descend(reading, first, _near, by_pattern=True)
+        columns = self._folds(reading, base, after)
+        self._descend(reading, [column for group in columns for column in group], _proven,
+                      {fold * len(base) + k: fold * len(base) + leader
+                       for fold in range(len(columns)) for k, leader in after.items()})
         return self._results(cells, columns, base)
 
     # Stages ---------------------------------------------------------------------------------------------------------
@@ -117,8 +120,8 @@ class Block:
             recoding = None if classes is None else (own, *classes.codes, *classes.class_weight[k])
             yield Cell(loss, float(l1[k]), float(l2[k]), np.ones(1), source + (0 if shared else k), recoding)
 
-    def _on_samples(self, columns):
-        """From nothing to where samples of the rows have their minima."""
+    def _on_samples(self, base, columns):
+        """From nothing to where samples of the rows have their minima, some of the columns."""
         rows, d = self.folds.order, self.problem.n_features
         positions = RowOrder(len(rows), self.problem.rows.row_bytes).draw(self.seed, 0).positions
         size = max(FEWEST, ROWS_A_COEFFICIENT * d)
@@ -127,7 +130,7 @@ class Block:
         while size <= most or self.centre is None:
             chosen = np.sort(rows[positions[:size]])
             if self.centre is None:
-                self._start(columns, chosen)
+                self._start(base, chosen)
             reading = self._reading(chosen, np.array([len(chosen)]))
             stage = Stage(self.tol, reading.moments()[1], self.intercept, exact=False)
             for column in columns:
@@ -164,8 +167,34 @@ class Block:
         distance = np.abs(kinks - (p + shift)).min(axis=0)
         return shift, null, FIRST_WIDTH * (np.mean(distance) or 1.0)
 
+    def _folds(self, reading, base, after):
+        """Columns for all folds, by fold, which start where their candidates are.
+
+        Smoothed kinks get bands as wide as the folds' steps ask for, and each fold its own second derivatives: those of
+        each pattern's rows cost no more than those of all rows.
+        """
+        masks = self.folds.masks
+        columns = [[self._fold(column, mask) for column in base] for mask in masks]
+        kinked = [k for k, column in enumerate(base) if column.arrived and column.width is not None]
+        if not kinked or len(masks) < reading.n_patterns:
+            return columns
+        wider = [k for k in kinked if base[k].widen(max(group[k].promise() for group in columns))]
+        if wider:
+            found = reading.look([base[k].ask() for k in wider], by_pattern=True)
+            for k, sums in zip(wider, found, strict=True):
+                base[k].take(base[k].z, sums)
+        matrices = reading.grams([base[k].ask() for k in kinked], by_pattern=True)
+        for k, matrix in zip(kinked, matrices, strict=True):
+            for group, mask in zip(columns, masks, strict=True):
+                group[k] = self._fold(base[k], mask)
+                group[k].model(matrix[mask > 0].sum(axis=0))
+        return columns
+
     def _fold(self, column, mask):
+        """A column for a fold, which starts where its candidate is, if that has arrived."""
         cell = replace(column.cell, mask=mask)
+        if not column.arrived:
+            return BlockColumn(cell, column.stage, None, None, self._lowest(cell), column.null)
         return column.fold(cell, self._lowest(cell))
 
     def _lowest(self, cell):
@@ -184,41 +213,54 @@ class Block:
 
     # Lockstep -------------------------------------------------------------------------------------------------------
 
-    def _descend(self, reading, columns, arrived, *, by_pattern=False):
-        """Run the columns' generators: what they ask for is looked for together, in one reading for all."""
-        if not columns:
-            return
-        steps = [column.descend(arrived, _budget(column), RENEWALS) for column in columns]
-        asked = {}
+    def _descend(self, reading, columns, arrived, after=None, *, by_pattern=False):
+        """Run the columns' generators: what they ask for is looked for together, in one reading for all.
+
+        Some begin after another, by number, where that has arrived. Columns that have no place to start from do nothing.
+        """
+        asked, steps, after = {}, {}, after or {}
+        following = {}
+        for k, leader in after.items():
+            following.setdefault(leader, []).append(k)
+
+        def begin(k):
+            if columns[k].z is not None:
+                steps[k] = columns[k].descend(arrived, _budget(columns[k]), RENEWALS)
+                go_on(k, None)
 
         def go_on(k, answer):
-            with suppress(StopIteration, OverflowError):
+            try:
                 asked[k] = steps[k].send(answer)
+            except (StopIteration, OverflowError):
+                for other in following.get(k, ()) if columns[k].arrived else ():
+                    columns[other].follow(columns[k])
+                    begin(other)
 
-        for k in range(len(steps)):
-            go_on(k, None)
+        for k in range(len(columns)):
+            if k not in after:
+                begin(k)
         while asked and not self.stopped:
-            looks = [k for k in sorted(asked) if not asked[k].gram]
-            grams = [k for k in sorted(asked) if asked[k].gram]
-            answers = dict(zip(grams, self._grams(reading, [asked[k] for k in grams]), strict=True))
-            if looks:
-                found = reading.look([asked[k] for k in looks], by_pattern=by_pattern)
-                answers |= dict(zip(looks, found, strict=True))
+            answers = self._answers(reading, {k: asked[k] for k in sorted(asked)}, by_pattern)
             asked.clear()
             for k, answer in answers.items():
                 go_on(k, answer)
             self._report(len(columns) - len(asked), len(columns))
 
-    def _grams(self, reading, asks):
-        """Matrices for the columns that ask: one for each, or one for each loss where there are many features."""
-        if reading.n_features <= OWN_MATRIX:
-            return reading.grams(asks) if asks else []
-        groups = {}
-        for ask in asks:
-            groups.setdefault(_curved_alike(ask), []).append(ask)
-        middle = {key: sorted(group, key=lambda ask: ask.cell.l2)[len(group) // 2] for key, group in groups.items()}
-        found = dict(zip(middle, reading.grams(list(middle.values())), strict=True)) if middle else {}
-        return [found[_curved_alike(ask)].copy() for ask in asks]
+    def _answers(self, reading, asked, by_pattern):
+        """What columns ask for, in one reading; with many features those of a loss share second derivatives."""
+        looks = [k for k, ask in asked.items() if not ask.gram]
+        groups, own = {}, reading.n_features <= OWN_MATRIX
+        for k, ask in asked.items():
+            if ask.gram:
+                groups.setdefault(k if own else _curved_alike(ask), []).append(k)
+        for group in groups.values():
+            group.sort(key=lambda k: asked[k].cell.l2)
+        middle = [asked[group[len(group) // 2]] for group in groups.values()]
+        found, matrices = reading.read([asked[k] for k in looks], middle, by_pattern=by_pattern)
+        answers = dict(zip(looks, found, strict=True))
+        for group, matrix in zip(groups.values(), matrices, strict=True):
+            answers |= {k: matrix if len(group) == 1 else matrix.copy() for k in group}
+        return {k: answers[k] for k in asked}
 
     def _report(self, done, of):
         if self.progress is not None and self.progress(done / of):
@@ -238,7 +280,7 @@ class Block:
 
     def _result(self, columns):
         """What a solver returns, of the columns of a candidate on a fold."""
-        if not all(column is not None and column.gap <= self.tol for column in columns):
+        if not all(column.gap <= self.tol for column in columns):
             return self._near(columns)
         coef, intercept = self._model(columns)
         objective, gap = (np.array([getattr(column, name) for column in columns]) for name in ("objective", "gap"))
@@ -259,7 +301,7 @@ class Block:
     def _near(self, columns):
         """A start for the interior point method; None for other losses, and far from the minimum."""
         for column in columns:
-            if column is None or column.width is None or not column.stage.exact:
+            if column.width is None or not column.stage.exact:
                 return None
             away = column.decrement + column.slack
             if not away <= NEAR * self.tol * abs(column.objective - column.lowest) < np.inf:
@@ -279,6 +321,21 @@ def _distinct(arrays):
             rows += [values] if values.ndim == 1 else list(values.T)
         starts.append(known[id(array)])
     return np.ascontiguousarray(rows), starts
+
+
+def _paths(columns):
+    """After which column each of those with kinks begins, by number, from the middle strength of a loss outwards."""
+    groups, after = {}, {}
+    for k, column in enumerate(columns):
+        cell = column.cell
+        if not cell.loss.traits.smooth:
+            groups.setdefault((repr(cell.loss), cell.source, cell.recoding), []).append(k)
+    for group in groups.values():
+        group.sort(key=lambda k: (columns[k].cell.l1 + columns[k].cell.l2, columns[k].cell.l1))
+        weaker, stronger = group[len(group) // 2 :: -1], group[len(group) // 2 :]
+        for path in (weaker, stronger):
+            after |= {k: before for before, k in pairwise(path)}
+    return after
 
 
 def fitted_to(candidate):

@@ -23,7 +23,7 @@ RARE, LENT = 0.1, 1e-5
 SHORT, LEAST_DAMPING = 0.25, 1e-3
 # Bands of smoothed kinks narrow by these factors, towards this share of the tolerance, once the rest of the gap is this
 # small beside it. Their slack falls with the width's square.
-NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 0.3, 0.6, 0.15, 0.3
+NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 0.3, 0.6, 0.25, 0.3
 # At the beginning of a stage the band is widened until its slack is this share of the decrement.
 WIDE_SHARE = 0.3
 # Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement; at once, and
@@ -99,10 +99,11 @@ class BlockColumn:
         """Go on with other rows."""
         self.stage, self.cell = stage, cell
         self.objective = self.gap = np.inf
+        self.found = None
 
     # What is found --------------------------------------------------------------------------------------------------
 
-    def _take(self, z, found):
+    def take(self, z, found):
         """Make z the column's place."""
         self.z, self.found = z, found
         sums, penalty = _total(found), self._penalty(z)
@@ -158,8 +159,13 @@ class BlockColumn:
         after = np.abs(self.z[:-1] + step[:-1]).sum() - np.abs(self.z[:-1]).sum()
         return step, -(self.gradient @ step + self.cell.l1 * after)
 
-    def _ask(self, z, *, gram=False):
-        return Ask(self.cell, z, self.width, gram)
+    def promise(self):
+        """By how much the objective falls, by half the slope of the model's step."""
+        return 0.5 * max(self._step()[1], 0.0)
+
+    def ask(self, z=None, *, gram=False):
+        """For what is at a place, its own if none is given."""
+        return Ask(self.cell, self.z if z is None else z, self.width, gram)
 
     def renew(self):
         """Ask for second derivatives here.
@@ -167,7 +173,11 @@ class BlockColumn:
         A sample may hardly have seen a column: none is given less curvature than a part of what its spread and the mean
         curvature make likely.
         """
-        matrix = (yield self._ask(self.z, gram=True)) / self.total
+        self.model((yield self.ask(gram=True)))
+
+    def model(self, matrix):
+        """Second derivatives here, times the sum of weights, are known: the matrix becomes the metric's."""
+        matrix /= self.total
         likely = matrix[-1, -1] * self.stage.squares / self.stage.squares[-1]
         if not self.stage.intercept:
             matrix[-1], matrix[:, -1], likely[-1] = 0.0, 0.0, 0.0
@@ -186,13 +196,13 @@ class BlockColumn:
         share = min(1.0, MORE * self.share)
         for _ in range(TRIES):
             z = self.z + share * step
-            found = yield self._ask(z)
+            found = yield self.ask(z)
             self.looked += 1
             sums = _total(found)
             smooth = sums[SMOOTH] / sums[WEIGHT] + self._penalty(z)
             if smooth <= self.smooth - ARMIJO * share * promise + 1e-15 * abs(self.smooth):
                 gradient = self.gradient
-                self._take(z, found)
+                self.take(z, found)
                 self.metric.learn(share * step, self.gradient - gradient)
                 self.share = share
                 return share
@@ -211,9 +221,9 @@ class BlockColumn:
 
     def look(self):
         """See what is at the column's place."""
-        found = yield self._ask(self.z)
+        found = yield self.ask(self.z)
         self.looked += 1
-        self._take(self.z, found)
+        self.take(self.z, found)
 
     def descend(self, arrived, budget, renewals):
         """Steps until `arrived(self, decrement)`.
@@ -229,7 +239,7 @@ class BlockColumn:
         before, slow, fresh = np.inf, 0, True
         often = self.cheap or self.width is not None
         budget, renewals = budget + self.looked, renewals * (MANY_RENEWALS if often else 1)
-        if not self.must_step:
+        if self.found is None:
             yield from self.look()
         while True:
             if self.metric is None:
@@ -240,7 +250,7 @@ class BlockColumn:
             self.arrived = not self.must_step and arrived(self, decrement)
             if self.arrived or (self.looked >= budget and not self.must_step):
                 return
-            if fresh and not self.must_step and self._widen(decrement):
+            if fresh and not self.must_step and self.widen(decrement):
                 fresh, self.metric = False, None
                 yield from self.look()
                 continue
@@ -264,7 +274,7 @@ class BlockColumn:
                 elif share == 1:
                     self.damping *= 0.2
 
-    def _widen(self, decrement):
+    def widen(self, decrement):
         """Smooth over a wider band, if that is far narrower than the way that is left."""
         if self.width is None or not self.slack < WIDE_SHARE * decrement:
             return False
@@ -294,11 +304,18 @@ class BlockColumn:
             Below which its mean loss cannot fall.
         """
         other = BlockColumn(cell, self.stage, self.z, self.width, lowest, self.null)
-        other._take(self.z, self.found[cell.mask > 0].sum(axis=0))
+        other.take(self.z, self.found[cell.mask > 0].sum(axis=0))
         other.must_step = True
-        if self.width is None or len(self.z) > CHEAP_FEATURES:
-            other.metric, other.damping = self.metric.heir(), self.damping
+        other.metric, other.damping = self.metric.heir(), self.damping
         return other
+
+
+    def follow(self, other):
+        """Start where a column is that differs in the penalty only."""
+        self.width = other.width
+        self.take(other.z, other.found)
+        self.metric = other.metric.with_ridge(self.cell.l2 - other.cell.l2)
+        self.share, self.damping = other.share, other.damping
 
 
 def _total(found):

@@ -38,7 +38,7 @@ cdef enum:
     # The steps of loops have to say 64 and 24 themselves: Cython must see their sign.
     HEIGHT = 64     # rows at a time: they and what is computed of 100 columns fit into the second-level cache
     FAR = 8         # rows spread over so many times as many numbers are asked for as a whole, column by column
-    KEPT = 128      # rows that a Gram matrix's products are made of, by so many columns
+    KEPT = 256      # rows that a Gram matrix's products are made of, by so many columns
     PANEL = 24
 
 
@@ -110,6 +110,8 @@ cdef class Columns:
     recoding : ndarray of shape (K, 5) or None, default=None
         Where targets are class numbers: each column's own class, the loss's codes of the other classes and of its own,
         and weights of their rows likewise.
+    n_looked : int or None, default=None
+        Columns before this one are looked at; of those behind, second derivatives are asked for. None: all are.
     """
 
     cdef object _losses
@@ -120,9 +122,9 @@ cdef class Columns:
     cdef const Py_ssize_t[::1] sources
     cdef const double[:, ::1] mask
     cdef const double[:, ::1] recoding
-    cdef readonly Py_ssize_t n_columns
+    cdef readonly Py_ssize_t n_columns, n_looked
 
-    def __init__(self, runs, z, sources, mask, recoding=None):
+    def __init__(self, runs, z, sources, mask, recoding=None, n_looked=None):
         cdef Py_ssize_t first = 0, i
         cdef Loss smooth, kinked
         cdef const unsigned char[::1] memory
@@ -142,7 +144,7 @@ cdef class Columns:
         if z.shape[1] != first or sources.shape[0] != first or mask.shape[1] != first:
             raise ValueError(f"The runs have {first} columns, z {z.shape[1]}.")
         self.z, self.sources, self.mask, self.n_columns = z, sources, mask, first
-        self.recoding = recoding
+        self.recoding, self.n_looked = recoding, first if n_looked is None else n_looked
         for i in range(self.n_runs):
             of_run = sources[self.runs[i].first:self.runs[i].first + self.runs[i].count]
             self.runs[i].shared = bool(np.all(of_run == of_run[0]))
@@ -275,11 +277,15 @@ cdef void predict(Table t, Columns c, Py_ssize_t start, Py_ssize_t n, Work* w, P
 
 
 cdef int sweep(Columns c, Py_ssize_t n, Work* w) except -1 nogil:
-    """Values and gradients at the predictions; of the losses with kinks too, where there are some."""
+    """Values and gradients at the predictions, of the losses with kinks too, where there are some; or hessians."""
     cdef Py_ssize_t K = c.z.shape[1], r, at
     cdef Block block
     for r in range(c.n_runs):
         at = c.runs[r].first
+        if at >= c.n_looked:
+            block = Block(n, c.runs[r].count, K, 0, w.y + at, w.p + at, NULL, NULL, w.value + at)
+            (<Loss>c.runs[r].smooth).evaluate(&block)
+            continue
         block = Block(n, c.runs[r].count, K, 0, w.y + at, w.p + at, w.value + at, w.gradient + at, NULL)
         (<Loss>c.runs[r].smooth).evaluate(&block)
         if c.runs[r].kinked != NULL:
@@ -305,26 +311,26 @@ cdef void add_slack(Columns c, Run run, Py_ssize_t n, const double* mask, Work* 
                                      + (<Loss>run.kinked).conjugate_at(w.y[at], u, k - run.first))
 
 
-cdef int read_rows(Table t, Columns c, Py_ssize_t start, Py_ssize_t n, const double* mask, Work* w,
-                   double* sums) except -1 nogil:
-    """One block of rows: add to the sums."""
-    cdef Py_ssize_t K = c.z.shape[1], Q = t.n_features + 1, r, first
-    cdef Py_ssize_t stride = (Q + PADDING - 1) // PADDING * PADDING
-    cdef Py_ssize_t[3] shape = [Q, K, n]
+cdef int add_looks(Columns c, Py_ssize_t Q, Py_ssize_t n, const double* mask, Work* w, double* sums) except -1 nogil:
+    """Add what is found of some rows, in the columns that are looked at."""
+    cdef Py_ssize_t K = c.z.shape[1], r, first
+    cdef Py_ssize_t[3] shape = [Q, c.n_looked, n]
     cdef Swept swept
-    load(t, start, n, w.x, stride)
-    take_targets(t, c, start, n, w)
-    predict(t, c, start, n, w, stride)
-    sweep(c, n, w)
     for r in range(c.n_runs):
         first = c.runs[r].first
+        if first >= c.n_looked:
+            break
         swept = Swept(n, K, w.weight, w.of_class, w.value, w.value, w.gradient)
         if c.runs[r].kinked != NULL:
             add_slack(c, c.runs[r], n, mask, w, sums + SLACK * K)
             swept.value = w.kinked_value
         weigh(&swept, first, first + c.runs[r].count, mask, sums)
-    multiply(shape, w.x, 1, stride, w.gradient, K, sums + FIRST * K, K)
+    multiply(shape, w.x, 1, padded(Q), w.gradient, K, sums + FIRST * K, K)
     return 0
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t Q) noexcept nogil:
+    return (Q + PADDING - 1) // PADDING * PADDING
 
 
 cdef class Buffers:
@@ -334,7 +340,7 @@ cdef class Buffers:
     cdef Work work
 
     def __init__(self, Table t, Columns c):
-        cdef Py_ssize_t K = c.z.shape[1], stride = (t.n_features + PADDING) // PADDING * PADDING
+        cdef Py_ssize_t K = c.z.shape[1], stride = padded(t.n_features + 1)
         self._arrays = []
         self.work.x = self._new(HEIGHT * stride)
         self.work.p, self.work.y = self._new(HEIGHT * K), self._new(HEIGHT * K)
@@ -348,24 +354,6 @@ cdef class Buffers:
         cdef Py_ssize_t address = <Py_ssize_t>&view[0]
         self._arrays.append(view)
         return <double*>(address + (64 - address % 64) % 64)     # vectors that straddle cache lines take two loads
-
-
-def read(Table table, Columns columns, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t pattern, double[:, ::1] out):
-    """Add what is found of rows `start` to `stop` of the order, which share a pattern.
-
-    Parameters
-    ----------
-    table : Table
-    columns : Columns
-    start, stop, pattern : int
-    out : ndarray of shape (len(SUMS) + d + 1, K)
-    """
-    cdef Buffers buffers = Buffers(table, columns)
-    cdef const double* mask = &columns.mask[pattern, 0]
-    cdef Py_ssize_t at
-    with nogil:
-        for at in range(start, stop, 64):
-            read_rows(table, columns, at, min(<Py_ssize_t>HEIGHT, stop - at), mask, &buffers.work, &out[0, 0])
 
 
 # Second derivatives -------------------------------------------------------------------------------------------------
@@ -388,7 +376,7 @@ cdef Py_ssize_t keep(Py_ssize_t n, Py_ssize_t Q, const double* x, Py_ssize_t str
     the matrix, which may be larger than the second-level cache, is seldom visited; and of panels of `PANEL` columns,
     each in one piece. What a panel has beyond Q columns stays as it is: 0.
     """
-    cdef Py_ssize_t i, j, first, padded = (Q + PADDING - 1) // PADDING * PADDING
+    cdef Py_ssize_t i, j, first
     cdef double root
     cdef const double* row
     cdef double* to
@@ -401,7 +389,7 @@ cdef Py_ssize_t keep(Py_ssize_t n, Py_ssize_t Q, const double* x, Py_ssize_t str
                     to[j] = root * row[j]
             m += 1
             if m == KEPT:
-                add_gram(m, Q, padded, kept, out)
+                add_gram(m, Q, padded(Q), kept, out)
                 m = 0
     return m
 
@@ -424,49 +412,55 @@ def gram(const double[:, ::1] rows, const double[::1] weight, double[:, ::1] out
             add_gram(m, Q, out.shape[1], &room[0], &out[0, 0])
 
 
-def grams(Table table, Columns columns, (Py_ssize_t, Py_ssize_t) rows, Py_ssize_t pattern, const Py_ssize_t[::1] wanted,
-          double[:, :, ::1] out):
-    """Add X' diag(s phi'') X of each wanted column over rows from one place of the order to another, of one pattern.
+cdef inline void weigh_curvature(Py_ssize_t K, Py_ssize_t k, Py_ssize_t n, double mask, Work* w) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        w.value[i * K + k] *= w.weight[i] * mask
+        if w.of_class != NULL:
+            w.value[i * K + k] *= w.of_class[i * K + k]
+
+
+def read(Table table, Columns columns, const Py_ssize_t[:, ::1] chunks, double[:, :, ::1] out,
+         const Py_ssize_t[::1] wanted, double[:, :, ::1] matrices):
+    """Add what is found of some rows.
 
     Parameters
     ----------
     table : Table
     columns : Columns
-    rows : tuple of two ints
-    pattern : int
+    chunks : ndarray of shape (C, 3)
+        intp: from one place of the order to another, and the pattern of these rows.
+    out : ndarray of shape (C, len(SUMS) + d + 1, K)
+        Of each chunk, the columns that are looked at.
     wanted : ndarray of shape (A,)
-        intp numbers of columns.
-    out : ndarray of shape (A, d + 1, stride)
-        The lower triangles; `stride` is d + 1 padded to a multiple of `PAD`.
+        intp numbers of columns of which second derivatives are asked for, X' diag(s phi'') X.
+    matrices : ndarray of shape (A, d + 1, stride)
+        Of all chunks, the lower triangles; `stride` is d + 1 padded to a multiple of `PAD`.
     """
     cdef Buffers buffers = Buffers(table, columns)
     cdef Work* w = &buffers.work
-    cdef Py_ssize_t K = columns.z.shape[1], Q = table.n_features + 1, stride = out.shape[2], at, n, a, i, k, r, first
+    cdef Py_ssize_t K = columns.z.shape[1], Q = table.n_features + 1, stride = padded(Q), c, at, n, a, k
     cdef double[:, ::1] room = np.zeros((wanted.shape[0], KEPT * (stride + PANEL)))
     cdef Py_ssize_t[::1] kept = np.zeros(wanted.shape[0], dtype=np.intp)
-    cdef const double* mask = &columns.mask[pattern, 0]
-    cdef Block block
+    cdef const double* mask
     with nogil:
-        for at in range(rows[0], rows[1], 64):
-            n = min(<Py_ssize_t>HEIGHT, rows[1] - at)
-            load(table, at, n, w.x, stride)
-            take_targets(table, columns, at, n, w)
-            predict(table, columns, at, n, w, stride)
-            for r in range(columns.n_runs):
-                first = columns.runs[r].first
-                block = Block(n, columns.runs[r].count, K, 0, w.y + first, w.p + first, NULL, NULL, w.value + first)
-                (<Loss>columns.runs[r].smooth).evaluate(&block)
-            for a in range(wanted.shape[0]):
-                k = wanted[a]
-                if mask[k] == 0:
-                    continue
-                for i in range(n):
-                    w.value[i * K + k] *= w.weight[i] * mask[k]
-                    if w.of_class != NULL:
-                        w.value[i * K + k] *= w.of_class[i * K + k]
-                kept[a] = keep(n, Q, w.x, stride, w.value + k, K, kept[a], &room[a, 0], &out[a, 0, 0])
+        for c in range(chunks.shape[0]):
+            mask = &columns.mask[chunks[c, 2], 0]
+            for at in range(chunks[c, 0], chunks[c, 1], 64):
+                n = min(<Py_ssize_t>HEIGHT, chunks[c, 1] - at)
+                load(table, at, n, w.x, stride)
+                take_targets(table, columns, at, n, w)
+                predict(table, columns, at, n, w, stride)
+                sweep(columns, n, w)
+                if columns.n_looked:
+                    add_looks(columns, Q, n, mask, w, &out[c, 0, 0])
+                for a in range(wanted.shape[0]):
+                    k = wanted[a]
+                    if mask[k] != 0:
+                        weigh_curvature(K, k, n, mask[k], w)
+                        kept[a] = keep(n, Q, w.x, stride, w.value + k, K, kept[a], &room[a, 0], &matrices[a, 0, 0])
         for a in range(wanted.shape[0]):
-            add_gram(kept[a], Q, stride, &room[a, 0], &out[a, 0, 0])
+            add_gram(kept[a], Q, stride, &room[a, 0], &matrices[a, 0, 0])
 
 
 def mirror(double[:, ::1] matrix):
@@ -487,7 +481,7 @@ def moments(Table table, Py_ssize_t start, Py_ssize_t stop, double[:, ::1] out):
     start, stop : int
     out : ndarray of shape (2, d + 1)
     """
-    cdef Py_ssize_t Q = table.n_features + 1, stride = (Q + PADDING - 1) // PADDING * PADDING, at, n, i, j
+    cdef Py_ssize_t Q = table.n_features + 1, stride = padded(Q), at, n, i, j
     cdef double[::1] x = np.empty(HEIGHT * stride)
     cdef double s
     with nogil:

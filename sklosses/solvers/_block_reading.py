@@ -116,45 +116,64 @@ class BlockReading:
         -------
         list of ndarray of shape (FIRST + d + 1,), or with a first axis of patterns
         """
-        columns, places = self._columns(asks)
-        shape = (FIRST + self.n_features + 1, columns.n_columns)
+        return self.read(asks, [], by_pattern=by_pattern)[0]
 
-        def visit(start, stop, pattern):
-            out = np.zeros(shape)
-            _kernel.read(self.table, columns, start, stop, pattern, out)
-            return out
+    def grams(self, asks, *, by_pattern=False):
+        """X' diag(s phi'') X at each place, with the column of ones last.
 
-        parts = self._each(visit, self.chunks)
+        Returns
+        -------
+        list of ndarray of shape (d + 1, d + 1), or with a first axis of patterns
+        """
         if not by_pattern:
-            total = sum(parts)
-            return [total[:, place].copy() for place in places]
-        found = np.zeros((self.n_patterns, *shape))
-        for (_, _, pattern), part in zip(self.chunks, parts, strict=True):
-            found[pattern] += part
-        return [found[:, :, place].copy() for place in places]
+            return self.read([], asks)[1]
+        numbers = range(len(self.chunks))
+        lanes = [[i for i in numbers if self.chunks[i][2] == pattern] for pattern in range(self.n_patterns)]
+        parts = [matrices for _, matrices in self._visit([], asks, lanes)[0]]
+        return [np.array([self._whole(part[k]) for part in parts]) for k in range(len(asks))]
 
-    def grams(self, asks):
-        """X' diag(s phi'') X at each place, with the column of ones last."""
-        columns, places = self._columns(asks)
-        wanted, Q = np.array(places, dtype=np.intp), self.n_features + 1
-        stride = -(-Q // _kernel.PAD) * _kernel.PAD
+    def read(self, looks, grams, *, by_pattern=False):
+        """What :meth:`look` finds and what :meth:`grams` finds, in one reading; only the former by pattern."""
+        numbers = range(len(self.chunks))
+        lanes = [numbers[lane::LANES] for lane in range(LANES)] if grams else [[number] for number in numbers]
+        parts, places = self._visit(looks, grams, [lane for lane in lanes if len(lane)])
+        of_chunk = [None] * len(numbers)
+        for lane, (found, _) in zip(lanes, parts, strict=False):
+            for number, sums in zip(lane, found, strict=True):
+                of_chunk[number] = sums
+        total = np.zeros((self.n_patterns if by_pattern else 1, *of_chunk[0].shape))
+        for (_, _, pattern), sums in zip(self.chunks, of_chunk, strict=True):
+            total[pattern if by_pattern else 0] += sums
+        matrices = parts[0][1]
+        for _, more in parts[1:] if grams else []:
+            matrices += more
+        return ([(total[:, :, place] if by_pattern else total[0, :, place]).copy() for place in places[: len(looks)]],
+                [self._whole(matrix) for matrix in matrices])
 
-        def lane(number):
-            out = np.zeros((len(places), Q, stride))
-            for start, stop, pattern in self.chunks[number::LANES]:
-                _kernel.grams(self.table, columns, (start, stop), pattern, wanted, out)
-            return out
+    def _visit(self, looks, grams, lanes):
+        """(sums of each chunk, second derivatives in all) of each lane, some chunks' numbers; and the columns' places."""
+        columns, places = self._columns([*looks, *grams], len(looks))
+        wanted, Q = np.array(places[len(looks):], dtype=np.intp), self.n_features + 1
 
-        matrices = sum(self._each(lane, [(number,) for number in range(min(LANES, len(self.chunks)))]))
-        for matrix in matrices:
-            _kernel.mirror(matrix)
-        return [matrix[:, :Q].copy() for matrix in matrices]
+        def visit(*lane):
+            sums = np.zeros((len(lane), FIRST + Q, columns.n_columns))
+            matrices = np.zeros((len(wanted), Q, -(-Q // _kernel.PAD) * _kernel.PAD))
+            chunks = np.array([self.chunks[number] for number in lane], dtype=np.intp)
+            _kernel.read(self.table, columns, chunks, sums, wanted, matrices)
+            return sums, matrices
 
-    def _columns(self, asks):
-        """The kernel's columns, and the place of each ask among them."""
+        return self._each(visit, lanes), places
+
+    def _whole(self, matrix):
+        """A symmetric matrix of its lower triangle."""
+        _kernel.mirror(matrix)
+        return matrix[:, : self.n_features + 1]
+
+    def _columns(self, asks, n_looks):
+        """The kernel's columns, and the place of each ask among them: the first are to be looked at."""
         groups = {}
         for number, ask in enumerate(asks):
-            groups.setdefault(_kind(ask), []).append(number)
+            groups.setdefault((number < n_looks, _kind(ask)), []).append(number)
         runs, order = [], []
         for members in groups.values():
             padded = members + members[-1:] * (-len(members) % _kernel.PAD)
@@ -175,7 +194,8 @@ class BlockReading:
         if cells[0].recoding is not None:
             recoding = np.array([cell.recoding for cell in cells], dtype=np.float64)
         sources = np.array([cell.source for cell in cells], dtype=np.intp)
-        columns = _kernel.Columns(runs, z, sources, mask, recoding)
+        n_looked = sum(run[-1] for run, (looked, _) in zip(runs, groups, strict=True) if looked)
+        columns = _kernel.Columns(runs, z, sources, mask, recoding, n_looked)
         return columns, places
 
 

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import partial
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -164,8 +164,7 @@ def _solve_each(problems, left, results, starts, given, n_threads, progress):
         """A candidate on the rows of all its folds."""
         solver = Auto(n_jobs=1, thorough=False)
         with suppress(Exception):       # its folds will say what the matter is
-            subsets = [problems[number].subset for number in numbers]
-            rows = None if any(subset is None for subset in subsets) else reduce(np.union1d, subsets)
+            rows = _union(problems[number] for number in numbers)
             roughly = given | {"tol": max(given["tol"] or 0.0, START_TOL), "state": starts.common.get(numbers[0])}
             state = solver.solve(replace(problems[numbers[0]], subset=rows), monitor=watch, **roughly).state
             if state.near is not None:
@@ -190,6 +189,18 @@ def _solve_each(problems, left, results, starts, given, n_threads, progress):
            lambda _: progress(0, 1))
     if not progress.stopped:
         spread(solve, left, n_threads, lambda done: progress(done, 1))
+
+
+def _union(problems):
+    """Numbers of the rows that any of some problems has; None: all."""
+    inside = None
+    for problem in problems:
+        if problem.subset is None:
+            return None
+        if inside is None:
+            inside = np.zeros(problem.rows.n_rows, dtype=bool)
+        inside[problem.subset] = True
+    return np.flatnonzero(inside)
 
 
 def _worth_it(problems, numbers):

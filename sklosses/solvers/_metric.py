@@ -1,5 +1,7 @@
 """What a column knows of the objective's curvature: a matrix that columns may share, and its own steps since."""
 
+from contextlib import suppress
+
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
@@ -27,18 +29,16 @@ class Metric:
         self._pairs = []
 
     def _factorise(self):
-        scaled = self.matrix * self._scale * self._scale[:, np.newaxis]
-        at = np.arange(len(scaled))
-        scaled[at, at] = 1.0
-        ridge = RIDGE
+        at, ridge = np.arange(len(self.matrix)), RIDGE
         while True:
-            scaled[at, at] += ridge
-            try:
-                return cho_factor(scaled, lower=True, check_finite=False)
-            except LinAlgError:
-                ridge = max(10 * ridge, 1e-12)
-                if not ridge < 1:
-                    raise
+            scaled = self.matrix * self._scale
+            scaled *= self._scale[:, np.newaxis]
+            scaled[at, at] = 1.0 + ridge
+            with suppress(LinAlgError):
+                return cho_factor(scaled.T, lower=True, overwrite_a=True, check_finite=False)     # in LAPACK's order
+            ridge = max(10 * ridge, 1e-12)
+            if not ridge < 1:
+                raise LinAlgError("A matrix of second derivatives has negative eigenvalues.")
 
     def heir(self):
         """A metric that shares the factors, and starts with what has been learnt here."""
@@ -46,6 +46,13 @@ class Metric:
         other.matrix, other._scale, other._factor = self.matrix, self._scale, self._factor
         other._pairs = list(self._pairs)
         return other
+
+    def with_ridge(self, l2):
+        """The metric of an objective with an l2 penalty on top, but for the last coordinate, the intercept."""
+        matrix = np.array(self.dense())
+        at = np.arange(len(matrix) - 1)
+        matrix[at, at] += l2
+        return Metric(matrix)
 
     def learn(self, step, change):
         """The gradient changed so much over a step; nothing where the two contradict convexity."""
@@ -68,7 +75,7 @@ class Metric:
 
     def dense(self):
         """The model's matrix."""
-        matrix = self.matrix
+        matrix = np.ascontiguousarray(self.matrix)
         for step, change, product in self._pairs:
             moved = matrix @ step
             matrix = matrix + np.outer(change, change / product) - np.outer(moved, moved / (step @ moved))
