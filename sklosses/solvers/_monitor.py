@@ -94,8 +94,8 @@ class Monitor:
 class Listener:
     """Hears a monitor's verdicts: remembers the model that scored best, and for how long none was better.
 
-    A model that has been scored before is not judged again: some looks teach a solver something and leave its best model
-    as it was.
+    A model that has been scored before is not judged again: some looks teach a solver something and leave its best
+    model as it was.
 
     Parameters
     ----------
