@@ -11,23 +11,23 @@ from sklearn.utils.metaestimators import available_if
 
 from sklosses.data import as_rows
 from sklosses.linear_model._base import BaseSGD, unchanged_on_failure
-from sklosses.linear_model._parameters import (
-    DEFAULT_EPSILON,
-    OF_LOSSES,
-    SUPERVISED,
-    is_coupled,
-    loss_constraint,
-    loss_functions,
-    resolve_loss,
-)
-from sklosses.linear_model._validation import (
-    Given,
+from sklosses.linear_model._labels import (
     check_indicator,
     check_labels,
     encode,
     expand_class_weight,
     find_classes,
+    first_highest,
 )
+from sklosses.linear_model._parameters import (
+    DEFAULT_EPSILON,
+    OF_LOSSES,
+    SUPERVISED,
+    loss_constraint,
+    loss_functions,
+    resolve_loss,
+)
+from sklosses.linear_model._validation import Given
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
 from sklosses.solvers import OneVsRest, Problem
@@ -59,20 +59,9 @@ def _can_stream(estimator):
         loss = resolve_loss(estimator, estimator._task)
     except (ValueError, TypeError):
         return True         # the call itself says what is wrong
-    if is_coupled(loss):
+    if loss.traits.coupled:
         raise AttributeError(f"partial_fit is not available for loss={estimator.loss!r}: it has no streaming solver.")
     return True
-
-
-# Scores of rows that are at the kinks of two classes' losses are equal but for rounding, which depends on how many rows
-# are multiplied at once.
-TIE = 1e-12
-
-
-def first_highest(scores, axis):
-    """Where scores are highest; of those that rounding alone tells apart, the first."""
-    highest = scores.max(axis=axis, keepdims=True)
-    return (scores >= highest - TIE * (1 + np.abs(highest))).argmax(axis=axis)
 
 
 class SGDClassifier(ClassifierMixin, BaseSGD):
@@ -613,7 +602,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
     def _for_columns(self, loss):
         """What columns are trained with: of two classes, and of a label, the loss of the difference of the two."""
-        if not is_coupled(loss) or (self._n_columns() > 1 and not self.multilabel_):
+        if not loss.traits.coupled or (self._n_columns() > 1 and not self.multilabel_):
             return loss
         name, parameters = loss.of_difference
         return get_loss(name, **parameters)
@@ -640,8 +629,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
             )
         n_columns, one_vs_rest, targets = self._n_columns(), None, codes
         loss = self._for_columns(loss)
-        weights, values = sample.sample_weight, None if is_coupled(loss) else loss.target.codes or _SIGNS
-        if n_columns == 1 or is_coupled(loss):
+        weights, values = sample.sample_weight, None if loss.traits.coupled else loss.target.codes or _SIGNS
+        if n_columns == 1 or loss.traits.coupled:
             if class_weight is not None:
                 weights = sample.once(("weights", *class_weight), lambda: _weighted(weights, class_weight, codes))
             if values not in (None, (0.0, 1.0)):

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval, InvalidParameterError, StrOptions, make_constraint
 
-from sklosses.losses import EMBEDDING_LOSSES, LOSSES, MULTICLASS_LOSSES, MulticlassLoss, get_loss, loss_names
+from sklosses.losses import EMBEDDING_LOSSES, LOSSES, MULTICLASS_LOSSES, get_loss, loss_names
 from sklosses.losses._registry import unknown_loss
 
 #: The losses of the passive-aggressive schedules.
@@ -156,7 +156,7 @@ def check_settings(estimator, loss, task, *, partial):
             f"Learning rate '{estimator.learning_rate}' only works with loss '{_PASSIVE_AGGRESSIVE[task]}', "
             f"got {loss!r}."
         )
-    if is_coupled(loss) and estimator.learning_rate != "auto":
+    if loss.traits.coupled and estimator.learning_rate != "auto":
         raise ValueError(
             f"{type(loss).__name__} looks at the predictions of all classes, which schedules do not: learning_rate "
             f"must be 'auto', got {estimator.learning_rate!r}."
@@ -167,17 +167,13 @@ def check_settings(estimator, loss, task, *, partial):
         raise ValueError("l1_ratio must be set when penalty is 'elasticnet', got None.")
 
 
-def is_coupled(loss):
-    """Whether a loss looks at the predictions of all classes at once."""
-    return isinstance(loss, MulticlassLoss)
-
-
 def _check_non_crossing(estimator, loss, partial):
     """Refuse settings with which quantiles cannot be kept in order."""
     if loss.name != "quantile" or loss.n_columns == 1:
         raise ValueError(f"non_crossing=True needs loss='quantile' and at least two quantiles, got {loss!r}.")
     for wrong, what in (
         (estimator.learning_rate != "auto", f"learning_rate='auto', got {estimator.learning_rate!r}"),
+        (not estimator.fit_intercept, "fit_intercept=True: without intercepts only equal columns may be in order"),
         (estimator.early_stopping, "early_stopping=False: what is stopped early is not in order"),
         (partial, "fit: partial_fit knows no rows but its own"),
     ):
@@ -187,7 +183,7 @@ def _check_non_crossing(estimator, loss, partial):
 
 def knows_its_kinks(loss):
     """Whether a loss is smooth or says where its kinks are: what learning_rate="auto" needs to find a minimum."""
-    if is_coupled(loss):
+    if loss.traits.coupled:
         return True
     try:
         loss.kinks(np.empty(0))

@@ -19,8 +19,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import _check_y
 
-from sklosses.linear_model._classifier import first_highest
-from sklosses.linear_model._validation import encode
+from sklosses.linear_model._labels import encode, first_highest
 from sklosses.solvers._reading import one_blas_thread
 
 # Rows are read in pieces of this many bytes, so that predictions are counted while they are in the cache.

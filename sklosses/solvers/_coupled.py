@@ -10,7 +10,7 @@ from scipy.linalg import LinAlgError
 
 from sklosses.exceptions import DivergenceError
 from sklosses.solvers._gap import F_ROUNDING, relative_gap
-from sklosses.solvers._monitor import Epoch, Monitor
+from sklosses.solvers._monitor import Epoch, Listener, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State, refuse_negative_weights
 from sklosses.solvers._reading import allowed_threads
@@ -152,13 +152,14 @@ class _Run:
     """One call of `solve`."""
 
     def __init__(self, solver, problem, tol, max_iter, monitor):
-        self.problem, self.max_iter, self.monitor, self.patience = problem, max_iter, monitor, solver.n_iter_no_change
+        self.problem, self.max_iter, self.monitor = problem, max_iter, monitor
         self.tol = tol or 0.0
+        self.listener = Listener(self.tol, solver.n_iter_no_change)
         self.loss, self.K = problem.losses[0]
         self.began = perf_counter()
         self.before = 0.0           # readings of all rows, on samples
         self.history = {"rows": [], "objective": [], "gap": [], "seconds": []}
-        self.stopped, self.scored, self.patient = False, None, 0
+        self.stopped = False
         self.objective = self.gap = np.inf
         self.endless = False
         self.kind, self.lower = "estimate", 0.0       # no loss is below 0
@@ -500,12 +501,7 @@ class _Run:
         epoch = Epoch(number, objective, seconds, copies, gap)
         verdict = self.monitor.end(epoch)
         epoch.close()
-        if verdict.score is not None:
-            rise = np.inf if self.scored is None else verdict.score - self.scored[0]
-            self.patient = 0 if rise > self.tol else self.patient + 1
-            if rise >= 0:
-                self.scored = verdict.score, number, copies()
-        self.stopped = verdict.stop or self.patient >= self.patience
+        self.stopped = self.listener.hear(verdict, number, copies)
         if self.stopped:
             self.coef, self.intercept = copies()
         return self.stopped
@@ -513,8 +509,9 @@ class _Run:
     def close(self, reading):
         """Take the model that scored best, or the one at which a monitor stopped, and find its objective."""
         last = len(self.history["rows"]) - 1
-        if self.scored is not None and self.scored[1] < last:
-            self.coef, self.intercept = self.scored[2]
+        best = self.listener.best
+        if best is not None and best[1] < last:
+            self.coef, self.intercept = best[2]
         elif not self.stopped:
             return
         l1, l2 = self.penalty

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklosses.data import as_rows
-from sklosses.losses import MulticlassLoss, get_loss
+from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
 from sklosses.solvers._auto import Auto
 from sklosses.solvers._problem import Problem
@@ -71,7 +71,7 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
 def _targets(y, loss, n):
     """Targets as solvers take them, and the number of columns."""
     y = np.asarray(y, dtype=np.float64)
-    coupled = isinstance(loss, MulticlassLoss)
+    coupled = loss.traits.coupled
     if y.shape != (n,) and not (coupled and y.ndim == 2 and len(y) == n):
         raise ValueError(f"y must have shape ({n},), got {y.shape}.")
     if not coupled:

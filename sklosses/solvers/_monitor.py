@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -87,3 +89,41 @@ class Monitor:
         Verdict
         """
         return Verdict()
+
+
+class Listener:
+    """Hears a monitor's verdicts: remembers the model that scored best, and for how long none was better.
+
+    A model that has been scored before is not judged again: some looks teach a solver something and leave its best
+    model as it was.
+
+    Parameters
+    ----------
+    tol : float
+        What a score has to rise by.
+    patience : int
+        Models in a row without such a rise after which to stop.
+
+    Attributes
+    ----------
+    best : tuple of (float, int, tuple of ndarray) or None
+        The best score, the number of its epoch, and the coefficients and intercepts.
+    """
+
+    def __init__(self, tol, patience):
+        self.tol, self.patience, self.best = tol, patience, None
+        self._last, self._waited = None, 0
+
+    def hear(self, verdict, number, model):
+        """Take the verdict on the epoch `number`; `model()` copies its model. Return whether to stop."""
+        if verdict.score is not None:
+            now = model()
+            rise = np.inf if self.best is None else verdict.score - self.best[0]
+            if rise > self.tol:
+                self._waited = 0
+            elif self._last is None or not all(map(np.array_equal, now, self._last)):
+                self._waited += 1
+            self._last = now
+            if rise >= 0:
+                self.best = verdict.score, number, now
+        return verdict.stop or self._waited >= self.patience

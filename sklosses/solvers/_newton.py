@@ -16,7 +16,7 @@ from sklosses.solvers._descent import Column
 from sklosses.solvers._family import levels, start_between
 from sklosses.solvers._kinked import KinkedColumn
 from sklosses.solvers._least_norm import least_norm
-from sklosses.solvers._monitor import Epoch, Monitor
+from sklosses.solvers._monitor import Epoch, Listener, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State, refuse_negative_weights
 from sklosses.solvers._reading import Reading, allowed_threads, of_one_column
@@ -179,7 +179,7 @@ class Run:
 
     def __init__(self, solver, problem, tol, max_iter, monitor):
         self.n_threads = solver.n_threads(problem)
-        self.problem, self.max_iter, self.monitor, self.patience = problem, max_iter, monitor, solver.n_iter_no_change
+        self.problem, self.max_iter, self.monitor = problem, max_iter, monitor
         self.tol, self.thorough = tol or 0.0, solver.thorough
         self.began = perf_counter()
         self.before = 0.0       # readings of all rows, or parts of one, on samples
@@ -187,8 +187,7 @@ class Run:
         self.columns = []
         self.history = {"rows": [], "objective": [], "gap": [], "seconds": []}
         self.stopped = False    # by the monitor
-        self.scored = None      # the best score of a monitor, its number in the history, and the model
-        self.patient = 0        # readings since the score has risen by more than the tolerance
+        self.listener = Listener(self.tol, solver.n_iter_no_change)
 
     def all_stages(self, state, random_state):
         """From the start on samples to the end on all rows; returns the result."""
@@ -252,7 +251,7 @@ class Run:
             thorough = small and self.thorough
             self._lockstep(reading, {k: least_norm(self.problem, reading, column, thorough)
                                      for k, column in enumerate(self.columns)})
-        if self.stopped or self.scored:
+        if self.stopped or self.listener.best:
             self._settle(reading)
         self.n_iter = ceil(self.before + reading.readings)
 
@@ -307,18 +306,14 @@ class Run:
         epoch = Epoch(number, objective, seconds, self._model, gap)
         verdict = self.monitor.end(epoch)
         epoch.close()
-        if verdict.score is not None:
-            rise = np.inf if self.scored is None else verdict.score - self.scored[0]
-            self.patient = 0 if rise > self.tol else self.patient + 1
-            if rise >= 0:
-                self.scored = verdict.score, number, self._model()
-        self.stopped = verdict.stop or self.patient >= self.patience
+        self.stopped = self.listener.hear(verdict, number, self._model)
 
     def _settle(self, reading):
         """Take the model that scored best, or the one at which a monitor stopped, and find its objective."""
         last = len(self.history["rows"]) - 1
-        if self.scored is not None and self.scored[1] < last:
-            for column, coef, intercept in zip(self.columns, *self.scored[2], strict=True):
+        best = self.listener.best
+        if best is not None and best[1] < last:
+            for column, coef, intercept in zip(self.columns, *best[2], strict=True):
                 column.coef, column.intercept = coef, float(intercept)
         elif self.history["rows"][last] == reading.n_rows:
             return

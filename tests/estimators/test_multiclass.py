@@ -128,6 +128,14 @@ def test_early_stopping_and_validation_rows(iris):
     assert model.score(X[1::2], y[1::2]) == model.history_["validation_score"].max()
 
 
+@pytest.mark.parametrize("loss", ["crammer_singer", "smoothed_crammer_singer", "multinomial"])
+def test_early_stopping_waits_for_models_to_differ(loss):
+    """The first looks of an interior point method leave the best model as it was: they say nothing of the score."""
+    X, y = load_digits(return_X_y=True)
+    model = SGDClassifier(loss=loss, early_stopping=True, n_iter_no_change=2, random_state=0).fit(X[:600] / 16, y[:600])
+    assert model.score(X[600:] / 16, y[600:]) > 0.85
+
+
 def test_warm_start(iris):
     X, y = iris
     model = SGDClassifier(loss="multinomial", warm_start=True, tol=1e-6).fit(X, y)

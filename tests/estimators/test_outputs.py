@@ -389,7 +389,7 @@ def test_quantiles_in_chunks(table):
         ({"non_crossing": True}, "non_crossing=True needs loss='quantile' and at least two quantiles"),
         ({"non_crossing": True, "quantile": QUANTILES, "learning_rate": "constant"}, "learning_rate='auto'"),
         ({"non_crossing": True, "quantile": QUANTILES, "early_stopping": True}, "early_stopping=False"),
-        ({"non_crossing": True, "quantile": QUANTILES, "fit_intercept": False}, "fit_intercept=True"),
+        ({"non_crossing": True, "quantile": QUANTILES, "fit_intercept": False}, "needs fit_intercept=True: with"),
         ({"non_crossing": "yes", "quantile": QUANTILES}, "'non_crossing' parameter"),
     ],
 )
