@@ -97,7 +97,7 @@ class SomeRows:
         """
         if not self.known or np.any(gradient[~self.used] != 0):
             return np.inf
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             least = np.exp(-self.concordance * np.abs(p[self.rows] - self.p).max())
             size = np.linalg.norm(self.inverse @ gradient) / np.sqrt(least) * ROOM
             q = self.concordance * self.reach / np.sqrt(least) * size * ROOM
