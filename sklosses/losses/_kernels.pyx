@@ -118,7 +118,7 @@ cdef class SquaredError(Builtin):
 
     @property
     def traits(self):
-        return Traits("residual", curvature=1.0, has_conjugate=True, has_probability=True)
+        return Traits("residual", curvature=1.0, self_concordance=0.0, has_conjugate=True, has_probability=True)
 
     def probability(self, raw_prediction):
         return _links.truncated_linear(raw_prediction)
@@ -302,7 +302,8 @@ cdef class PseudoHuber(Builtin):
 
     @property
     def traits(self):
-        return Traits("residual", lipschitz=self._highest("epsilon"), curvature=1.0, has_conjugate=True)
+        return Traits("residual", lipschitz=self._highest("epsilon"), curvature=1.0,
+                      self_concordance=1.5 / self._lowest("epsilon"), has_conjugate=True)
 
     cdef inline double _value(self, double r, double epsilon, double _) noexcept nogil:
         cdef double t = r / epsilon
@@ -343,7 +344,7 @@ cdef class LogCosh(Builtin):
 
     @property
     def traits(self):
-        return Traits("residual", lipschitz=1.0, curvature=1.0, has_conjugate=True)
+        return Traits("residual", lipschitz=1.0, curvature=1.0, self_concordance=2.0, has_conjugate=True)
 
     cdef inline double _value(self, double r, double _, double __) noexcept nogil:
         # With m = exp(a) - 1 and e = exp(-a): cosh a = 1 + e m^2 / 2, and log cosh a = a - log 2 + log(1 + e^2). The
@@ -760,7 +761,7 @@ cdef class Poisson(Builtin):
 
     @property
     def traits(self):
-        return Traits("other", has_conjugate=True, link="log")
+        return Traits("other", self_concordance=1.0, has_conjugate=True, link="log")
 
     cdef inline double _value(self, double y, double p, double _, double __) noexcept nogil:
         return exp_(p) - y * p
@@ -797,7 +798,7 @@ cdef class Gamma(Builtin):
 
     @property
     def traits(self):
-        return Traits("other", has_conjugate=True, link="log")
+        return Traits("other", self_concordance=1.0, has_conjugate=True, link="log")
 
     cdef inline double _value(self, double y, double p, double _, double __) noexcept nogil:
         return p + y * exp_(-p)
@@ -849,7 +850,8 @@ cdef class Tweedie(Builtin):
 
     @property
     def traits(self):
-        return Traits("other", convex=self._lowest("power") >= 1 and self._highest("power") <= 2, link="log")
+        convex = self._lowest("power") >= 1 and self._highest("power") <= 2
+        return Traits("other", convex=convex, self_concordance=1.0 if convex else np.inf, link="log")
 
     cdef inline double _value(self, double y, double p, double power, double _) noexcept nogil:
         cdef double a = 1.0 - power, b = 2.0 - power, first = exp_(b * p), second = some(y, exp_(a * p))
@@ -898,8 +900,8 @@ cdef class LogLoss(Builtin):
     @property
     def traits(self):
         heaviest = max(1.0, self._highest("pos_weight"))
-        return Traits("other", lipschitz=heaviest, curvature=heaviest / 4, has_conjugate=True, has_probability=True,
-                      link="logit")
+        return Traits("other", lipschitz=heaviest, curvature=heaviest / 4, self_concordance=1.0, has_conjugate=True,
+                      has_probability=True, link="logit")
 
     def probability(self, raw_prediction):
         return self.inverse_link(raw_prediction)
@@ -1273,7 +1275,7 @@ cdef class Exponential(Builtin):
 
     @property
     def traits(self):
-        return Traits("margin", has_conjugate=True, has_probability=True)
+        return Traits("margin", self_concordance=1.0, has_conjugate=True, has_probability=True)
 
     def probability(self, raw_prediction):
         return _links.half_logistic(raw_prediction)

@@ -129,6 +129,9 @@ class Traits:
         sup over p and y of abs(gradient), possibly inf.
     curvature : float
         sup over p and y of abs(hessian), possibly inf; inf for losses that are not smooth.
+    self_concordance : float
+        sup over p and y of abs(derivative of the hessian) / hessian: moving p by t changes the hessian by at most a
+        factor exp(self_concordance abs(t)). inf, the default, where there is no such bound, or none is known.
     has_conjugate : bool
         Whether :meth:`Loss.conjugate` knows a formula.
     has_probability : bool
@@ -148,6 +151,7 @@ class Traits:
     smooth: bool = True
     lipschitz: float = inf
     curvature: float = inf
+    self_concordance: float = inf
     has_conjugate: bool = False
     has_probability: bool = False
     link: str = "identity"

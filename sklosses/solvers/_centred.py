@@ -47,7 +47,7 @@ class CentredRows:
         out[:, -1] = self.intercept
         return out
 
-    def _block(self, chunk):
+    def block(self, chunk):
         if self.array is not None:
             return self.array[chunk]
         return self._fill(np.empty((chunk.stop - chunk.start, self.reading.n_features + 1)), chunk)
@@ -57,7 +57,7 @@ class CentredRows:
         if self.whole:
             p = self.array @ z
         else:
-            p = np.concatenate(self.reading.each(lambda chunk: self._block(chunk) @ z))
+            p = np.concatenate(self.reading.each(lambda chunk: self.block(chunk) @ z))
         return p if self.copies == 1 else np.concatenate([p] * self.copies)
 
     def _folded(self, v):
@@ -69,7 +69,7 @@ class CentredRows:
         v = self._folded(v)
         if self.whole:
             return self.array.T @ v
-        return added(self.reading.each(lambda chunk: self._block(chunk).T @ v[chunk]))
+        return added(self.reading.each(lambda chunk: self.block(chunk).T @ v[chunk]))
 
     def gram(self, v):
         """A' diag(v) A."""
@@ -77,7 +77,7 @@ class CentredRows:
 
         def part(chunk):
             out = np.zeros((Q, -(-Q // _kernel.PAD) * _kernel.PAD))
-            _kernel.gram(self._block(chunk), v[chunk], out)
+            _kernel.gram(self.block(chunk), v[chunk], out)
             return out
 
         out = part(slice(None)) if self.whole else added(self.reading.each(part))
@@ -88,7 +88,7 @@ class CentredRows:
         """The root mean square of each column."""
 
         def part(chunk):
-            block = self._block(chunk)
+            block = self.block(chunk)
             return (block * block).sum(axis=0)
 
         return np.sqrt(added(self.reading.each(part)) / max(1, self.reading.n_rows))

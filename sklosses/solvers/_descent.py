@@ -10,6 +10,7 @@ from sklosses.solvers._curvature import Curvature, rank
 from sklosses.solvers._gap import F_ROUNDING, relative_gap
 from sklosses.solvers._line import along
 from sklosses.solvers._shift import MANY, best_shift, falls_for_ever, least_value, left_along, lowest_value
+from sklosses.solvers._some_rows import ONE_OF, SomeRows
 
 # A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
 STAGE_TOL = 0.1
@@ -22,6 +23,10 @@ FLATTER = 0.1
 # steps but about 3. A step, whatever the table, takes the time of so many multiply-adds of a reading besides; where the
 # matrix costs less than this many steps, each has its own.
 GRAM_READINGS, FEATURES_A_READING, STEPS_SAVED, MULTIPLY_ADDS_A_STEP, CHEAP = 2, 30, 3, 5e5, 0.25
+# Some of the rows certify where that takes less than so many steps.
+CERTIFICATE_STEPS = 2.0
+# A bound that falls by less than this share a step says that the model does not see what is left.
+UNSEEN = 0.5
 # Steps beyond what an estimate says, towards a proof by the dual: its gap is of first order in what is left.
 PROOF_STEPS = 4
 # Proofs ask for decrements below the goal.
@@ -83,7 +88,7 @@ class Column:
     alone = False       # it reads the table, in threads
 
     def __init__(self, problem, reading, k, penalty, state):
-        self.k, self.fit_intercept = k, problem.fit_intercept
+        self.problem, self.k, self.fit_intercept = problem, k, problem.fit_intercept
         self.l1, self.l2 = map(float, penalty)
         self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
         self.intercept = 0.0 if state is None else float(state.intercept[k])
@@ -107,6 +112,8 @@ class Column:
         self.made = 0           # curvatures of all rows so far
         self.ridge = 0.0        # of a stage: see `on_sample`
         self.slopes = None      # of the loss alone in the coefficients, at the end
+        self.hopes = np.inf, np.inf     # of a proof: what its bound comes to, a step ago and now
+        self.few = None         # what some of the rows prove
         self.last = None        # the look there, where there may be a choice of minimisers
         self.length = 1.0       # of the last step, as a share of what the model proposed
         self.damping = 0.0      # see `_damp`
@@ -250,8 +257,10 @@ class Column:
             gradient = self._gradient(look, self.coef)
             if not self.must_step and (self._proves(reading, look, gradient, goal) or reading.readings >= budget):
                 break
-            gradient, step, decrement, fresh, exact = self._model(reading, look, gradient, before, goal)
-            self.must_step = False
+            model = self._model(reading, look, gradient, before, goal)
+            if model is None:
+                break
+            (gradient, step, decrement, fresh, exact), self.must_step = model, False
             if fresh and decrement <= self._noise(look) and not 0 < decrement <= STALLED * before:
                 if exact:
                     self._estimate(abs(decrement))
@@ -315,13 +324,16 @@ class Column:
     def _model(self, reading, look, gradient, before, goal):
         """The quadratic model at a look: gradient, step, squared decrement.
 
-        And whether its curvature is that of all rows here, and if so the objective's own, undamped.
+        And whether its curvature is that of all rows here, and if so the objective's own, undamped. None where the goal
+        is proven.
         """
         if self.curvature is not None and not self._is_anew(reading):
             if self._damp(reading, look):
                 before = np.inf             # decrements of different damping do not compare
             step = self.curvature.step(gradient, self.coef, self.l1)
             decrement = self._promised(gradient, step)
+            if not self.must_step and self._few_prove(reading, look, gradient, decrement, goal):
+                return None
             if not (self._is_slow(self._price(reading), decrement, before, goal) or self._needs_exact(decrement, goal)):
                 return gradient, step, decrement, False, False
         gradient, self.curvature, own = self._curvature_at(reading, look)
@@ -362,6 +374,8 @@ class Column:
         if not 0 < decrement < before:
             return True
         left = np.log(max(decrement / (GOAL_SHARE * goal * abs(self.objective - self.lowest) + 1e-300), 1.0))
+        if left == 0 and self.provable and self.hopes[1] > UNSEEN * self.hopes[0]:
+            return True         # along directions where a sample is flat, as of columns that it has hardly seen
         steps = left / np.log(before / decrement) if before < np.inf else 0.0
         return steps > STEPS_SAVED + price
 
@@ -390,7 +404,7 @@ class Column:
 
     def _advance(self, reading, look, step, fall):
         """A step, or a part of it; the look at where it leads, or the same look where none leads down."""
-        start, noise = self._objective(look, self.coef), self._noise(look)
+        start, noise = self.objective, self._noise(look)
         length = 1.0
         if not fall > 0:
             return look
@@ -432,6 +446,7 @@ class Column:
     def _proves(self, reading, look, gradient, tol):
         """Whether a bound proves the tolerance here; with it the intercept becomes the best for these coefficients."""
         hoped = self._hoped(gradient[:-1] - self.l2 * self.coef) if self.convex else np.inf
+        self.hopes = self.hopes[1], hoped
         if not np.isfinite(hoped) or self._relative(hoped) > tol:
             return False
         known = self.intercept, self.objective, look.value
@@ -446,6 +461,22 @@ class Column:
         gap = self._relative(self._bound(reading, p, product / self.total))
         if gap > tol:
             self.intercept, self.objective, look.value = known
+            return False
+        self.gap, self.gap_kind = gap, "proof"
+        return True
+
+    def _few_prove(self, reading, look, gradient, decrement, goal):
+        """Whether second derivatives of some rows prove the goal here; where that is likely and cheap."""
+        if not (self.provable or self.dual) or reading.sparse or reading.traits[self.k].self_concordance == np.inf:
+            return False
+        if 2 * self._price(reading) > CERTIFICATE_STEPS * ONE_OF or (
+                ONE_OF * decrement / 2 > goal * abs(self.objective - self.lowest)):
+            return False
+        if self.few is None:
+            self.few = SomeRows(self.problem, reading, self, look.p)
+        slopes = np.append(self._least_subgradient(gradient[:-1]), gradient[-1])
+        gap = self._relative(self.few.bound(slopes, look.p))
+        if gap > goal:
             return False
         self.gap, self.gap_kind = gap, "proof"
         return True

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from laws.cases import NAMES, cases, grid, losses, predictions, target_grid, targets
+from sklosses.losses import get_loss
 
 EPS = np.finfo(np.float64).eps
 
@@ -51,6 +52,17 @@ def test_bounds_hold(name, data):
     if traits.curvature < np.inf:
         rounding = 20 * EPS * (max(map(abs, gradient)) + traits.curvature * (abs(a) + abs(b) + abs(y)))
         assert abs(gradient[1] - gradient[0]) <= traits.curvature * (b - a) * (1 + 8 * EPS) + rounding
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if get_loss(name).traits.self_concordance < np.inf])
+@given(data=st.data())
+def test_self_concordance(name, data):
+    """The hessian changes by at most a factor exp(self_concordance) a unit of the prediction."""
+    loss, y, a, b = data.draw(segments(name))
+    hessian = np.array([loss.hessian(y, a), loss.hessian(y, b)])
+    if np.all((hessian > 1e-290) & (hessian < 1e290)) and loss.traits.self_concordance < np.inf:
+        most = loss.traits.self_concordance * (b - a) * (1 + 8 * EPS)
+        assert abs(np.log(hessian[1]) - np.log(hessian[0])) <= most + 1e-12
 
 
 def refined(p, function):
