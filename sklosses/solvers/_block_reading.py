@@ -151,7 +151,7 @@ class BlockReading:
                 [self._whole(matrix) for matrix in matrices])
 
     def _visit(self, looks, grams, lanes):
-        """(sums of each chunk, second derivatives in all) of each lane, some chunks' numbers; and the columns' places."""
+        """(sums of each chunk, matrices of all) of each lane, some chunks' numbers; and the columns' places."""
         columns, places = self._columns([*looks, *grams], len(looks))
         wanted, Q = np.array(places[len(looks):], dtype=np.intp), self.n_features + 1
 
