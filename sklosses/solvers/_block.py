@@ -216,7 +216,7 @@ class Block:
     def _descend(self, reading, columns, arrived, after=None, *, by_pattern=False):
         """Run the columns' generators: what they ask for is looked for together, in one reading for all.
 
-        Some begin after another, by number, where that has arrived. Columns that have no place to start from do nothing.
+        Some begin after another, by number, where that has arrived. Columns without a place to start from do nothing.
         """
         asked, steps, after = {}, {}, after or {}
         following = {}

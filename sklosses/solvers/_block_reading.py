@@ -1,6 +1,7 @@
 """Readings of a table for many columns at once: what :mod:`_block_kernel` does, spread over chunks and threads."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -44,6 +45,19 @@ class Cell:
     mask: np.ndarray
     source: int = 0
     recoding: tuple | None = None
+
+    @cached_property
+    def parameters(self):
+        """The loss's."""
+        return self.loss.get_params()
+
+    @cached_property
+    def kind(self):
+        """What the losses of several columns have in common if one with vectors of parameters can stand for them all;
+        None for losses whose parameters are not numbers."""
+        if all(isinstance(value, int | float) for value in self.parameters.values()):
+            return type(self.loss), tuple(sorted(self.parameters))
+        return None
 
     @property
     def largest_weight(self):
@@ -151,7 +165,7 @@ class BlockReading:
                 [self._whole(matrix) for matrix in matrices])
 
     def _visit(self, looks, grams, lanes):
-        """(sums of each chunk, second derivatives in all) of each lane, some chunks' numbers; and the columns' places."""
+        """(sums of each chunk, matrices of all) of each lane, some chunks' numbers; and the columns' places."""
         columns, places = self._columns([*looks, *grams], len(looks))
         wanted, Q = np.array(places[len(looks):], dtype=np.intp), self.n_features + 1
 
@@ -177,24 +191,21 @@ class BlockReading:
         runs, order = [], []
         for members in groups.values():
             padded = members + members[-1:] * (-len(members) % _kernel.PAD)
-            smooth = _together([_minimised(asks[number]) for number in padded])
-            kinked = None
-            if asks[members[0]].width is not None:
-                kinked = _together([asks[number].cell.loss for number in padded])
-            runs.append((smooth, kinked, len(padded)))
+            runs.append((*_losses([asks[number] for number in padded]), len(padded)))
             order += [(number, place < len(members)) for place, number in enumerate(padded)]
-        z = np.zeros((self.n_features + 1, len(order)))
-        mask = np.zeros((self.n_patterns, len(order)))
+        z = np.zeros((len(order), self.n_features + 1))
+        mask = np.zeros((len(order), self.n_patterns))
         places = [0] * len(asks)
         for place, (number, real) in enumerate(order):
             if real:
-                z[:, place], mask[:, place], places[number] = asks[number].z, asks[number].cell.mask, place
+                z[place], mask[place], places[number] = asks[number].z, asks[number].cell.mask, place
         cells = [asks[number].cell for number, _ in order]
         recoding = None
         if cells[0].recoding is not None:
             recoding = np.array([cell.recoding for cell in cells], dtype=np.float64)
         sources = np.array([cell.source for cell in cells], dtype=np.intp)
         n_looked = sum(run[-1] for run, (looked, _) in zip(runs, groups, strict=True) if looked)
+        z, mask = np.ascontiguousarray(z.T), np.ascontiguousarray(mask.T)
         columns = _kernel.Columns(runs, z, sources, mask, recoding, n_looked)
         return columns, places
 
@@ -210,23 +221,19 @@ def _chunks(ends):
         start = stop
 
 
-def _minimised(ask):
-    return ask.cell.loss if ask.width is None else ask.cell.loss.smoothed(ask.width)
-
-
 def _kind(ask):
     """What columns of a run share: all but numbers, which may be vectors."""
-    loss = ask.cell.loss
-    parameters = loss.get_params()
-    if all(isinstance(value, int | float) for value in parameters.values()):
-        return type(loss), ask.width is None, tuple(sorted(parameters))
-    return id(loss), ask.width
+    cell = ask.cell
+    return (id(cell.loss), ask.width) if cell.kind is None else (cell.kind, ask.width is None)
 
 
-def _together(losses):
-    """One loss for a run of columns: with vectors where their parameters differ."""
-    first, parameters = losses[0], [loss.get_params() for loss in losses]
-    if all(other == parameters[0] for other in parameters):
-        return first
-    return type(first)(**{name: np.array([other[name] for other in parameters], dtype=np.float64)
-                          for name in parameters[0]})
+def _losses(asks):
+    """What is minimised in a run of columns, and the loss with kinks that it stands for, or None."""
+    cells = [ask.cell for ask in asks]
+    loss = cells[0].loss
+    if any(cell.loss is not loss and cell.parameters != cells[0].parameters for cell in cells):
+        loss = type(loss)(**{name: np.array([cell.parameters[name] for cell in cells], dtype=np.float64)
+                             for name in cells[0].parameters})
+    if asks[0].width is None:
+        return loss, None
+    return loss.smoothed(asks[0].width if cells[0].kind is None else np.array([ask.width for ask in asks])), loss

@@ -1,9 +1,8 @@
 """What a column knows of the objective's curvature: a matrix that columns may share, and its own steps since."""
 
-from contextlib import suppress
-
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 # Steps remembered.
 PAIRS = 10
@@ -34,8 +33,9 @@ class Metric:
             scaled = self.matrix * self._scale
             scaled *= self._scale[:, np.newaxis]
             scaled[at, at] = 1.0 + ridge
-            with suppress(LinAlgError):
-                return cho_factor(scaled.T, lower=True, overwrite_a=True, check_finite=False)     # in LAPACK's order
+            factor, failed = dpotrf(scaled.T, lower=True, clean=False, overwrite_a=True)      # in LAPACK's order
+            if not failed:
+                return factor
             ridge = max(10 * ridge, 1e-12)
             if not ridge < 1:
                 raise LinAlgError("A matrix of second derivatives has negative eigenvalues.")
@@ -68,7 +68,7 @@ class Metric:
             share = (step @ rest) / product
             shares.append(share)
             rest = rest - share * change
-        out = cho_solve(self._factor, rest * self._scale, check_finite=False) * self._scale
+        out = dpotrs(self._factor, rest * self._scale, lower=True)[0] * self._scale
         for (step, change, product), share in zip(self._pairs, reversed(shares), strict=True):
             out = out + (share - (change @ out) / product) * step
         return out
