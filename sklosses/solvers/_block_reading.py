@@ -7,7 +7,7 @@ import numpy as np
 
 from sklosses._isa import kernel
 from sklosses.losses import Loss
-from sklosses.solvers._spread import in_order
+from sklosses.solvers._spread import in_order, still_wanted
 
 _kernel = kernel("sklosses.solvers._block_kernel")
 
@@ -15,8 +15,8 @@ WEIGHT, SMOOTH, VALUE, STEEPNESS, SQUARE, SLACK = range(len(_kernel.SUMS))
 FIRST = len(_kernel.SUMS)
 # Chunks of rows: so many at most, of so many rows at least. Their number depends on the rows alone.
 MOST_CHUNKS, FEWEST_ROWS = 16, 4096
-# Gram matrices are summed in so many places, in order.
-LANES = 2
+# Gram matrices are summed in so many places, in order; Ctrl-C waits for the multiply-adds of so few rows of a column.
+LANES, PIECE, FEWEST_INTERRUPTED = 2, 250_000_000, 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,12 +137,14 @@ class BlockReading:
         """X' diag(s phi'') X at each place, with the column of ones last."""
         columns, places = self._columns(asks)
         wanted, Q = np.array(places, dtype=np.intp), self.n_features + 1
-        stride = -(-Q // _kernel.PAD) * _kernel.PAD
+        stride, piece = -(-Q // _kernel.PAD) * _kernel.PAD, max(FEWEST_INTERRUPTED, PIECE // (Q * Q))
 
         def lane(number):
             out = np.zeros((len(places), Q, stride))
             for start, stop, pattern in self.chunks[number::LANES]:
-                _kernel.grams(self.table, columns, (start, stop), pattern, wanted, out)
+                for begin in range(start, stop, piece):
+                    still_wanted()
+                    _kernel.grams(self.table, columns, (begin, min(begin + piece, stop)), pattern, wanted, out)
             return out
 
         matrices = sum(self._each(lane, [(number,) for number in range(min(LANES, len(self.chunks)))]))
