@@ -115,6 +115,8 @@ class PathCV:
         where there is none, on any; the model of all rows is fitted to its end.
         """
         _raise_for_params(params, self, "fit")
+        for name in [name for name in vars(self) if name.endswith("_")]:    # of the last fit, which may have had more
+            delattr(self, name)
         given, loss = Given(X, y, sample_weight, offset), self._resolve()
         sample = self._check_sample(given, loss, reset=True, allow_all_zero=False)
         self.l1_ratios_ = self._ratios()
@@ -122,6 +124,8 @@ class PathCV:
         routed = self._route("fit", sample.sample_weight, params)
         splitter = check_cv(self.cv, sample.y, classifier=is_classifier(self))
         folds = list(splitter.split(sample.X, sample.y, **routed.splitter.split))
+        if not folds:
+            raise ValueError(f"cv must give at least one pair of rows to train on and to score on, got {self.cv!r}.")
         fits = self._train(given, sample, alphas, [train for train, _ in folds] + ([None] if self.refit else []))
         scores = [self._score(fits[k], sample, test, routed.scorer.score) for k, (_, test) in enumerate(folds)]
         self.scores_ = np.array(scores).reshape(len(folds), *alphas.shape)

@@ -8,7 +8,7 @@ import numpy as np
 
 from sklosses._isa import kernel
 from sklosses.losses import Loss
-from sklosses.solvers._spread import in_order
+from sklosses.solvers._spread import in_order, still_wanted
 
 _kernel = kernel("sklosses.solvers._block_kernel")
 
@@ -16,8 +16,8 @@ WEIGHT, SMOOTH, VALUE, STEEPNESS, SQUARE, SLACK = range(len(_kernel.SUMS))
 FIRST = len(_kernel.SUMS)
 # Chunks of rows: so many at most, of so many rows at least. Their number depends on the rows alone.
 MOST_CHUNKS, FEWEST_ROWS = 16, 4096
-# Gram matrices are summed in so many places, in order.
-LANES = 2
+# Gram matrices are summed in so many places, in order; Ctrl-C waits for the multiply-adds of so few rows of a column.
+LANES, PIECE, FEWEST_INTERRUPTED = 2, 250_000_000, 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,7 @@ class Cell:
 
     @cached_property
     def kind(self):
-        """What the losses of several columns have in common if one with vectors of parameters can stand for them all;
-        None for losses whose parameters are not numbers."""
+        """What losses have in common for which one with vectors of parameters can stand; None: parameters are no numbers."""
         if all(isinstance(value, int | float) for value in self.parameters.values()):
             return type(self.loss), tuple(sorted(self.parameters))
         return None
@@ -168,12 +167,17 @@ class BlockReading:
         """(sums of each chunk, matrices of all) of each lane, some chunks' numbers; and the columns' places."""
         columns, places = self._columns([*looks, *grams], len(looks))
         wanted, Q = np.array(places[len(looks):], dtype=np.intp), self.n_features + 1
+        piece = max(FEWEST_INTERRUPTED, PIECE // (Q * Q))
 
         def visit(*lane):
             sums = np.zeros((len(lane), FIRST + Q, columns.n_columns))
             matrices = np.zeros((len(wanted), Q, -(-Q // _kernel.PAD) * _kernel.PAD))
-            chunks = np.array([self.chunks[number] for number in lane], dtype=np.intp)
-            _kernel.read(self.table, columns, chunks, sums, wanted, matrices)
+            for place, number in enumerate(lane):
+                start, stop, pattern = self.chunks[number]
+                for begin in range(start, stop, piece):
+                    still_wanted()
+                    rows = np.array([(begin, min(begin + piece, stop), pattern)], dtype=np.intp)
+                    _kernel.read(self.table, columns, rows, sums[place : place + 1], wanted, matrices)
             return sums, matrices
 
         return self._each(visit, lanes), places

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from math import ceil
 from time import perf_counter
@@ -20,6 +19,7 @@ from sklosses.solvers._monitor import Epoch, Listener, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State, refuse_negative_weights
 from sklosses.solvers._reading import Reading, allowed_threads, of_one_column
+from sklosses.solvers._spread import in_order
 
 # Multiply-adds of a reading up to which all rows are used from the start, and the solution is taken to rounding: it
 # costs nothing, and makes weights equal repetition.
@@ -288,13 +288,8 @@ class Run:
                 go_on(k, look)
             return
         with ThreadPoolExecutor(n_threads) as pool:
-            # Each with what this thread has set, as NumPy's errstate.
-            pending = [pool.submit(copy_context().run, go_on, k, look) for k, look in zip(columns, looks, strict=True)]
-            try:
-                for future in pending:
-                    future.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+            for _ in in_order(pool, go_on, zip(columns, looks, strict=True)):
+                pass
 
     def note(self, rows):
         """An entry of the history; the monitor may want to stop."""

@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from sklosses._isa import kernel
 from sklosses.data import as_rows
+from sklosses.solvers._spread import Guard, still_wanted
 
 _kernel = kernel("sklosses.solvers._reading_kernel")
 _mirror = kernel("sklosses.solvers._block_kernel").mirror
@@ -135,8 +136,6 @@ class Reading:
     def each(self, call, tasks=None):
         """Results of `call` for every chunk, in order; this thread works too, and is the one that Ctrl-C reaches."""
         tasks = self.chunks if tasks is None else tasks
-        if self._pool is None or len(tasks) == 1:
-            return [call(task) for task in tasks]
         results, left = [None] * len(tasks), deque(enumerate(tasks))
 
         def work():
@@ -145,15 +144,15 @@ class Reading:
                     i, task = left.popleft()
                 except IndexError:      # another thread was faster
                     break
+                still_wanted()
                 results[i] = call(task)
 
-        others = [self._pool.submit(work) for _ in range(min(self.n_threads, len(tasks)) - 1)]
-        try:
+        n_others = 0 if self._pool is None else min(self.n_threads, len(tasks)) - 1
+        with Guard() as guard:
+            others = [guard.submit(self._pool, work) for _ in range(n_others)]
             work()
-        finally:
-            left.clear()        # where this thread was stopped, the others stop too
-        for other in others:
-            other.result()
+            for other in others:
+                other.result()
         return results
 
     def values(self, column, p, chunk=slice(None), *, hessian=None, gradient=None):

@@ -3,28 +3,62 @@
 import weakref
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
+from contextvars import ContextVar, copy_context
 
 from sklosses.solvers._monitor import Monitor
 
 # Seconds between two looks of a thread that waits: where waiting is not interrupted, Ctrl-C is seen then.
 HEARTBEAT = 0.1
 
+# Of the work that a thread does: the guard of those who wait for it.
+_guard = ContextVar("guard", default=None)
+
 
 class Left(BaseException):
     """In a thread whose results nobody waits for any more."""
 
 
-class Watch(Monitor):
-    """Ends what other threads solve when the block that it guards is left: Ctrl-C reaches one thread only."""
+def still_wanted():
+    """Raise :class:`Left` in a thread whose results nobody waits for any more: long work asks at every piece."""
+    guard = _guard.get()
+    if guard is not None and guard.over:
+        raise Left
+
+
+class Guard:
+    """Ends the work of other threads when the block that waits for it is left: Ctrl-C reaches one thread only."""
 
     def __init__(self):
-        self._over, self._stops = False, []
+        self._left, self._outer = False, _guard.get()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._over = True
+        self._left = True
+
+    @property
+    def over(self):
+        """Whether this block was left, or one around it in the thread that entered this one."""
+        return self._left or (self._outer is not None and self._outer.over)
+
+    def submit(self, pool, call, *args):
+        """Have a pool do `call(*args)`, with what this thread has set, as NumPy's errstate; returns the future."""
+        context = copy_context()
+        context.run(_guard.set, self)
+        return pool.submit(context.run, call, *args)
+
+
+class Watch(Monitor):
+    """Stops the solvers that it watches in other threads when the block that it guards is left."""
+
+    def __init__(self):
+        self._stops = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         for stop in self._stops:
             call = stop()
             if call is not None:
@@ -36,8 +70,7 @@ class Watch(Monitor):
 
     def begin(self, _):
         """Go on, or not."""
-        if self._over:
-            raise Left
+        still_wanted()
 
 
 def spread(call, tasks, n_threads, done=None):
@@ -61,13 +94,14 @@ def spread(call, tasks, n_threads, done=None):
 
 
 def in_order(pool, call, tasks, heartbeat=None):
-    """Results of ``call(*task)`` for every task, as they come, in order; if they are left, so are tasks not begun."""
-    pending = [pool.submit(call, *task) for task in tasks]
-    try:
-        for future in pending:
-            while heartbeat and not future.done():
-                wait([future], heartbeat)
-            yield future.result()
-    finally:
-        for future in pending:
-            future.cancel()
+    """Results of ``call(*task)`` for every task, in order, as they come; if they are left, so are all tasks."""
+    with Guard() as guard:
+        pending = [guard.submit(pool, call, *task) for task in tasks]
+        try:
+            for future in pending:
+                while heartbeat and not future.done():
+                    wait([future], heartbeat)
+                yield future.result()
+        finally:
+            for future in pending:
+                future.cancel()

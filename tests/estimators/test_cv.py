@@ -355,6 +355,13 @@ def test_without_refit_means_are_taken(multiclass):
     assert model.predict(X).shape == y.shape
 
 
+def test_nothing_is_left_of_the_fit_before(multiclass, binary):
+    model = SGDClassifierCV("log_loss", alphas=3, cv=3).fit(*multiclass)
+    model.set_params(refit=False).fit(*binary)
+    once = SGDClassifierCV("log_loss", alphas=3, cv=3, refit=False).fit(*binary)
+    assert {name for name in vars(model) if name.endswith("_")} == {name for name in vars(once) if name.endswith("_")}
+
+
 def test_a_fold_without_a_class(multiclass):
     """Its model does not know the class, as in a search; the others do."""
     X, y = multiclass
@@ -425,6 +432,7 @@ def test_a_scorer_that_fails_leaves_nan(binary):
         ({"scoring": "acc"}, "scoring"),
         ({"cv": 1}, "n_splits"),
         ({"cv": 1000}, "n_splits=1000"),
+        ({"cv": []}, "cv must give at least one pair"),
     ],
 )
 def test_bad_parameters_change_nothing(given, message, regression):
