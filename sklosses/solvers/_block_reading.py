@@ -53,7 +53,7 @@ class Cell:
 
     @cached_property
     def kind(self):
-        """What losses have in common for which one with vectors of parameters can stand; None: parameters are no numbers."""
+        """What losses share for which one with vectors of parameters stands; None: parameters are no numbers."""
         if all(isinstance(value, int | float) for value in self.parameters.values()):
             return type(self.loss), tuple(sorted(self.parameters))
         return None
