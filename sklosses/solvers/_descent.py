@@ -25,6 +25,8 @@ FLATTER = 0.1
 GRAM_READINGS, FEATURES_A_READING, STEPS_SAVED, MULTIPLY_ADDS_A_STEP, CHEAP = 2, 30, 3, 5e5, 0.25
 # Some of the rows certify where that takes less than so many steps.
 CERTIFICATE_STEPS = 2.0
+# Where they do not, though a decrement is by so much as small as they would need, they never will.
+UNLIKELY = 1e-2
 # A bound that falls by less than this share a step says that the model does not see what is left.
 UNSEEN = 0.5
 # Steps beyond what an estimate says, towards a proof by the dual: its gap is of first order in what is left.
@@ -167,10 +169,7 @@ class Column:
         diagonal = np.einsum("ii->i", matrix)       # a view
         if not np.isfinite(diagonal).all():
             raise OverflowError("The squares of X do not fit into float64.")
-        # What is left of a constant column when its mean is taken off is rounding.
-        if matrix[-1, -1] > 0:
-            self.constant = diagonal[:-1] <= (CONSTANT * self.centre) ** 2 * matrix[-1, -1]
-            self.any_constant = self.constant.any()
+        self._find_constant(diagonal[:-1], matrix[-1, -1])
         if self.any_constant:
             matrix[:-1][self.constant] = 0.0
             matrix[:, :-1][:, self.constant] = 0.0
@@ -178,6 +177,12 @@ class Column:
             matrix[-1] = matrix[:, -1] = 0
         diagonal[:-1] += self.l2 + self.ridge
         return matrix
+
+    def _find_constant(self, diagonal, mass):
+        """What is left of a constant column when its mean is taken off is rounding."""
+        if mass > 0:
+            self.constant = diagonal <= (CONSTANT * self.centre) ** 2 * mass
+            self.any_constant = self.constant.any()
 
     def _curvature_at(self, reading, look):
         """Gradient and curvature of all rows of a reading at a look, and whether the curvature is the objective's own.
@@ -224,17 +229,21 @@ class Column:
         self._find_centre(sample)
         look = yield self.coef, self.intercept
         self.ridge = np.maximum(sample.squares(self._second(look), self.centre), 0.0) / (self.total * sample.n_rows)
+        fresh = self.curvature is None      # the last stage's makes the first step: its end has to know better
         for _ in range(STAGE_STEPS):
             self.objective = self._objective(look, self.coef)
-            gradient, self.curvature, _ = self._curvature_at(sample, look)
+            gradient = self._gradient(look, self.coef)
+            if fresh:
+                gradient, self.curvature, _ = self._curvature_at(sample, look)
             step = self.curvature.step(gradient, self.coef, self.l1)
             fall = self._promised(gradient, step)
-            if fall / 2 <= STAGE_TOL * len(self.coef) / sample.n_rows * abs(self.objective - self.lowest):
+            if fresh and fall / 2 <= STAGE_TOL * len(self.coef) / sample.n_rows * abs(self.objective - self.lowest):
                 break
             before = look
             look = yield from self._advance(sample, look, step, fall)
-            if look is before:
+            if look is before and fresh:
                 break
+            fresh = True
         self.total, self.ridge = whole, 0.0
 
     def on_all_rows(self, reading, tol, goal, budget):
@@ -248,7 +257,9 @@ class Column:
             self._find_centre(reading)
         look = yield self.coef, self.intercept
         if self.curvature is not None:      # of a sample, which may hardly have seen some columns
-            diagonal = reading.squares(self._second(look), self.centre) / self.total
+            second = self._second(look)
+            diagonal = reading.squares(second, self.centre) / self.total
+            self._find_constant(diagonal, second.sum() / self.total)    # what a sample has not seen may be no constant
             self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.l2, 0.0))
         before, tries = np.inf, PROOF_STEPS if self.dual else 0
         while not self._falls_for_ever(reading, look):
@@ -332,7 +343,7 @@ class Column:
                 before = np.inf             # decrements of different damping do not compare
             step = self.curvature.step(gradient, self.coef, self.l1)
             decrement = self._promised(gradient, step)
-            if not self.must_step and self._few_prove(reading, look, gradient, decrement, goal):
+            if not self.must_step and self._few_prove(reading, look, decrement, goal):
                 return None
             if not (self._is_slow(self._price(reading), decrement, before, goal) or self._needs_exact(decrement, goal)):
                 return gradient, step, decrement, False, False
@@ -381,6 +392,8 @@ class Column:
 
     def _needs_exact(self, decrement, tol):
         """Whether a decrement looks like the end, where an estimate takes the exact Hessian. A proof does without."""
+        if self.few is not None and self.few.known:     # they may prove it, from a little nearer
+            tol *= UNLIKELY / ONE_OF
         return not self.provable and decrement / 2 <= tol * abs(self.objective - self.lowest)
 
     def _noise(self, look):
@@ -465,7 +478,7 @@ class Column:
         self.gap, self.gap_kind = gap, "proof"
         return True
 
-    def _few_prove(self, reading, look, gradient, decrement, goal):
+    def _few_prove(self, reading, look, decrement, goal):
         """Whether second derivatives of some rows prove the goal here; where that is likely and cheap."""
         if not (self.provable or self.dual) or reading.sparse or reading.traits[self.k].self_concordance == np.inf:
             return False
@@ -474,8 +487,10 @@ class Column:
             return False
         if self.few is None:
             self.few = SomeRows(self.problem, reading, self, look.p)
-        slopes = np.append(self._least_subgradient(gradient[:-1]), gradient[-1])
-        gap = self._relative(self.few.bound(slopes, look.p))
+        # Of constant columns too, or what passes as such: theirs is rounding, if they are.
+        slope = look.slope / self.total if self.fit_intercept else 0.0
+        slopes = look.product / self.total - self.centre * slope + self.l2 * self.coef
+        gap = self._relative(self.few.bound(np.append(self._least_subgradient(slopes), slope), look.p))
         if gap > goal:
             return False
         self.gap, self.gap_kind = gap, "proof"
