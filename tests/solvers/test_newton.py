@@ -496,3 +496,20 @@ def test_bad_arguments_of_minimize(arguments, message):
     X, y, _, _ = table("squared_error")
     with pytest.raises(ValueError, match=message):
         minimize(X, **({"y": y, "loss": "squared_error"} | arguments))
+
+
+@pytest.mark.parametrize("penalty", [L2(1e-5), L1(1e-5), NoPenalty()], ids=repr)
+@pytest.mark.parametrize("seed", range(4))
+def test_columns_that_no_sample_has(seed, penalty):
+    """A column of a few neighbours, which samples of blocks hardly ever meet, is no constant of all rows."""
+    rng = np.random.default_rng(seed)
+    n, loss = 200_000, get_loss("log_loss")
+    X = rng.normal(size=(n, 5))
+    X[:, 4] = (np.arange(n) >= 150_000) & (np.arange(n) < 150_200)
+    y = np.where(X[:, 0] + 2 * X[:, 4] + rng.logistic(size=n) > 0, 1.0, 0.0)
+    shuffled = rng.permutation(n)
+    known = Newton().solve(Problem(as_rows(X[shuffled]), y[shuffled], ((loss, 1),), penalty), tol=1e-10)
+    result = Newton(thorough=False).solve(Problem(as_rows(X), y, ((loss, 1),), penalty), tol=1e-7, random_state=seed)
+    best = F(theta_of(known), X, y, loss, penalty)
+    assert result.gap[0] <= 1e-7
+    assert F(theta_of(result), X, y, loss, penalty) - best <= 1e-7 * best
