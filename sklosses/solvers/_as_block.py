@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklosses.solvers._block import OWN_MATRIX, Block
+from sklosses.solvers._block import CHEAP_READING, OWN_MATRIX, Block
 from sklosses.solvers._patterns import patterns
 from sklosses.solvers._problem import Result
 from sklosses.solvers._reading import column_losses, one_blas_thread
@@ -68,8 +68,9 @@ def rests_at_zero(loss):
 def is_better_blocked(problem, tol):
     """Whether a block solves a single problem faster than Newton's method, column by column.
 
-    Several classes share readings. With kinks, the interior point method makes a matrix of the rows near them in each
-    of its iterations, and with hundreds of features of most rows; a smoothed loss needs fewer, of fewer rows.
+    Several classes share readings; with kinks, on tables of few numbers, where many readings are cheap. The interior
+    point method makes a matrix of the rows near the kinks in each of its iterations, and with hundreds of features of
+    most rows; a smoothed loss needs fewer, of fewer rows.
 
     Parameters
     ----------
@@ -83,8 +84,9 @@ def is_better_blocked(problem, tol):
     if not can_be_blocked(problem, tol):
         return False
     smooth = all(loss.traits.smooth for loss, _ in problem.losses)
-    if smooth:
-        return problem.one_vs_rest is not None and problem.n_columns >= CLASSES
+    classes = problem.one_vs_rest is not None and problem.n_columns >= CLASSES
+    if smooth or (classes and problem.n_rows * (problem.n_features + 1) <= CHEAP_READING):
+        return classes
     return OWN_MATRIX < problem.n_features < problem.n_rows / ROWS and not hasattr(problem.rows, "indptr")
 
 

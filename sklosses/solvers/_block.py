@@ -36,8 +36,8 @@ STEPS_ON_SAMPLE, READINGS, RENEWALS = 30, 60, 10
 # are expected to move by so many widths of the band that was smoothed.
 NEAR, MOVES = 3.0, 3.0
 # Smoothed kinks that take more readings than this are left to the interior point method, which has few features to
-# thank for its speed: with many, they may take as many as others.
-READINGS_KINKED = 18
+# thank for its speed: with many, they may take as many as others. On tables of few numbers, too: readings are cheap.
+READINGS_KINKED, CHEAP_READING = 18, 1e6
 
 
 class Block:
@@ -225,7 +225,7 @@ class Block:
 
         def begin(k):
             if columns[k].z is not None:
-                steps[k] = columns[k].descend(arrived, _budget(columns[k]), RENEWALS)
+                steps[k] = columns[k].descend(arrived, _budget(columns[k], self.problem), RENEWALS)
                 go_on(k, None)
 
         def go_on(k, answer):
@@ -362,8 +362,10 @@ class _SampleRule:
         return decrement <= goal and column.slack <= 4 * max(goal, column.stage.tol * loss)
 
 
-def _budget(column):
-    if column.stage.exact and column.width is not None and len(column.stage.squares) <= OWN_MATRIX:
+def _budget(column, problem):
+    """Readings that a column may take."""
+    few = problem.n_features < OWN_MATRIX and problem.n_rows * (problem.n_features + 1) > CHEAP_READING
+    if column.stage.exact and column.width is not None and few:
         return READINGS_KINKED
     return READINGS if column.stage.exact else STEPS_ON_SAMPLE
 
