@@ -66,6 +66,7 @@ class Block:
         self.floors = {}        # least losses and weights of each pattern, of losses that leave out a constant
         self.began = perf_counter()
         self.stopped = False
+        self.columns = []       # of a single fold, once they are trained
 
     def __enter__(self):
         return self
@@ -97,6 +98,7 @@ class Block:
             column.lowest = self._lowest(column.cell)
         if len(self.folds.masks) == 1:
             self._descend(reading, base, _proven, after)
+            self.columns = base
             return self._results(cells, [base], base)
         self._descend(reading, first, _near, by_pattern=True)
         columns = self._folds(reading, base, after)
@@ -282,6 +284,10 @@ class Block:
         """What a solver returns, of the columns of a candidate on a fold."""
         if not all(column.gap <= self.tol for column in columns):
             return self._near(columns)
+        return self.result(columns)
+
+    def result(self, columns):
+        """What a solver returns, of columns as they are."""
         coef, intercept = self._model(columns)
         objective, gap = (np.array([getattr(column, name) for column in columns]) for name in ("objective", "gap"))
         n_iter = np.array([column.looked for column in columns])
