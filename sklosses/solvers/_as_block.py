@@ -1,8 +1,10 @@
 """Which problems a block can solve, and those that are better solved as a block of their own."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from sklosses.solvers._block import OWN_MATRIX, Block
+from sklosses.solvers._block import CHEAP_READING, OWN_MATRIX, Block
 from sklosses.solvers._patterns import patterns
 from sklosses.solvers._problem import Result
 from sklosses.solvers._reading import column_losses, one_blas_thread
@@ -68,8 +70,9 @@ def rests_at_zero(loss):
 def is_better_blocked(problem, tol):
     """Whether a block solves a single problem faster than Newton's method, column by column.
 
-    Several classes share readings. With kinks, the interior point method makes a matrix of the rows near them in each
-    of its iterations, and with hundreds of features of most rows; a smoothed loss needs fewer, of fewer rows.
+    Several classes share readings; with kinks, on tables of few numbers, where many readings are cheap. The interior
+    point method makes a matrix of the rows near the kinks in each of its iterations, and with hundreds of features of
+    most rows; a smoothed loss needs fewer, of fewer rows.
 
     Parameters
     ----------
@@ -83,20 +86,23 @@ def is_better_blocked(problem, tol):
     if not can_be_blocked(problem, tol):
         return False
     smooth = all(loss.traits.smooth for loss, _ in problem.losses)
-    if smooth:
-        return problem.one_vs_rest is not None and problem.n_columns >= CLASSES
+    classes = problem.one_vs_rest is not None and problem.n_columns >= CLASSES
+    if smooth or (classes and problem.n_rows * (problem.n_features + 1) <= CHEAP_READING):
+        return classes
     return OWN_MATRIX < problem.n_features < problem.n_rows / ROWS and not hasattr(problem.rows, "indptr")
 
 
-def solve_as_block(problem, tol, random_state, n_threads):
+def solve_as_block(problem, given, n_threads, lone):
     """Solve a problem as a block.
 
     Parameters
     ----------
     problem : Problem
-    tol : float
-        Relative suboptimality to reach.
-    random_state, n_threads : int
+    given : dict
+        ``tol``, the relative suboptimality to reach, and ``random_state``.
+    n_threads : int
+    lone : callable
+        Solves the classes that the block does not prove, a problem of their own.
 
     Returns
     -------
@@ -106,6 +112,36 @@ def solve_as_block(problem, tol, random_state, n_threads):
         Otherwise where the interior point method may start, if that is near the minimum.
     """
     folds = patterns(problem.rows.n_rows, [problem.subset])
-    with one_blas_thread(), Block([problem], folds, tol=tol, random_state=random_state, n_threads=n_threads) as block:
+    with one_blas_thread(), Block([problem], folds, **given, n_threads=n_threads) as block:
         found = block.solve()[0][0][0]
-    return (found, None) if isinstance(found, Result) else (None, found)
+        if isinstance(found, Result):
+            return found, None
+        left = np.array([k for k, column in enumerate(block.columns) if not column.gap <= given["tol"]])
+        if problem.one_vs_rest is None or np.size(problem.penalty.l1) > 1 or np.size(problem.penalty.l2) > 1:
+            return None, found
+        most = block.result(block.columns)
+    return _with(most, left, lone(_classes(problem, left))), None
+
+
+def _classes(problem, left):
+    """The problem of some of the classes."""
+    y, classes, losses = problem.targets, problem.one_vs_rest, column_losses(problem)
+    indicator = y[:, left] if np.ndim(y) == 2 else y[:, np.newaxis] == left
+    return replace(problem, targets=indicator.astype(np.float64), losses=tuple((losses[k], 1) for k in left),
+                   one_vs_rest=replace(classes, class_weight=classes.class_weight[left]))
+
+
+def _with(most, left, part):
+    """A result in which some columns are those of another."""
+    values = {}
+    for name in ("coef", "intercept", "objective", "gap", "n_iter_per_column"):
+        values[name] = getattr(most, name).copy()
+        values[name][left] = getattr(part, name)
+    kinds = list(most.gap_kind)
+    for k, kind in zip(left, part.gap_kind, strict=True):
+        kinds[k] = kind
+    history = most.history | {name: values[name][np.newaxis] for name in ("objective", "gap")}
+    history["seconds"] = history["seconds"] + part.history["seconds"][-1:]
+    state = replace(most.state, coef=values["coef"].copy(), intercept=values["intercept"].copy())
+    return replace(most, **values, n_iter=max(most.n_iter, part.n_iter), history=history, state=state,
+                   solver=f"{most.solver}, {part.solver}", converged=part.converged, gap_kind=tuple(kinds))

@@ -66,7 +66,9 @@ class Auto:
             solver = self.choose(problem)
             if state is None and monitor is None and isinstance(solver, Newton) and max_iter >= LEAST_READINGS and (
                     is_better_blocked(problem, tol)):
-                result, given["state"] = solve_as_block(problem, tol, random_state, solver.n_threads(problem))
+                result, given["state"] = solve_as_block(
+                    problem, {"tol": tol, "random_state": random_state}, solver.n_threads(problem),
+                    lambda part: solver.solve(part, **given))
                 if result is not None:
                     return result
             return solver.solve(problem, **given)

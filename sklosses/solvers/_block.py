@@ -36,8 +36,8 @@ STEPS_ON_SAMPLE, READINGS, RENEWALS = 30, 60, 10
 # are expected to move by so many widths of the band that was smoothed.
 NEAR, MOVES = 3.0, 3.0
 # Smoothed kinks that take more readings than this are left to the interior point method, which has few features to
-# thank for its speed: with many, they may take as many as others.
-READINGS_KINKED = 18
+# thank for its speed: with many, they may take as many as others. On tables of few numbers, too: readings are cheap.
+READINGS_KINKED, CHEAP_READING = 18, 1e6
 
 
 class Block:
@@ -66,6 +66,7 @@ class Block:
         self.floors = {}        # least losses and weights of each pattern, of losses that leave out a constant
         self.began = perf_counter()
         self.stopped = False
+        self.columns = []       # of a single fold, once they are trained
 
     def __enter__(self):
         return self
@@ -97,6 +98,7 @@ class Block:
             column.lowest = self._lowest(column.cell)
         if len(self.folds.masks) == 1:
             self._descend(reading, base, _proven, after)
+            self.columns = base
             return self._results(cells, [base], base)
         self._descend(reading, first, _near, by_pattern=True)
         columns = self._folds(reading, base, after)
@@ -225,7 +227,7 @@ class Block:
 
         def begin(k):
             if columns[k].z is not None:
-                steps[k] = columns[k].descend(arrived, _budget(columns[k]), RENEWALS)
+                steps[k] = columns[k].descend(arrived, _budget(columns[k], self.problem), RENEWALS)
                 go_on(k, None)
 
         def go_on(k, answer):
@@ -282,6 +284,10 @@ class Block:
         """What a solver returns, of the columns of a candidate on a fold."""
         if not all(column.gap <= self.tol for column in columns):
             return self._near(columns)
+        return self.result(columns)
+
+    def result(self, columns):
+        """What a solver returns, of columns as they are."""
         coef, intercept = self._model(columns)
         objective, gap = (np.array([getattr(column, name) for column in columns]) for name in ("objective", "gap"))
         n_iter = np.array([column.looked for column in columns])
@@ -362,8 +368,10 @@ class _SampleRule:
         return decrement <= goal and column.slack <= 4 * max(goal, column.stage.tol * loss)
 
 
-def _budget(column):
-    if column.stage.exact and column.width is not None and len(column.stage.squares) <= OWN_MATRIX:
+def _budget(column, problem):
+    """Readings that a column may take."""
+    few = problem.n_features < OWN_MATRIX and problem.n_rows * (problem.n_features + 1) > CHEAP_READING
+    if column.stage.exact and column.width is not None and few:
         return READINGS_KINKED
     return READINGS if column.stage.exact else STEPS_ON_SAMPLE
 

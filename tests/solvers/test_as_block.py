@@ -9,7 +9,7 @@ from sklosses._isa import kernel
 from sklosses.data import as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
-from sklosses.solvers import Auto, Newton, OneVsRest, Problem
+from sklosses.solvers import Auto, Newton, OneVsRest, Problem, _block
 
 
 def classes(n_classes, loss, n=6000, d=20):
@@ -43,6 +43,26 @@ def test_minimum(problem):
     assert np.all(result.objective >= exact.objective * (1 - 1e-8))
 
 
+@pytest.mark.parametrize("indicator", [False, True])
+def test_classes_left(monkeypatch, indicator):
+    """Classes that a block does not prove in the readings that it has are solved, and no others."""
+    problem = classes(6, "hinge")
+    weights = np.random.default_rng(3).uniform(1, 2, size=(6, 2))
+    problem = replace(problem, one_vs_rest=replace(problem.one_vs_rest, class_weight=weights))
+    if indicator:
+        problem = replace(problem, targets=(problem.targets[:, np.newaxis] == np.arange(6)).astype(float))
+    budgets = iter([100, 100, 100, 1, 100, 1])      # on all rows, where each class comes once
+    monkeypatch.setattr(_block, "_budget", lambda column, _: next(budgets) if column.stage.exact else 30)
+    result, exact = Auto().solve(problem, tol=1e-3), Newton().solve(problem, tol=1e-9)
+    assert result.solver == "block, interior point"
+    assert np.all(result.gap <= 1e-3)
+    assert np.all(result.gap[[3, 5]] <= 1e-8)
+    assert np.any(result.gap > 1e-6)
+    assert result.objective == pytest.approx(exact.objective, rel=1e-3)
+    assert np.array_equal(result.state.coef, result.coef)
+    assert np.array_equal(result.history["gap"][-1], result.gap)
+
+
 @pytest.mark.parametrize("given", [{"tol": 1e-9}, {"tol": 0.0}, {"max_iter": 5}], ids=str)
 def test_elsewhere(given):
     """Precision, and a limit of readings, are Newton's matters."""
@@ -63,7 +83,7 @@ def test_threads(n_threads):
     assert np.array_equal(Auto(n_jobs=n_threads).solve(problem).coef, Auto(n_jobs=3).solve(problem).coef)
 
 
-@pytest.mark.parametrize(("n", "Q"), [(0, 3), (1, 1), (127, 8), (128, 24), (129, 25), (700, 55), (300, 131)])
+@pytest.mark.parametrize(("n", "Q"), [(0, 3), (1, 1), (255, 8), (256, 24), (257, 25), (900, 55), (600, 131)])
 def test_gram(n, Q):
     """Against NumPy, with rows of weight 0."""
     rng, tile = np.random.default_rng(2), kernel("sklosses.solvers._block_kernel")

@@ -85,6 +85,25 @@ def _reported(problem, result):
     np.testing.assert_allclose(result.objective[0], expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["hinge", "epsilon_insensitive"])
+def test_wide_kinks(name):
+    """With hundreds of features strengths start from each other, in whatever order they come."""
+    rng = np.random.default_rng(6)
+    X = rng.normal(size=(8000, 140)) * np.logspace(-1, 1, 140)
+    y = np.where(X @ np.logspace(1, -1, 140) + 20 * rng.logistic(size=8000) > 0, 1.0, -1.0)
+    base = Problem(as_rows(X), y, ((get_loss(name), 1),), get_penalty("l2", alpha=1e-2))
+    folds = [np.flatnonzero(np.arange(8000) % 2 == fold) for fold in range(2)]
+    problems = [replace(base, penalty=get_penalty("l2", alpha=alpha), subset=subset)
+                for alpha in (1e-3, 1.0, 1e-1, 1e-2) for subset in folds]
+    results, turned = solve_many(problems), solve_many(problems[::-1], n_jobs=1)[::-1]
+    assert [result.solver for result in results] == ["block"] * 8
+    for problem, result, other in zip(problems, results, turned, strict=True):
+        exact = Auto().solve(problem, tol=1e-8)
+        assert exact.objective[0] * (1 - 1e-8) <= result.objective[0] <= exact.objective[0] * (1 + result.gap[0] + 1e-7)
+        assert result.gap[0] <= 1e-3
+        assert np.array_equal(result.coef, other.coef)
+
+
 def test_mostly_by_the_block(table):
     """Most of a grid is proven while the table is read for all."""
     rows, folds = as_rows(table[0]), _folds()
@@ -248,8 +267,13 @@ def test_readings(monkeypatch, name, level):
     with ThreadPoolExecutor(2) as pool:
         reading = BlockReading(problem, y[np.newaxis], order, ends, centre, pool)
         looks, grams = reading.look(asks), reading.grams(asks)
-        alone = reading.look(asks[1:2])[0]
+        alone, both = reading.look(asks[1:2])[0], reading.read(asks[:2], asks[1:])
+        by_pattern = reading.look(asks, by_pattern=True), reading.grams(asks, by_pattern=True)
     np.testing.assert_array_equal(alone, looks[1])
+    np.testing.assert_array_equal(both[0], looks[:2])
+    np.testing.assert_array_equal(both[1], grams[1:])
+    for whole, parts in zip((looks, grams), by_pattern, strict=True):
+        np.testing.assert_allclose([part.sum(axis=0) for part in parts], whole, rtol=1e-11, atol=1e-10)
     smooth = loss if width is None else loss.smoothed(width)
     A = np.column_stack([X - centre, np.ones(n)])[order]
     for ask, look, gram in zip(asks, looks, grams, strict=True):
