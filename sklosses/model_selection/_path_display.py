@@ -65,8 +65,10 @@ class PathDisplay:
         self.alpha = alpha
 
     @classmethod
-    def from_estimator(cls, estimator, *, l1_ratio=None, class_label=None, scale=None, ax=None, **kwargs):
+    def from_estimator(cls, estimator, *, l1_ratio=None, class_label=None, output=None, scale=None, ax=None, **kwargs):
         """Plot the path of a fitted CV estimator, of all its training rows.
+
+        Strengths without a model, because its fit failed or was stopped, are left out.
 
         Parameters
         ----------
@@ -75,7 +77,9 @@ class PathDisplay:
         l1_ratio : float or None, default=None
             One of its `l1_ratios_`. None: the chosen one.
         class_label : label or None, default=None
-            With more than two classes, that whose coefficients to draw.
+            With more than two classes, or labels of an indicator, that whose coefficients to draw.
+        output : int or None, default=None
+            With several outputs or quantiles, the number of that whose coefficients to draw, from 0.
         scale : array-like of shape (n_features,) or None, default=None
             As in :meth:`from_path`.
         ax : matplotlib Axes or None, default=None
@@ -91,7 +95,7 @@ class PathDisplay:
         Raises
         ------
         ValueError
-            If there is no path, or no such `l1_ratio` or class.
+            If there is no path, or no such `l1_ratio`, class or output.
         """
         check_is_fitted(estimator)
         paths = getattr(estimator, "coef_path_", None)
@@ -103,9 +107,11 @@ class PathDisplay:
             raise ValueError(f"l1_ratio={l1_ratio!r} must be one of {ratios}.")
         place = ratios.index(wanted)
         alphas = np.atleast_2d(estimator.alphas_)
+        path = _of_column(estimator, paths[place], class_label=class_label, output=output)
+        known = np.all(np.isfinite(path), axis=1)
         return cls.from_path(
-            alphas[place if len(alphas) > 1 else 0],
-            _of_class(estimator, paths[place], class_label).T,
+            alphas[place if len(alphas) > 1 else 0][known],
+            path[known].T,
             feature_names=getattr(estimator, "feature_names_in_", None),
             alpha=estimator.alpha_ if wanted == estimator.l1_ratio_ else None,
             scale=scale,
@@ -250,18 +256,19 @@ class PathDisplay:
         ]
 
 
-def _of_class(estimator, path, class_label):
-    """Coefficients of shape (n_alphas, n_features): of a class, where there are several."""
-    if path.ndim == 2:
-        several = []
-    elif path.shape[1] == 1:
-        path, several = path[:, 0], []
-    else:
-        several = estimator.classes_.tolist()
-    if not several:
-        if class_label is not None:
-            raise ValueError(f"class_label={class_label!r}: {type(estimator).__name__} has one set of coefficients.")
-        return path
-    if class_label not in several:
-        raise ValueError(f"class_label={class_label!r} must be one of the classes {several}.")
-    return path[:, several.index(class_label)]
+def _of_column(estimator, path, **given):
+    """Coefficients of shape (n_alphas, n_features): of a class or an output, where there are several."""
+    classes = getattr(estimator, "classes_", None)
+    name, kind = ("output", "outputs") if classes is None else ("class_label", "classes")
+    path = path.reshape(len(path), -1, path.shape[-1])
+    for other, value in given.items():
+        if value is not None and path.shape[1] == 1:
+            raise ValueError(f"{other}={value!r}: {type(estimator).__name__} has one set of coefficients.")
+        if value is not None and other != name:
+            raise ValueError(f"{other}={value!r}: {type(estimator).__name__} has several {kind}; {name} names one.")
+    if path.shape[1] == 1:
+        return path[:, 0]
+    columns = list(range(path.shape[1])) if classes is None else classes.tolist()
+    if given[name] not in columns:
+        raise ValueError(f"{name}={given[name]!r} must be one of the {kind} {columns}.")
+    return path[:, columns.index(given[name])]

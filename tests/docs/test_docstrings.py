@@ -96,3 +96,32 @@ def test_public_methods_are_documented(path, method):
     module, cls, name = path.rsplit(".", 2)
     bases = inspect.getmro(getattr(importlib.import_module(module), cls))
     assert any(inspect.getdoc(vars(base).get(name)) for base in bases if name in vars(base)), "no docstring"
+
+
+def entries(thing, section):
+    """What a section says of each name."""
+    parts = re.split(r"^(\w[\w, ]*?)(?: : |$)", sections(thing)[section], flags=re.MULTILINE)
+    return {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+#: Classes whose docstrings repeat each other, and what each says in its own way.
+TWINS = {
+    ("GridSearchCV", "RandomizedSearchCV"): set(),
+    ("SGDClassifierCV", "SGDRegressorCV"): {
+        "loss", "cv", "scoring", "epsilon", "alpha_", "coef_", "coef_path_", "intercept_", "intercept_path_",
+        "t_, objective_, gap_, gap_kind_, history_, solver_"},
+    ("SGDClassifier", "SGDRegressor"): {
+        "loss", "epsilon", "learning_rate", "eta0", "power_t", "early_stopping", "coef_", "intercept_", "n_iter_",
+        "objective_", "history_", "gap_"},
+}
+
+
+@pytest.mark.parametrize(("names", "own"), TWINS.items(), ids=["-".join(names) for names in TWINS])
+def test_what_is_said_twice_is_the_same(names, own):
+    """Docstrings are read where they stand, so that they are repeated; this is why they cannot drift apart."""
+    one, other = (next(thing for path, thing in OBJECTS if path.endswith(f".{name}")) for name in names)
+    differing = set()
+    for section in ("Parameters", "Attributes"):
+        said, again = entries(one, section), entries(other, section)
+        differing |= {name for name in said.keys() & again.keys() if said[name] != again[name]}
+    assert differing == own

@@ -293,6 +293,27 @@ def test_paths_of_estimators(path, iris):
     assert display.feature_names == list(X.columns)
 
 
+@pytest.mark.parametrize("settings", [{}, {"loss": "quantile", "quantile": [0.2, 0.8]}], ids=["outputs", "quantiles"])
+def test_paths_of_outputs_and_quantiles(settings, iris):
+    X, y = iris
+    model = SGDRegressorCV(alphas=4, cv=2, **settings).fit(X, y * 1.0 if settings else np.column_stack([y, X[:, 0]]))
+    for output in range(2):
+        display = PathDisplay.from_estimator(model, output=output)
+        np.testing.assert_array_equal(display.coefs, model.coef_path_[0, :, output].T)
+    with pytest.raises(ValueError, match=r"output=None must be one of the outputs \[0, 1\]"):
+        PathDisplay.from_estimator(model)
+    with pytest.raises(ValueError, match="has several outputs; output names one"):
+        PathDisplay.from_estimator(model, class_label=1)
+
+
+def test_strengths_without_a_model_are_left_out(iris):
+    model = SGDRegressorCV(alphas=4, cv=2).fit(*iris)
+    model.coef_path_ = model.coef_path_.copy()      # as a callback that asked to stop leaves it
+    model.coef_path_[0, 2] = np.nan
+    display = PathDisplay.from_estimator(model)
+    np.testing.assert_array_equal(display.alphas, np.delete(model.alphas_, 2))
+
+
 def test_bad_input_of_paths(lasso, path, iris):
     alphas, coefs, names = lasso
     for given, message in [
