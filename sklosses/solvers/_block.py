@@ -87,21 +87,19 @@ class Block:
         """
         cells = [list(self._cells(*pair)) for pair in zip(self.candidates, self.sources, strict=True)]
         base = [BlockColumn(cell, None, None, None) for group in cells for cell in group]
-        after = _paths(base) if self.problem.n_features > OWN_MATRIX else {}
-        first = [column for k, column in enumerate(base) if k not in after]
-        self._on_samples(base, first)
+        samples = list(self._samples())
+        self._start(base, samples[0])
         reading = self._reading(self.folds.order, self.folds.ends)
-        stage = Stage(self.tol, reading.moments()[1], self.intercept, exact=True)
-        whole = np.ones(reading.n_patterns)
-        for column in base:
-            column.enter(stage, replace(column.cell, mask=whole))
-            column.lowest = self._lowest(column.cell)
+        rows = samples, reading, Stage(self.tol, reading.moments()[1], self.intercept, exact=True)
         if len(self.folds.masks) == 1:
-            self._descend(reading, base, _proven, after)
+            self._train(rows, base, _proven)
             self.columns = base
             return self._results(cells, [base], base)
-        self._descend(reading, first, _near, by_pattern=True)
-        columns = self._folds(reading, base, after)
+        after = _paths(base) if self.problem.n_features > OWN_MATRIX else {}
+        self._train(rows, [column for k, column in enumerate(base) if k not in after], _near)
+        after = {k: leader for k, leader in after.items() if self._starts_from(base[_first(after, k)], base[k])}
+        self._train(rows, [column for k, column in enumerate(base) if column.found is None and k not in after], _near)
+        columns = self._folds(reading, base)
         self._descend(reading, [column for group in columns for column in group], _proven,
                       {fold * len(base) + k: fold * len(base) + leader
                        for fold in range(len(columns)) for k, leader in after.items()})
@@ -122,24 +120,41 @@ class Block:
             recoding = None if classes is None else (own, *classes.codes, *classes.class_weight[k])
             yield Cell(loss, float(l1[k]), float(l2[k]), np.ones(1), source + (0 if shared else k), recoding)
 
-    def _on_samples(self, base, columns):
-        """From nothing to where samples of the rows have their minima, some of the columns."""
+    def _samples(self):
+        """Numbers of the rows of samples, each larger than the one before."""
         rows, d = self.folds.order, self.problem.n_features
         positions = RowOrder(len(rows), self.problem.rows.row_bytes).draw(self.seed, 0).positions
         size = max(FEWEST, ROWS_A_COEFFICIENT * d)
         most = max(min(LARGEST, LARGEST_SHARE * len(rows)), min(size, len(rows)))
-        self.centre = None
-        while size <= most or self.centre is None:
-            chosen = np.sort(rows[positions[:size]])
-            if self.centre is None:
-                self._start(base, chosen)
-            reading = self._reading(chosen, np.array([len(chosen)]))
-            stage = Stage(self.tol, reading.moments()[1], self.intercept, exact=False)
+        yield np.sort(rows[positions[:size]])
+        while (size := size * GROWTH) <= most:
+            yield np.sort(rows[positions[:size]])
+
+    def _train(self, rows, columns, arrived):
+        """From nothing to where samples of the rows have their minima, some of the columns; then all rows."""
+        samples, reading, stage = rows
+        if not columns:
+            return
+        for chosen in samples:
+            part = self._reading(chosen, np.array([len(chosen)]))
+            own = Stage(self.tol, part.moments()[1], self.intercept, exact=False)
             for column in columns:
-                column.enter(stage, column.cell)
+                column.enter(own, column.cell)
                 column.metric = None
-            self._descend(reading, columns, _SampleRule(d / len(chosen)))
-            size *= GROWTH
+            self._descend(part, columns, _SampleRule(self.problem.n_features / len(chosen)))
+        whole = np.ones(reading.n_patterns)
+        for column in columns:
+            column.enter(stage, replace(column.cell, mask=whole))
+            column.lowest = self._lowest(column.cell)
+        self._descend(reading, columns, arrived, by_pattern=len(self.folds.masks) > 1)
+
+    def _starts_from(self, leader, column):
+        """Whether a column's folds should start from those of another strength: nearer than folds to all rows."""
+        if not leader.arrived:
+            return False
+        trial = BlockColumn(replace(column.cell, mask=leader.cell.mask), leader.stage, None, None, leader.lowest)
+        trial.follow(leader)
+        return trial.promise() <= max(self._fold(leader, mask).promise() for mask in self.folds.masks)
 
     def _start(self, columns, chosen):
         """The centre; every column at its best constant for some rows."""
@@ -169,7 +184,7 @@ class Block:
         distance = np.abs(kinks - (p + shift)).min(axis=0)
         return shift, null, FIRST_WIDTH * (np.mean(distance) or 1.0)
 
-    def _folds(self, reading, base, after):
+    def _folds(self, reading, base):
         """Columns for all folds, by fold, which start where their candidates are.
 
         Smoothed kinks get bands as wide as the folds' steps ask for, and each fold its own second derivatives: those of
@@ -307,7 +322,7 @@ class Block:
     def _near(self, columns):
         """A start for the interior point method; None for other losses, and far from the minimum."""
         for column in columns:
-            if column.width is None or not column.stage.exact:
+            if column.width is None or column.found is None or not column.stage.exact:
                 return None
             away = column.decrement + column.slack
             if not away <= NEAR * self.tol * abs(column.objective - column.lowest) < np.inf:
@@ -342,6 +357,13 @@ def _paths(columns):
         for path in (weaker, stronger):
             after |= {k: before for before, k in pairwise(path)}
     return after
+
+
+def _first(after, k):
+    """The column with which a path begins."""
+    while k in after:
+        k = after[k]
+    return k
 
 
 def fitted_to(candidate):

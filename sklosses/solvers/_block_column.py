@@ -312,7 +312,7 @@ class BlockColumn:
 
     def follow(self, other):
         """Start where a column is that differs in the penalty only."""
-        self.width = other.width
+        self.stage, self.width = other.stage, other.width
         self.take(other.z, other.found)
         self.metric = other.metric.with_ridge(self.cell.l2 - other.cell.l2)
         self.share, self.damping = other.share, other.damping
