@@ -193,7 +193,12 @@ class Block:
         masks = self.folds.masks
         columns = [[self._fold(column, mask) for column in base] for mask in masks]
         kinked = [k for k, column in enumerate(base) if column.arrived and column.width is not None]
-        if not kinked or len(masks) < reading.n_patterns:
+        if len(masks) < reading.n_patterns:     # too many: each fold asks for its own
+            for group in columns:
+                for k in kinked if reading.n_features < OWN_MATRIX else ():
+                    group[k].metric = None
+            return columns
+        if not kinked:
             return columns
         wider = [k for k in kinked if base[k].widen(max(group[k].promise() for group in columns))]
         if wider:
