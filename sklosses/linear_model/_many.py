@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -61,6 +61,11 @@ def why_alone(estimator):
     return None
 
 
+def in_order(numbers):
+    """Numbers in ascending order: the very same array if they are."""
+    return numbers if np.all(numbers[1:] >= numbers[:-1]) else np.sort(numbers)
+
+
 class ManyFits:
     """Fits of estimators to subsets of the rows of one table.
 
@@ -75,7 +80,7 @@ class ManyFits:
     X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
     subsets : list of (ndarray or None)
-        Sorted numbers of the rows to train on, no number twice; None: all.
+        Numbers of the rows to train on, no number twice; None: all. Schedules visit rows in this order, and shuffle it.
     fit_params : dict or None, default=None
         What `fit` is passed besides: `sample_weight` and `offset`, for all rows of `X`. With anything else each fit is
         left alone.
@@ -96,7 +101,8 @@ class ManyFits:
         given = {name: value for name, value in (fit_params or {}).items() if value is not None}
         self._unknown = sorted(given.keys() - set(OF_ROWS))
         self._given = Given(X, y, *(given.get(name) for name in OF_ROWS))
-        self._subsets = [None if subset is None else np.asarray(subset, dtype=np.intp) for subset in subsets]
+        self._visited = [None if subset is None else np.asarray(subset, dtype=np.intp) for subset in subsets]
+        self._subsets = [None if subset is None else in_order(subset) for subset in self._visited]
         self._models, self._losses, self._problems, self._solvers = {}, {}, {}, {}
         self.sample, self.alone, self._known, self._targets = None, {}, {}, set()
         for number, estimator in enumerate(estimators):
@@ -174,6 +180,8 @@ class ManyFits:
             return f"n_iter_no_change={solver.n_iter_no_change}"
         if problem.weights is not self.sample.sample_weight and not self._weigh(problem):
             return "the weights of the rows to train on are all zero"
+        if isinstance(solver, solvers.SGD):
+            problem = replace(problem, subset=self._visited[place])
         self._problems[cell], self._solvers[cell] = problem, solver
         return None
 

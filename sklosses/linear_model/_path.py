@@ -30,7 +30,7 @@ from sklosses.linear_model._base import for_callbacks, unchanged_on_failure
 from sklosses.linear_model._many import ManyFits
 from sklosses.linear_model._parameters import PENALTIES, SUPERVISED, knows_its_kinks, str_options
 from sklosses.linear_model._validation import Given
-from sklosses.model_selection._plan import sorted_numbers
+from sklosses.model_selection._plan import row_numbers
 from sklosses.model_selection._scoring import Part, score_all
 
 #: The least share of l1 that the strongest penalty of a path is computed for, glmnet's.
@@ -391,11 +391,11 @@ def fit_all(models, sample, subsets, n_jobs, progress=None):
         For each subset and model what became of it; :class:`Unfinished` if nothing.
     """
     params = {name: getattr(sample, name) for name in ("sample_weight", "offset")}
-    sorted_ = [None if subset is None else sorted_numbers(subset, len(sample.y)) for subset in subsets]
-    together = [k for k, subset in enumerate(subsets) if subset is None or sorted_[k] is not None]
+    rows = [None if subset is None else row_numbers(subset, len(sample.y)) for subset in subsets]
+    together = [k for k, subset in enumerate(subsets) if subset is None or rows[k] is not None]
     total = len(models) * len(subsets)
     with config_context(assume_finite=True):
-        many = ManyFits(models, sample.X, sample.y, [sorted_[k] for k in together], params)
+        many = ManyFits(models, sample.X, sample.y, [rows[k] for k in together], params)
         done = many.run(n_jobs=None if n_jobs is None else effective_n_jobs(n_jobs),
                         progress=progress and (lambda share: progress(share * len(many.cells) / total)))
     outcomes = {(m, together[place]): fit.error or fit.estimator for (m, place), fit in done.items()}

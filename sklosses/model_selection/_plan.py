@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _num_samples
 
-from sklosses.linear_model._many import why_alone
+from sklosses.linear_model._many import in_order, why_alone
 
 
 class Task:
@@ -73,7 +73,7 @@ class Block:
     ----------
     tasks : list of Task
     subsets : dict of int to ndarray, or None, default=None
-        Where the table is X itself: sorted numbers of the rows to train on in each split. None: the table is what the
+        Where the table is X itself: numbers of the rows to train on in each split. None: the table is what the
         steps before the last one of a pipeline make of the rows of one split.
     """
 
@@ -141,7 +141,7 @@ def _whole(tasks):
     subsets = {}
     for task in tasks:
         if task.split not in subsets:
-            subsets[task.split] = sorted_numbers(task.settings["train"], _num_samples(task.X))
+            subsets[task.split] = row_numbers(task.settings["train"], _num_samples(task.X))
     fine = [task for task in tasks if subsets[task.split] is not None]
     return Block(fine, subsets), [task for task in tasks if subsets[task.split] is None]
 
@@ -184,14 +184,14 @@ def _identity(value):
     return (type(value), value) if isinstance(value, str | int | float | bool | np.generic | None) else id(value)
 
 
-def sorted_numbers(chosen, n_rows):
-    """The rows that an index chooses, as sorted numbers; None where rows repeat or it is another kind of index."""
+def row_numbers(chosen, n_rows):
+    """The rows that an index chooses, in its order; None where rows repeat or it is another kind of index."""
     chosen = np.asarray(chosen)
     if chosen.dtype == bool:
         return np.flatnonzero(chosen) if chosen.shape == (n_rows,) else None
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
         return None
-    numbers = chosen if np.all(chosen[1:] > chosen[:-1]) else np.unique(chosen)
-    if len(numbers) < len(chosen) or (len(numbers) and (numbers[0] < 0 or numbers[-1] >= n_rows)):
+    numbers = in_order(chosen)
+    if np.any(numbers[1:] == numbers[:-1]) or (len(numbers) and (numbers[0] < 0 or numbers[-1] >= n_rows)):
         return None
-    return numbers.astype(np.intp, copy=False)
+    return chosen.astype(np.intp, copy=False)

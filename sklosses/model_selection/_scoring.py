@@ -1,5 +1,6 @@
 """Scores of many models on the same rows: predictions by one matrix product, scorers of any kind."""
 
+from contextlib import suppress
 from functools import cached_property
 from time import perf_counter
 
@@ -192,6 +193,8 @@ def score_all(fitted, part, scorer, error_score):
     scores, seconds = [], []
     for pair, value in zip(fitted, values, strict=True):
         start = perf_counter()
+        if several:
+            scorer._use_cache(pair[0])      # raises, where scikit-learn does, if a method is missing
         others = {name: each for name, each in scorers.items() if name not in value}
         if others:
             rest = _MultimetricScorer(scorers=others, raise_exc=scorer._raise_exc) if several else scorer
@@ -208,7 +211,9 @@ def _by_scorer(pair, part, scorer, scorers, error_score):
     # These call nothing but methods that a pipeline hands on to its last step.
     from_table = all(isinstance(each, _BaseScorer) or _passes_through(each, part) for each in scorers.values())
     if part.transformed is not None and from_table:
-        return _score(final, part.transformed, part.y, scorer, part.params, error_score)
+        of_table = error_score if isinstance(scorer, _MultimetricScorer) else "raise"
+        with suppress(Exception):       # the pipeline itself is to say what is wrong
+            return _score(final, part.transformed, part.y, scorer, part.params, of_table)
     return _score(whole, part.X, part.y, scorer, part.params, error_score)
 
 

@@ -177,7 +177,7 @@ def test_tables_that_are_large_enough_to_be_read_together(task, kind):
     signal = (X / np.logspace(-2, 2, 24)) @ rng.normal(size=24) / 3 + rng.logistic(size=len(X))
     weights = rng.uniform(0.5, 1.5, len(X))
     if task == "labels":
-        estimator, y, scoring = SGDClassifier(tol=1e-6), (signal > 0).astype(int), ["accuracy", "roc_auc"]
+        estimator, y, scoring = SGDClassifier(tol=1e-7), (signal > 0).astype(int), ["accuracy", "roc_auc"]
         grid = {"loss": ["log_loss", "modified_huber"], "alpha": [1e-5, 1e-2], "class_weight": [None, "balanced"]}
     else:
         estimator, y, scoring = SGDRegressor(tol=1e-6), signal, ["r2", "neg_mean_absolute_error"]
@@ -370,6 +370,28 @@ def test_scorers_that_fail_give_the_error_score():
 # Options and attributes -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("error_score", [np.nan, "raise"])
+@pytest.mark.parametrize("scoring", [["accuracy", "neg_log_loss"], "neg_log_loss"], ids=["several", "one"])
+@pytest.mark.parametrize("pipe", [False, True])
+def test_models_without_probabilities_fail_as_scikit_learn_says(pipe, scoring, error_score):
+    """Several scorers ask for all methods first, and the whole search ends; one gives `error_score`."""
+    X, y = table()
+    model, name = SGDClassifier(), "alpha"
+    if pipe:
+        model, name = make_pipeline(StandardScaler(), model), "sgdclassifier__alpha"
+    said = []
+    for cls in (GridSearchCV, theirs.GridSearchCV):
+        search = cls(clone(model), {name: [1e-3, 1e-1]}, cv=2, scoring=scoring, refit=False, error_score=error_score)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                search.fit(X, y)
+            said.append(np.isnan(search.cv_results_["mean_test_score"]).tolist())
+        except AttributeError as error:
+            said.append(str(error))
+    assert said[0] == said[1]
+
+
 def test_refit_by_name_by_function_and_not_at_all():
     X, y = table()
     settings = {"scoring": ["accuracy", "f1"], "cv": 2}
@@ -492,6 +514,18 @@ def test_schedules_are_the_same_to_the_last_bit(kind, grid, n_classes):
     ours, reference = both(model, grid, X, y, return_train_score=True, n_jobs=1)
     assert sum(ran(ours).values()) == ran(ours)["one block, epoch by epoch"] + ran(ours).get("one block", 0)
     assert_equal_scores(ours, reference)
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_schedules_visit_rows_in_the_splitters_order(pipe):
+    """Splitters that shuffle give rows to train on in a random order."""
+    X, y = table()
+    grid = {"learning_rate": ["optimal", "invscaling"], "alpha": [1e-3, 1e-1], "shuffle": [True, False]}
+    model = SGDClassifier(max_iter=15, random_state=0)
+    if pipe:
+        model, grid = make_pipeline(StandardScaler(), model), {f"sgdclassifier__{name}": grid[name] for name in grid}
+    cv = [(train[::-1], test) for train, test in ShuffleSplit(3, random_state=0).split(X)]
+    assert_equal_scores(*both(model, grid, X, y, cv=cv))
 
 
 def test_schedules_of_outputs_in_a_pipeline():
