@@ -480,7 +480,8 @@ class Column:
 
     def _few_prove(self, reading, look, decrement, goal):
         """Whether second derivatives of some rows prove the goal here; where that is likely and cheap."""
-        if not (self.provable or self.dual) or reading.sparse or reading.traits[self.k].self_concordance == np.inf:
+        if not (self.provable or self.dual) or reading.sparse or not reading.losses[self.k].has_hessian or (
+                reading.traits[self.k].self_concordance == np.inf):
             return False
         if 2 * self._price(reading) > CERTIFICATE_STEPS * ONE_OF or (
                 ONE_OF * decrement / 2 > goal * abs(self.objective - self.lowest)):
