@@ -553,6 +553,30 @@ def _curvature(s):
     return Finding("curvature", len(y), largest, declared, "largest hessian")
 
 
+def _self_concordance(s):
+    declared = s.traits.self_concordance
+    if not declared < inf:
+        return None
+    if not s.traits.smooth or not s.has_hessian:
+        raise s.error("self_concordance", "a bound on changes of the hessian needs one", declared=declared)
+    y, a, b = _intervals(s)
+    # What is too small to be told from rounding counts as no smaller than this.
+    before, after = (np.log(np.clip(s.ask("hessian", y, p), 1e-7, 1e300)) for p in (a, b))
+    change = np.maximum(np.abs(after - before) - 1e-8, 0) / (b - a)
+    k = int(np.argmax(change))
+    if change[k] > declared * (1 + 1e-6):
+        raise s.error(
+            "self_concordance",
+            "the hessian's logarithm changes faster than the declared bound",
+            y=y[k],
+            p=a[k],
+            to=b[k],
+            slope=change[k],
+            declared=declared,
+        )
+    return Finding("self_concordance", len(y), float(change[k]), declared, "largest change of the hessian's logarithm")
+
+
 def _conjugate(s):
     """Fenchel and Young: phi(p) + phi*(u) >= u p, with equality at u = gradient."""
     if not s.traits.has_conjugate:
@@ -688,6 +712,7 @@ CHECKS = (
     _convexity,
     _lipschitz,
     _curvature,
+    _self_concordance,
     _conjugate,
     _prox,
     _smoothed,

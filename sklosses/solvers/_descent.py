@@ -228,8 +228,11 @@ class Column:
         self.total, whole = sample.totals[self.k], self.total
         self._find_centre(sample)
         look = yield self.coef, self.intercept
-        self.ridge = np.maximum(sample.squares(self._second(look), self.centre), 0.0) / (self.total * sample.n_rows)
+        diagonal = np.maximum(sample.squares(self._second(look), self.centre), 0.0) / self.total
+        self.ridge = diagonal / sample.n_rows
         fresh = self.curvature is None      # the last stage's makes the first step: its end has to know better
+        if not fresh:
+            self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.ridge + self.l2, 0.0))
         for _ in range(STAGE_STEPS):
             self.objective = self._objective(look, self.coef)
             gradient = self._gradient(look, self.coef)
@@ -339,13 +342,17 @@ class Column:
         is proven.
         """
         if self.curvature is not None and not self._is_anew(reading):
+            short = self.length < 1
             if self._damp(reading, look):
                 before = np.inf             # decrements of different damping do not compare
             step = self.curvature.step(gradient, self.coef, self.l1)
             decrement = self._promised(gradient, step)
             if not self.must_step and self._few_prove(reading, look, decrement, goal):
                 return None
-            if not (self._is_slow(self._price(reading), decrement, before, goal) or self._needs_exact(decrement, goal)):
+            # A step that had to be cut took readings to find that out, and brought little.
+            price = self._price(reading)
+            misled = (short and price < STEPS_SAVED) or self._is_slow(price, decrement, before, goal)
+            if not (misled or self._needs_exact(decrement, goal)):
                 return gradient, step, decrement, False, False
         gradient, self.curvature, own = self._curvature_at(reading, look)
         self.made += 1
@@ -480,7 +487,8 @@ class Column:
 
     def _few_prove(self, reading, look, decrement, goal):
         """Whether second derivatives of some rows prove the goal here; where that is likely and cheap."""
-        if not (self.provable or self.dual) or reading.sparse or reading.traits[self.k].self_concordance == np.inf:
+        if not (self.provable or self.dual) or reading.sparse or not reading.losses[self.k].has_hessian or (
+                reading.traits[self.k].self_concordance == np.inf):
             return False
         if 2 * self._price(reading) > CERTIFICATE_STEPS * ONE_OF or (
                 ONE_OF * decrement / 2 > goal * abs(self.objective - self.lowest)):

@@ -94,6 +94,14 @@ class Curvature(Logistic):
     traits = Traits("margin", lipschitz=1.0, curvature=0.2)
 
 
+class SelfConcordance(Logistic):
+    traits = Traits("margin", lipschitz=1.0, curvature=0.25, self_concordance=0.9)
+
+
+class SelfConcordanceOfAKink(Huber):
+    traits = Traits("residual", lipschitz=1.0, curvature=1.0, self_concordance=100.0)
+
+
 class CurvatureOfAKink(Kink):
     traits = Traits("residual", smooth=False, lipschitz=1.0, curvature=1.0)
 
@@ -208,6 +216,8 @@ FAULTS = [
     (LipschitzConstant, "lipschitz"),
     (Curvature, "curvature"),
     (CurvatureOfAKink, "curvature"),
+    (SelfConcordance, "self_concordance"),
+    (SelfConcordanceOfAKink, "self_concordance"),
     (Hessian, "hessian"),
     (Conjugate, "conjugate"),
     (ConjugateWithoutBounds, "conjugate"),
