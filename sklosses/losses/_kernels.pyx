@@ -12,7 +12,7 @@ cimport cython
 from cython cimport floating
 from libc.math cimport INFINITY, NAN, copysign, fabs, fmax, fmin, isnan, log, log1p, sqrt
 
-from sklosses.losses._loss cimport Block, Block32, Dual, Loss
+from sklosses.losses._loss cimport Block, Block32, Dual, Loss, Parabola
 from sklosses.losses._math cimport exp_, exp_decay_, expm1_, log1p_, log1p_unit_
 
 from sklosses.losses import _links
@@ -31,18 +31,6 @@ CODES = Target(-1, 1, codes=(-1.0, 1.0), hard=True)
 cdef double LN2 = 0.693147180559945309417232121458
 
 
-cdef struct Parabola:
-    # A convex conjugate made of two half parabolas, on an interval round 0:
-    #     phi*(u) = centre u + dead |u| + width u^2 / 2,   low <= u <= high,   width that of u's side.
-    # All losses whose slope is piecewise linear in p and breaks where it is 0 or ends have one.
-    double centre
-    double dead
-    double width_below
-    double width_above
-    double low
-    double high
-
-
 cdef class Builtin(Loss):
     """A loss of this module: the slots of the contract, filled by ``bind`` with code compiled for one class.
 
@@ -55,6 +43,7 @@ cdef class Builtin(Loss):
     cdef double (*scalar_gradient)(Loss, double, double, Py_ssize_t) noexcept nogil
     cdef double (*scalar_conjugate)(Loss, double, double, Py_ssize_t) noexcept nogil
     cdef void (*scalar_step)(Loss, double, double, double, Dual*, Py_ssize_t) noexcept nogil
+    cdef Parabola (*scalar_parabola)(Loss, double, Py_ssize_t) noexcept nogil
 
     cdef int evaluate(self, const Block* block) except -1 nogil:
         return self.sweep(self, block)
@@ -70,6 +59,12 @@ cdef class Builtin(Loss):
 
     cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil:
         return self.scalar_conjugate(self, y, u, column) if self.scalar_conjugate != NULL else NAN
+
+    cdef bint conjugate_parabola(self, double y, Py_ssize_t column, Parabola* out) noexcept nogil:
+        if self.scalar_parabola == NULL:
+            return False
+        out[0] = self.scalar_parabola(self, y, column)
+        return True
 
     cdef void dual_step(self, double y, double p, double step, Dual* dual, Py_ssize_t column) noexcept nogil:
         self.scalar_step(self, y, p, step, dual, column)
@@ -1551,6 +1546,10 @@ cdef inline double parabola_at(Parabola parabola, double u) noexcept nogil:
     return u * parabola.centre + parabola.dead * fabs(u) + 0.5 * width * u * u
 
 
+cdef Parabola parabola_of(Parabolic loss, double y, Py_ssize_t column) noexcept nogil:
+    return loss._parabola(y, parameter_of(loss, 0, column), parameter_of(loss, 1, column))
+
+
 cdef double parabolic_conjugate(Parabolic loss, double y, double u, Py_ssize_t column) noexcept nogil:
     return parabola_at(loss._parabola(y, parameter_of(loss, 0, column), parameter_of(loss, 1, column)), u)
 
@@ -1639,7 +1638,9 @@ cdef int bind(Registered loss) except -1:
                                  parabolic_conjugate[Registered])
         loss.scalar_step = (<void (*)(Loss, double, double, double, Dual*, Py_ssize_t) noexcept nogil>
                             parabolic_step[Registered])
+        loss.scalar_parabola = <Parabola (*)(Loss, double, Py_ssize_t) noexcept nogil> parabola_of[Registered]
     else:
+        loss.scalar_parabola = NULL
         loss.scalar_conjugate = NULL
         loss.scalar_step = (<void (*)(Loss, double, double, double, Dual*, Py_ssize_t) noexcept nogil>
                             newton_step[Registered])

@@ -42,6 +42,18 @@ cdef struct Dual:
     double gap              # phi(y, p) + phi*(u) - u p for the p and the u that the last step began with, about
 
 
+cdef struct Parabola:
+    # A convex conjugate made of two half parabolas, on an interval round 0:
+    #     phi*(u) = centre u + dead |u| + width u^2 / 2,   low <= u <= high,   width that of u's side.
+    # All losses whose slope is piecewise linear in p and breaks where it is 0 or ends have one.
+    double centre
+    double dead
+    double width_below
+    double width_above
+    double low
+    double high
+
+
 cdef class Loss:
     cdef readonly Py_ssize_t n_columns      # length of vector parameters; 1 if all are scalars
     cdef double* theta                      # parameter j of column k at [j * n_columns + k]
@@ -60,6 +72,8 @@ cdef class Loss:
 
     # sup_p (u p - phi(y, p)): inf outside its domain, nan for a loss that has no formula for it.
     cdef double conjugate_at(self, double y, double u, Py_ssize_t column) noexcept nogil
+    # The conjugate for a target, if it is a Parabola: False of other losses. Columns take dual steps together then.
+    cdef bint conjugate_parabola(self, double y, Py_ssize_t column, Parabola* out) noexcept nogil
     # argmin_p phi(y, p) + (p - v)^2 / (2 step), by safeguarded Newton unless a loss knows better. Convex losses.
     cdef double prox_at(self, double y, double v, double step, Py_ssize_t column) noexcept nogil
 

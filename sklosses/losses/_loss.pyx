@@ -151,6 +151,9 @@ cdef class Loss:
         dual.u = fmin(u, self.gradient_at(y, nextafter(q + size, INFINITY), column))
         dual.at = q
 
+    cdef bint conjugate_parabola(self, double y, Py_ssize_t column, Parabola* out) noexcept nogil:
+        return False
+
     cdef double parameter(self, Py_ssize_t which, Py_ssize_t column) noexcept nogil:
         return self.theta[which * self.n_columns + (column if self.n_columns > 1 else 0)]
 

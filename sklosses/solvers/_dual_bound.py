@@ -1,5 +1,8 @@
 """The certificate of dual coordinate descent: bounds on the minimum from dual variables, and the best model so far."""
 
+from copy import copy
+from functools import cached_property
+
 import numpy as np
 
 from sklosses.solvers._gap import F_ROUNDING, relative_gap
@@ -79,25 +82,55 @@ class Bound:
         self.readings, self.reach = 0, 0.0
         self.work, self.past = 0, []
 
+    def beside(self, l1, l2):
+        """A bound for other costs on the same rows, without a model: what is known of the rows is shared."""
+        other = copy(self)
+        other.l1, other.l2, other.past = l1, l2, []
+        other.provable = l2 > 0 and self.loss.traits.has_conjugate
+        other.kind = "proof" if other.provable else "estimate"
+        return other
+
+    @cached_property
+    def ends(self):
+        """The ends of the range of each row's slopes."""
+        return tuple(self.loss.gradient(self.target, np.full(self.n_rows, far)) for far in (-FAR, FAR))
+
     # The bounds -----------------------------------------------------------------------------------------------------
 
     def look(self, coef, intercept, dual, tol):
         """Bounds at coefficients and dual variables: one reading, or two."""
-        if self.l2 == 0:        # a lower bound that is an estimate belongs to the coefficients it was made with
-            self.lower = -np.inf
-        u = self._balanced(dual["u"])
-        p, back = self.table.look(coef, self._weighted(u) / self.total)
+        u, multiple = self.feasible(dual["u"])
+        p, back = self.table.look(coef, multiple)
         self.readings += 1
-        p, slopes, _ = self._try(p, coef, intercept, tol)
-        self._raise(self._lower(u, dual["at"], back))
+        p, slopes = self.judge((coef, intercept, p), (u, dual["at"], back), tol)
         if self.loss.traits.smooth and tol < self.gap <= NEAR * tol:
             if self.weight is not None:
                 slopes = np.divide(slopes, self.weight, out=np.zeros_like(slopes), where=self.weight > 0)
-            u = self._balanced(slopes)
-            _, back = self.table.look(None, self._weighted(u) / self.total)
+            u, multiple = self.feasible(slopes)
+            _, back = self.table.look(None, multiple)
             self.readings += 1
             self._raise(self._lower(u, p, back))
         self.past.append((self.work, self.objective))
+
+    def feasible(self, u):
+        """Dual variables that satisfy the intercept's constraint, and what their rows are to be added up with."""
+        u = self._balanced(u)
+        return u, self._weighted(u) / self.total
+
+    def judge(self, model, dual, tol):
+        """Bounds by what a reading has found: model (coef, intercept, X coef), dual (u feasible, at, X'u / S).
+
+        Returns
+        -------
+        p, slopes : ndarray of shape (n_rows,)
+            Predictions with the best intercept, and the loss's slopes there, times the weights.
+        """
+        coef, intercept, p = model
+        if self.l2 == 0:        # a lower bound that is an estimate belongs to the coefficients it was made with
+            self.lower = -np.inf
+        p, slopes, _ = self._try(p, coef, intercept, tol)
+        self._raise(self._lower(*dual))
+        return p, slopes
 
     def improve(self, coef, intercept, tol):
         """Whether coefficients are better than the best so far, which they become then: one reading."""
@@ -193,9 +226,16 @@ class Bound:
             return lower - float(beyond @ beyond) / (2 * self.l2)
         return lower - float(beyond @ self._largest(beyond))
 
-    def dual_value(self, u, coef):
-        """The dual's value where `coef` belongs to `u`, nearly: the constraint is not looked at, nor is the table."""
-        return self._value(u, self.offset) - 0.5 * self.l2 * float(coef @ coef)
+    def dual_value(self, u, coef, every=1):
+        """The dual's value where `coef` belongs to `u`, nearly: the constraint is not looked at, nor is the table.
+
+        With conjugates of each `every`-th row.
+        """
+        if every == 1:
+            return self._value(u, self.offset) - 0.5 * self.l2 * float(coef @ coef)
+        u, weight = u[::every].copy(), np.ones(len(u[::every])) if self.weight is None else self.weight[::every]
+        value = weight @ (u * self.known[::every] - self.loss.conjugate(self.target[::every].copy(), u))
+        return float(value) / (weight.sum() or 1.0) + self.fixed - 0.5 * self.l2 * float(coef @ coef)
 
     def _value(self, u, at):
         """The rows' part of the dual: (1/S) sum_i s_i (u_i o_i - phi*(u_i))."""

@@ -162,6 +162,11 @@ def _kernel():
     return kernel("sklosses.solvers._dual_kernel")
 
 
+def intercept_weight(strength, mean_norm):
+    """The augmented Lagrangian's rho, from n l2 and the mean of ||x_i||^2."""
+    return mean_norm * np.clip(INTERCEPT_WEIGHT * strength / (mean_norm or 1.0), LEAST_WEIGHT, MOST_WEIGHT)
+
+
 def _check(problem):
     """Refuse what this solver cannot do, before any work."""
     for loss, _ in problem.losses:
@@ -253,8 +258,6 @@ class _Column:
         self.n_active = int(np.count_nonzero(weight))
         self.mu, self.least_mu = self._proximal(mean_norm)
         self.kappa = bound.l2 + self.mu
-        strength = self.n_active * self.kappa / (mean_norm or 1.0)
-        share = np.clip(INTERCEPT_WEIGHT * strength, LEAST_WEIGHT, MOST_WEIGHT) if bound.fit_intercept else 0.0
         self.centre = bound.coef.copy() if self.mu else None
         self.dual = np.zeros(n, dtype=_kernel().DUAL)
         self.dual["at"] = np.nan
@@ -263,7 +266,8 @@ class _Column:
         self.step = np.full(n, -1.0)
         rows = bound.target, bound.offset, self.scale
         self.kernel = _kernel().Column(bound.loss, rows, self.step, self.v, self.dual)
-        self.kernel.rho, self.kernel.shrink = share * mean_norm, bound.l1 / self.kappa
+        self.kernel.rho = intercept_weight(self.n_active * self.kappa, mean_norm) if bound.fit_intercept else 0.0
+        self.kernel.shrink = bound.l1 / self.kappa
         self.kernel.intercept, self.kernel.sum = bound.intercept, bound.cost / self.kappa
         if self.mu:
             self.v += self.mu / self.kappa * self.centre

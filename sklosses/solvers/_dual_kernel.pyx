@@ -22,15 +22,20 @@ memory at half the speed, and the number of epochs is the same.
 from cpython.exc cimport PyErr_CheckSignals
 from cython cimport floating
 from libc.math cimport NAN, isnan
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 import numpy as np
 
+from sklosses.data._lanes cimport (
+    COLUMNS, Bend, Lanes, OfRow, Row, Search, Sides, Sums, add_line, add_line_to, add_shrunk_line, add_to_line,
+    advance_line, begin_row, begin_search, bracket, clear_lanes, clear_sums, end_row, end_search, narrow,
+    parabolic_lanes, search_on, store_lanes, store_sums, sum_line,
+)
 from sklosses.data._products cimport (
-    accumulate, dense_t, dot, gather, index_t, locate, padded, prefetch, square_norm,
+    accumulate, dense_t, dot, gather, index_t, locate, padded, prefetch, prefetch_one, square_norm,
 )
 from sklosses.data._rows cimport Rows, View
-from sklosses.losses._loss cimport Dual, Loss
+from sklosses.losses._loss cimport Block, Dual, Loss, Parabola
 from sklosses.solvers._pending cimport pending_error
 from sklosses.solvers._rests cimport rests
 
@@ -40,6 +45,11 @@ cdef enum:
     CACHE_LINE = 64
     FIRST_BYTES = 512      # of a block, asked for ahead of time
     SAMPLE = 32             # blocks, to estimate the mean norm from
+
+cdef enum:
+    NEWTON_STEPS = 100      # of a column's step; 1 or 2 are typical
+
+cdef double PART = 0.1      # of the slope that a step begins with, which it may leave
 
 cdef enum Task:
     NORMS
@@ -297,6 +307,209 @@ cdef int do(Table t, Task task, const double* w, const double* multiple, double*
     return descend(t, t.column, t.order, x, j)
 
 
+# Columns side by side -----------------------------------------------------------------------------------------------
+
+SIDES = ("inverse", "rho", "shrink", "intercept", "sum", "sum_before", "account", "turn", "ahead", "mix", "resting")
+
+
+cdef void bent(const Parabola* parabola, Bend* bend) noexcept nogil:
+    bend.centre, bend.dead = <float>parabola.centre, <float>parabola.dead
+    bend.below, bend.above = <float>parabola.width_below, <float>parabola.width_above
+    bend.low, bend.high = <float>parabola.low, <float>parabola.high
+
+
+cdef int newton_lanes(Loss loss, double y, Row* row, float* at, float* curvature) except -1 nogil:
+    """The step of each column by Newton's method for q + step phi'(q) = p + step u, as a lone column's."""
+    cdef Search search
+    cdef Block block = Block(1, COLUMNS, COLUMNS, 0, &search.target[0], &search.point[0], NULL, &search.slope[0],
+                             &search.bend[0])
+    cdef int _
+    if begin_search(row, at, y, &search):
+        loss.evaluate(&block)
+    bracket(row, at, curvature, &search)
+    for _ in range(NEWTON_STEPS):
+        if not search_on(row, PART, &search):
+            break
+        loss.evaluate(&block)
+        narrow(row, &search)
+    end_search(&search, row, at, curvature)
+    return 0
+
+
+cdef inline const float* single_row(Table t, Py_ssize_t i, const int32_t** j, Py_ssize_t* n) noexcept nogil:
+    """A row's values in float32, its columns and length."""
+    cdef const float* x = NULL
+    cdef const double* wide = NULL
+    cdef float* room = <float*>t.room
+    cdef Py_ssize_t k
+    if t.single:
+        locate(&t.view, i, &x, j, n)
+        return x
+    locate(&t.view, i, &wide, j, n)
+    for k in range(n[0]):
+        room[k] = <float>wide[k]
+    return room
+
+
+cdef inline const double* double_row(Table t, Py_ssize_t i, const int32_t** j, Py_ssize_t* n) noexcept nogil:
+    """The same in float64."""
+    cdef const float* x = NULL
+    cdef const double* wide = NULL
+    cdef double* room = <double*>t.room
+    cdef Py_ssize_t k
+    if not t.single:
+        locate(&t.view, i, &wide, j, n)
+        return wide
+    locate(&t.view, i, &x, j, n)
+    for k in range(n[0]):
+        room[k] = x[k]
+    return room
+
+
+cdef inline void products(Together c, Row* row, const float* x, const int32_t* j, Py_ssize_t n) noexcept nogil:
+    """row.p = x.w of each column."""
+    cdef Lanes even, odd
+    cdef Py_ssize_t i = 0
+    clear_lanes(&even)
+    clear_lanes(&odd)
+    if c.shrinks:
+        while i < n:
+            add_shrunk_line(&even, x[i], c.v + COLUMNS * <Py_ssize_t>j[i], c.shrink)
+            i += 1
+    else:
+        while i + 2 <= n:
+            add_line(&even, x[i], c.v + COLUMNS * <Py_ssize_t>j[i])
+            add_line(&odd, x[i + 1], c.v + COLUMNS * <Py_ssize_t>j[i + 1])
+            i += 2
+        if i < n:
+            add_line(&even, x[i], c.v + COLUMNS * <Py_ssize_t>j[i])
+    store_lanes(row.p, &even, &odd)
+
+
+cdef int visit(Together c, Py_ssize_t i) except -1 nogil:
+    """The steps of row i; returns the work."""
+    cdef Row row
+    cdef OfRow of_row = OfRow(<float>c.weight[i], c.norm[i], <float>c.offset[i], c.bits[i] & c.alive)
+    cdef float* u = c.u + COLUMNS * i
+    cdef float* before = c.u_before + COLUMNS * i
+    cdef const int32_t* j = NULL
+    cdef Py_ssize_t n = 0, k
+    cdef const float* x = single_row(c.table, i, &j, &n)
+    cdef Parabola parabola
+    cdef Bend bend
+    cdef float most
+    cdef int moved
+    products(c, &row, x, j, n)
+    begin_row(c.sides, &of_row, u, before, &row)
+    if c.bends:
+        (<Loss>c.loss).conjugate_parabola(c.y[i], 0, &parabola)
+        bent(&parabola, &bend)
+        parabolic_lanes(&bend, &row)
+    else:
+        newton_lanes(<Loss>c.loss, c.y[i], &row, c.at + COLUMNS * i, c.curvature + COLUMNS * i)
+    moved = end_row(c.sides, &row, u, before, &most)
+    if moved & 1:
+        for k in range(n):
+            add_to_line(c.v + COLUMNS * <Py_ssize_t>j[k], x[k], row.change)
+    if c.may_rest:
+        # Coefficients leap as if all dual variables did: one that has moved may not rest before its own leap.
+        rests(&c.level[i], &c.rest[i], moved == 0, 1.0 if c.bends and moved != 0 else most)
+    return COLUMNS * (n + 32)
+
+
+cdef inline bint is_due(Together c, Py_ssize_t i) noexcept nogil:
+    """Whether a row is to be visited in this epoch."""
+    return (c.bits[i] & c.alive) != 0 and c.rest[i] == 0
+
+
+cdef inline void ask_for_rows(Table t, Together c, Py_ssize_t block) noexcept nogil:
+    """Ask memory for what the rows of a block will need, ahead of time."""
+    cdef const float* x = NULL
+    cdef const int32_t* j = NULL
+    cdef Py_ssize_t i, n = 0, first = block * t.block, size = 4 if t.single else 8, start
+    for i in range(first, min(t.n_rows, first + t.block) if c.may_rest else first + 1):
+        if is_due(c, i):
+            locate(&t.view, i, &x, &j, &n)
+            start = j - <const int32_t*>t.view.indices
+            prefetch(<const char*>t.view.values + size * start, min(<Py_ssize_t>FIRST_BYTES, size * n))
+            prefetch(<const char*>j, min(<Py_ssize_t>FIRST_BYTES, 4 * n))
+            prefetch_one(c.u + COLUMNS * i)
+            prefetch_one(c.u_before + COLUMNS * i)
+
+
+cdef int epoch(Table t, Together c, const Py_ssize_t* order) except -1 nogil:
+    """An epoch of all columns."""
+    cdef Py_ssize_t b, i, k
+    cdef double work = 0
+    for b in range(t.n_blocks):
+        if b + 1 < t.n_blocks:
+            ask_for_rows(t, c, order[b + 1])
+        for i in range(order[b] * t.block, min(t.n_rows, (order[b] + 1) * t.block)):
+            if is_due(c, i):
+                work += visit(c, i)
+                c.visits += 1
+            else:
+                c.rest[i] -= c.rest[i] > 0
+        if work > WORK_BETWEEN_POLLS:
+            work = 0
+            if (<Loss>c.loss).failed:
+                break
+            with gil:
+                PyErr_CheckSignals()
+    for k in range(COLUMNS):
+        c.sides.intercept[k] -= c.sides.rho[k] * c.sides.sum[k]
+    return pending_error()
+
+
+cdef void proceed(Together c) noexcept nogil:
+    """Coefficients into their means, and then ahead; dual variables follow when their rows are visited."""
+    cdef Sides* s = c.sides
+    cdef float[COLUMNS] ahead, mix
+    cdef Py_ssize_t f, k, i
+    cdef double leap
+    cdef float* v
+    cdef float* before
+    cdef float* mean
+    for k in range(COLUMNS):
+        ahead[k], mix[k] = <float>s.ahead[k], <float>s.mix[k]
+        leap = s.ahead[k] * (s.sum[k] - s.sum_before[k])
+        s.sum_before[k] = s.sum[k]
+        s.sum[k] += leap
+        s.intercept[k] -= s.rho[k] * leap
+    for i in range(c.n_used):
+        f = COLUMNS * c.used[i]
+        v, before, mean = c.v + f, c.v_before + f, c.mean + f
+        advance_line(v, before, mean, ahead, mix, c.shrink)
+
+
+cdef void survey(Table t, float* norm, unsigned char* seen) noexcept nogil:
+    """norm[i] = ||x_i||^2, and seen[j] = 1 of the features that rows have."""
+    cdef Py_ssize_t i, k, n = 0
+    cdef const int32_t* j = NULL
+    cdef const double* x
+    for i in range(t.n_rows):
+        x = double_row(t, i, &j, &n)
+        norm[i] = <float>squares(x, j, n)
+        for k in range(n):
+            seen[j[k]] = 1
+
+
+cdef void see(Together c, double* p, const double* multiple, double* back) noexcept nogil:
+    """p = X mean and back += X' multiple of all columns, in float64."""
+    cdef Py_ssize_t i, k, n = 0
+    cdef const int32_t* j = NULL
+    cdef const double* x
+    cdef Sums sums
+    for i in range(c.table.n_rows):
+        x = double_row(c.table, i, &j, &n)
+        clear_sums(&sums)
+        for k in range(n):
+            sum_line(&sums, x[k], c.mean + COLUMNS * <Py_ssize_t>j[k])
+        store_sums(p + COLUMNS * i, &sums)
+        for k in range(n):
+            add_line_to(back + COLUMNS * <Py_ssize_t>j[k], x[k], multiple + COLUMNS * i)
+
+
 # The face that Python sees ------------------------------------------------------------------------------------------
 
 cdef class Table:
@@ -317,6 +530,7 @@ cdef class Table:
     cdef View view              # of the table
     cdef View window            # of the rows at hand: the table itself, or rows gathered from it
     cdef void* buffer
+    cdef void* room             # for a row in another precision
     cdef const Py_ssize_t* subset
     cdef Py_ssize_t[BLOCK] at
     cdef Py_ssize_t block
@@ -409,6 +623,22 @@ cdef class Table:
             from_c, to_back = &c[0], &back[0]
         self._do(LOOK, from_w, from_c, to_p, to_back)
         return predictions, gathered
+
+    cdef int make_room(self) except -1:
+        """For a row of a CSR table in another precision."""
+        if self.room == NULL:
+            memory = np.empty(int(np.max(np.diff(self.rows.indptr), initial=0)) + 1)
+            self._held.append(memory)
+            self.room = <void*><size_t>memory.ctypes.data
+
+    def survey(self):
+        """Of a CSR table without a subset: ||x_i||^2 of all rows in float32, and the numbers of features in use."""
+        cdef float[::1] norm = np.zeros(self.n_rows + 1, dtype=np.float32)
+        cdef unsigned char[::1] seen = np.zeros(self.rows.n_features + 1, dtype=np.uint8)
+        self.make_room()
+        with nogil:
+            survey(self, &norm[0], &seen[0])
+        return np.asarray(norm)[:self.n_rows], np.flatnonzero(seen)
 
     def descend(self, Column column, const Py_ssize_t[::1] order):
         """An epoch of a column: `order` holds the numbers of all blocks."""
@@ -503,3 +733,150 @@ cdef class Column:
         """Let no row rest any longer."""
         cdef unsigned char[::1] bytes_ = self._held[len(self._held) - 1]
         np.asarray(bytes_)[:] = 0
+
+
+cdef class Together:
+    """Up to 8 columns of one loss that read the rows of a CSR table together.
+
+    What is kept of a column is float32, a lane of a line: the model that it leads to is proven in float64.
+
+    Parameters
+    ----------
+    table : Table
+        All rows of a CSR table with int32 indices, for these columns alone.
+    loss : Loss
+        With scalar parameters.
+    rows : tuple of five ndarrays of shape (n_rows,)
+        Targets, offsets, weights (float64); ||x_i||^2 (float32); bits of the columns that train on the row (uint8).
+    used : ndarray of intp
+        Numbers of the features that are not 0 in all rows.
+    lanes : dict of str to ndarray of shape (8,)
+        ``inverse``, 1 / (S kappa), 0 for lanes without a column; ``rho``, ``shrink``, ``intercept`` of the columns.
+
+    Attributes
+    ----------
+    lanes : dict of str to ndarray of shape (8,)
+        Of each column: ``intercept``; ``sum`` of c_i u_i; ``account``, the sum of c_i gap_i in the last epoch;
+        ``turn``, which is negative if the last epoch went back on the way that its leap had gone; ``ahead``, how far
+        the next leap goes; ``mix``, the weight of the last iterate in the mean; ``resting``, the inverse of the part
+        of the gap below which rows may rest.
+    alive : int
+        Bits of the columns that are not done.
+    bends : bool
+        Whether steps need nothing but the dual variable.
+    may_rest : bool
+        Whether rows may rest.
+    visits : int
+        Rows visited so far.
+    u : ndarray of shape (n_rows, 8), float32
+        Dual variables.
+    at : ndarray of shape (n_rows, 8) or None
+        Where their slopes were found.
+    """
+
+    cdef void* loss
+    cdef Table table
+    cdef const double* y
+    cdef const double* offset
+    cdef const double* weight
+    cdef const float* norm
+    cdef const uint8_t* bits
+    cdef const Py_ssize_t* used
+    cdef Py_ssize_t n_used
+    cdef float* v
+    cdef float* v_before
+    cdef float* mean
+    cdef float* u_before
+    cdef float* curvature
+    cdef float* u
+    cdef float* at
+    cdef float* shrink
+    cdef unsigned char* level
+    cdef unsigned char* rest
+    cdef Sides* sides
+    cdef bint shrinks
+    cdef list _held
+    cdef readonly dict lanes
+    cdef readonly bint bends
+    cdef public bint may_rest
+    cdef public int alive
+    cdef public Py_ssize_t visits
+    cdef readonly object duals, places, coefs, means
+
+    def __init__(self, Table table, Loss loss, rows, used, lanes):
+        cdef Py_ssize_t n = table.n_rows, d = table.rows.n_features
+        cdef Parabola parabola
+        table.make_room()
+        self.table, self.loss, self._held = table, <void*>loss, [loss]
+        y, offset, weight, norm, bits = rows
+        self.y, self.offset = <const double*>self._keep(y), <const double*>self._keep(offset)
+        self.weight, self.norm = <const double*>self._keep(weight), <const float*>self._keep(norm)
+        self.bits, self.used = <const uint8_t*>self._keep(bits), <const Py_ssize_t*>self._keep(used)
+        self.n_used = len(used)
+        self.bends = loss.conjugate_parabola(self.y[0], 0, &parabola)
+        sides = np.zeros((len(SIDES), COLUMNS))
+        self.sides = <Sides*>self._keep(sides)
+        self.lanes = dict(zip(SIDES, sides, strict=True))
+        for name, value in lanes.items():
+            self.lanes[name][:] = value
+        self.shrinks = bool(np.any(self.lanes["shrink"] > 0))
+        shrink = lines(1)
+        shrink[0] = self.lanes["shrink"]
+        self.shrink = <float*>self._keep(shrink)
+        # One piece of memory: large ones get large pages.
+        m = 0 if self.bends else n
+        memory = lines(3 * d + 2 * n + 2 * m)
+        self.coefs, before, self.means, self.duals, past, self.places, curvature = np.split(
+            memory, np.cumsum([d, d, d, n, n, m]))
+        self.places[:] = NAN
+        self.v, self.v_before, self.mean = (
+            <float*>self._keep(self.coefs), <float*>self._keep(before), <float*>self._keep(self.means))
+        self.u, self.u_before = <float*>self._keep(self.duals), <float*>self._keep(past)
+        self.at, self.curvature = <float*>self._keep(self.places), <float*>self._keep(curvature)
+        self.level = <unsigned char*>self._keep(np.zeros(n, dtype=np.uint8))
+        self.rest = <unsigned char*>self._keep(np.zeros(n, dtype=np.uint8))
+
+    cdef void* _keep(self, array) except? NULL:
+        """Where an array's elements are."""
+        self._held.append(array)
+        return <void*><size_t>array.ctypes.data
+
+    def epoch(self, const Py_ssize_t[::1] order):
+        """Visit all rows: `order` holds the numbers of all blocks."""
+        self.lanes["account"][:] = 0.0
+        self.lanes["turn"][:] = 0.0
+        with nogil:
+            epoch(self.table, self, &order[0])
+
+    def proceed(self):
+        """Take coefficients into their means, and leap."""
+        with nogil:
+            proceed(self)
+
+    def see(self, double[:, ::1] multiple, double[:, ::1] p, double[:, ::1] back):
+        """Products of the means with the table, and of its transpose, in float64 and one reading.
+
+        Parameters
+        ----------
+        multiple : ndarray of shape (n_rows, 8)
+        p : ndarray of shape (n_rows, 8)
+            Becomes X means.
+        back : ndarray of shape (n_features, 8)
+            Becomes X' multiple.
+        """
+        back[:] = 0.0
+        with nogil:
+            see(self, &p[0, 0], &multiple[0, 0], &back[0, 0])
+
+
+def has_parabola(Loss loss):
+    """Whether a loss's dual steps need nothing but the dual variable: see ``conjugate_parabola``."""
+    cdef Parabola parabola
+    return loss.conjugate_parabola(1.0, 0, &parabola)
+
+
+def lines(n):
+    """n lines of zeros, each a cache line."""
+    memory = np.zeros(COLUMNS * n + CACHE_LINE // 4, dtype=np.float32)
+    start = -memory.ctypes.data % CACHE_LINE // 4
+    return memory[start : start + COLUMNS * n].reshape(n, COLUMNS)
