@@ -71,7 +71,9 @@ class Newton:
     Notes
     -----
     The certificate. With an l2 penalty F is strongly convex in w: with the best intercept for w,
-    ``F - F* <= ||g||^2 / (2 l2)``, g the subgradient of least norm, which is a proof. With kinks, rows that keep their
+    ``F - F* <= ||g||^2 / (2 l2)``, g the subgradient of least norm, which is a proof. Of dense tables, and losses that
+    say how fast their curvature can change (``Traits.self_concordance``), the second derivatives of one row in 16 prove
+    a bound nearer to the truth, with any penalty. With kinks, rows that keep their
     side make the objective a lower one, whose dual bounds F* from below: a proof with any penalty. Without a penalty
     that bound holds to rounding only, and is called an estimate. For smooth losses without l2, half the squared Newton
     decrement, with the exact Hessian at the solution, times a factor for the change of curvature along the step

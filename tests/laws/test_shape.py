@@ -119,6 +119,7 @@ def test_traits_of_vectors_cover_their_columns(name, data):
     traits, each = type(singles[0])(**parameters).traits, [one.traits for one in singles]
     assert traits.lipschitz == max(one.lipschitz for one in each)
     assert traits.curvature == max(one.curvature for one in each)
+    assert traits.self_concordance == max(one.self_concordance for one in each)
     assert traits.convex == all(one.convex for one in each)
     assert traits.smooth == all(one.smooth for one in each)
     assert traits.kind == each[0].kind
