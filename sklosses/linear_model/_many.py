@@ -136,15 +136,16 @@ class ManyFits:
 
     def _check(self, model, loss):
         """Check the rows, once, and the targets, once for each domain; tell the model what it is to know of them."""
+        domain = None if loss.traits.coupled else loss.target       # losses of whole rows take the labels of any other
         if self.sample is None:
             before = set(vars(model))
             sample = model._check_sample(self._given, loss, reset=True, allow_all_zero=False)
             self._known = {name: value for name, value in vars(model).items() if name not in before}
-            self.sample, self._targets = sample, {loss.target}
+            self.sample, self._targets = sample, {domain}
         model._refuse_negative(self.sample.sample_weight)
-        if loss.target not in self._targets:
+        if domain not in self._targets:
             model._check_y(Given(None, self.sample.y), len(self.sample.y), loss)
-            self._targets.add(loss.target)
+            self._targets.add(domain)
         vars(model).update(self._known)
 
     def _why_not(self, subset):

@@ -16,6 +16,7 @@ def test_searches_score_as_scikit_learns():
                     for search in (GridSearchCV, model_selection.GridSearchCV))
     for key in ("split0_test_score", "split1_test_score", "split2_test_score"):
         assert np.allclose(ours.cv_results_[key], theirs.cv_results_[key])
+    assert [record["how"] for record in ours.search_plan_] == ["one block"]
 
 
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
