@@ -1,7 +1,7 @@
 /* Eight columns of coefficients, side by side: a line of floats for each feature.
 
-   A row's entries are multiplied by their lines, and added to them, for all columns at once: that costs what it costs for
-   one column, because both wait for memory. Steps of the columns go along the lanes, too. */
+   A row's entries are multiplied by their lines, and added to them, for all columns at once: what is waited for is a
+   line, which holds the numbers of all. Steps of the columns go along the lanes, too. */
 #ifndef SKLOSSES_LANES_H
 #define SKLOSSES_LANES_H
 
@@ -80,7 +80,8 @@ SK_INLINE void sk_add_to_line(float *line, float x, const float *change)
 }
 
 /* mean += mix (shrink(v) - mean), and then v += ahead (v - before), with what v was as the next `before`. */
-SK_INLINE void sk_advance_line(float *v, float *before, float *mean, const float *ahead, const float *mix, const float *by)
+SK_INLINE void sk_advance_line(float *v, float *before, float *mean, const float *ahead, const float *mix,
+                               const float *by)
 {
     SK_EACH
     for (int i = 0; i < SK_COLUMNS; i += SK_FLOATS) {
@@ -139,9 +140,9 @@ typedef struct {
     int bits;
 } sk_of_row;
 
-/* Of a row, for each column: its prediction p, the size q of what its dual variable u does to that, c = q without the
-   norm, the variable where the last epoch left it, where the leap has brought it, and after the step; the row's part of
-   the gap; what is added to the coefficients. */
+/* Of a row, for each column: its prediction p; c, 0 where the column does not train on it, and q = c (||x||^2 + rho),
+   what its dual variable does to p; the variable where the last epoch left it, where the leap has brought it, and after
+   the step; the row's part of the gap; what is added to the coefficients. */
 typedef struct {
     float p[SK_COLUMNS], q[SK_COLUMNS], c[SK_COLUMNS], past[SK_COLUMNS], u[SK_COLUMNS], next[SK_COLUMNS];
     float gap[SK_COLUMNS], change[SK_COLUMNS];
@@ -161,12 +162,18 @@ static void sk_begin_row(const sk_sides *s, const sk_of_row *of, const float *u,
     }
 }
 
+#if defined(_MSC_VER)
+#define SK_SUMS_AND_MOST
+#else
+#define SK_SUMS_AND_MOST SK_PRAGMA(omp simd reduction(+ : changed, stirred) reduction(max : most))
+#endif
+
 /* Whether there is anything to add to the coefficients (1), whether dual variables are elsewhere than an epoch ago (2);
    `*part` is the largest part of the gap, in what is next to none. */
 static int sk_end_row(sk_sides *s, sk_row *row, float *u, float *before, float *part)
 {
     float changed = 0, stirred = 0, most = 0;
-    SK_PRAGMA(omp simd reduction(+ : changed, stirred) reduction(max : most))
+    SK_SUMS_AND_MOST
     for (int k = 0; k < SK_COLUMNS; k++) {
         const float c = row->c[k], moved = c > 0 ? row->next[k] - row->u[k] : 0, now = row->u[k] + moved;
         const float way = now - row->past[k], change = -c * moved, gap = c > 0 ? c * row->gap[k] : 0;
@@ -232,7 +239,7 @@ typedef struct {
 static int sk_begin_search(const sk_row *row, const float *at, double y, sk_search *s)
 {
     float fresh = 0;
-    SK_PRAGMA(omp simd reduction(+ : fresh))
+    SK_SIMD_SUM(fresh)
     for (int k = 0; k < SK_COLUMNS; k++) {
         const int none = at[k] != at[k];
         s->target[k] = y;
@@ -266,7 +273,7 @@ static void sk_bracket(sk_row *row, const float *at, const float *bend, sk_searc
 static int sk_search_on(const sk_row *row, double part, sk_search *s)
 {
     float left = 0;
-    SK_PRAGMA(omp simd reduction(+ : left))
+    SK_SIMD_SUM(left)
     for (int k = 0; k < SK_COLUMNS; k++) {
         const double point = s->point[k], away = fabs(s->goal[k] - point);
         const double near = part * (s->first[k] < 0 ? away : s->first[k]) + 2e-7 * (fabs(s->goal[k]) + fabs(point));

@@ -17,6 +17,9 @@ Between epochs dual variables may leap, further on the way that the last epoch h
 
 Rows are visited by blocks of contiguous ones, in order inside a block: one by one in random order they would come from
 memory at half the speed, and the number of epochs is the same.
+
+Columns of one loss may stand side by side (`Together`): a row is then read once for all of them, in float32. That has a
+text of its own, because a lone column's lanes would be empty and it is to keep float64; the algorithm is the same.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
