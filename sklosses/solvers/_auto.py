@@ -8,6 +8,7 @@ from sklosses.solvers._as_block import is_better_blocked, rests_at_zero, solve_a
 from sklosses.solvers._coupled import Coupled
 from sklosses.solvers._dual_descent import DualDescent
 from sklosses.solvers._newton import LARGEST_D, Newton
+from sklosses.solvers._problem import State
 from sklosses.solvers._sgd import SGD
 
 # Dual coordinate descent takes about 60 readings of a sparse table's entries at some 1e9 a second, Newton's method
@@ -15,6 +16,10 @@ from sklosses.solvers._sgd import SGD
 SQUARES_AN_ENTRY = 800
 # That many where mean(||x_i||^2) / (n l2) is at most this. Beyond, they grow nearly in proportion to it.
 EASY = 10.0
+# The same where there is no l2: the proximal term in its place takes more epochs, and its bound is an estimate.
+LOOSE = 50.0
+# Readings after which Newton's method goes on from where dual descent has come, if it can: the rest would be slow.
+LONG = 200
 # A block does not count its readings against a limit: it is used where there is room for as many as it may take.
 LEAST_READINGS = 100
 
@@ -26,6 +31,7 @@ class Auto:
     - A block (see :func:`solve_many`) where that is faster: one-vs-rest, and kinks with hundreds of features.
     - :class:`Newton` for other tables of up to 2000 columns, unless they are so sparse that
     - :class:`DualDescent` is faster, which takes all wider tables. That depends on the strength of the penalty too.
+      Where it has not arrived after 200 readings, Newton's method goes on from there.
     - :class:`Coupled` for losses that look at all predictions of a row.
     - Losses that no coefficients at all satisfy best, as the perceptron's, have no minimum worth finding: the
       perceptron algorithm runs, :class:`SGD` with a constant step of 1.
@@ -71,7 +77,22 @@ class Auto:
                     lambda part: solver.solve(part, **given))
                 if result is not None:
                     return result
+            if isinstance(solver, DualDescent) and problem.n_features <= LARGEST_D:
+                return self._by_both(solver, problem, given)
             return solver.solve(problem, **given)
+
+    def _by_both(self, solver, problem, given):
+        """Dual descent; where it does not arrive soon, Newton's method."""
+        limit = given["max_iter"]
+        found = solver.solve(problem, **given | {"max_iter": min(limit, LONG)})
+        if found.converged or found.endless or limit <= LONG or given["monitor"] is not None:
+            return found
+        state = State(found.coef.copy(), found.intercept.copy())
+        rest = self._newton().solve(problem, **given | {"max_iter": limit - LONG, "state": state})
+        return _joined(found, rest)
+
+    def _newton(self):
+        return Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change, thorough=self.thorough)
 
     @staticmethod
     def can(problem):
@@ -102,7 +123,17 @@ class Auto:
             return Coupled(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
         if _has_dual(problem) and (problem.n_features > LARGEST_D or _is_sparse_enough(problem)):
             return DualDescent()
-        return Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change, thorough=self.thorough)
+        return self._newton()
+
+
+def _joined(first, second):
+    """The result of a second solver that went on where the first ended: with the readings of both."""
+    history = {name: np.concatenate([first.history[name], values]) for name, values in second.history.items()}
+    seconds = history["seconds"]
+    seconds[len(first.history["seconds"]):] += first.history["seconds"][-1]
+    return replace(second, history=history, n_iter=first.n_iter + second.n_iter,
+                   n_iter_per_column=first.n_iter_per_column + second.n_iter_per_column,
+                   solver=f"{first.solver}, {second.solver}")
 
 
 def _is_coupled(problem):
@@ -122,8 +153,9 @@ def _is_sparse_enough(problem):
     if squares <= 1:
         return False
     weakest = np.min(problem.penalty.l2)
-    strength = np.vdot(rows.data, rows.data) / rows.n_rows / problem.n_rows / weakest if weakest > 0 else 0.0
-    return squares > strength / EASY
+    if weakest == 0:
+        return squares > LOOSE
+    return squares > np.vdot(rows.data, rows.data) / rows.n_rows / problem.n_rows / weakest / EASY
 
 
 def _perceptron(problem, given, auto):

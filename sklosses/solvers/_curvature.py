@@ -8,12 +8,14 @@ from sklosses._isa import kernel
 
 # Eigenvalues of the scaled matrix below this times the largest are rounding: there the objective is flat.
 FLAT = 1e-13
-# How far to go down a slope without curvature: beyond any coefficient's 0.
-FAR = 1e12
+# With an l1 penalty the matrix, its diagonal scaled to 1, is regular by this much: where features depend on each other
+# a step goes down the penalty's own slope until a sign changes, and another step takes up what is left.
+REGULAR = 1e-12
 # Systems of up to this size are refined: it takes microseconds.
 REFINED = 64
-# Rounds of coordinate descent and Newton on the support, and sweeps a round.
-ROUNDS, SWEEPS = 30, 20
+# Rounds of coordinate descent and Newton on the support, at least and at most: in between so many entries of the matrix
+# in all. And sweeps a round.
+ROUNDS, ENTRIES, SWEEPS = (30, 100), 3e6, 20
 
 
 class Curvature:
@@ -82,9 +84,10 @@ class Curvature:
     def _sparse_step(self, gradient, start, strengths):
         """Coordinate descent finds the support and its signs, a Newton step on them the rest; until both agree."""
         matrix = self._damped()
+        matrix = matrix + np.diag(REGULAR * np.diag(matrix))
         here, penalised, l1 = start.copy(), strengths > 0, strengths.max()
         descend = kernel("sklosses.solvers._coordinate").descend
-        for _ in range(ROUNDS):
+        for _ in range(int(np.clip(ENTRIES / matrix.size, *ROUNDS))):
             moved = descend(matrix, gradient, start, here, strengths, SWEEPS)
             if not moved:
                 break
@@ -92,10 +95,8 @@ class Curvature:
             free = np.flatnonzero((here != 0) | (strengths == 0))
             rest = gradient + matrix @ (here - start) + strengths * signs
             newton = here.copy()
-            newton[free] += _down(matrix[np.ix_(free, free)], rest[free])
+            newton[free] -= _Solver(matrix[np.ix_(free, free)])(rest[free])
             turned = np.flatnonzero(newton * signs < 0)
-            if not len(turned) and np.abs(newton - here)[penalised].max(initial=0.0) >= FAR * l1:
-                break               # flat, with nothing to stop at: rounding
             if len(turned):         # a sign would change: as far as the first that does, which is then 0
                 shares = here[turned] / (here[turned] - newton[turned])
                 here = here + shares.min() * (newton - here)
@@ -107,16 +108,6 @@ class Curvature:
             if np.all(outside <= 1e-12 * l1):
                 break
         return here - start
-
-
-def _down(matrix, slopes):
-    """Newton's step; where the matrix is flat and the slopes are not, as far down there as will change a sign."""
-    step = -_Solver(matrix)(slopes)
-    left, diagonal = slopes + matrix @ step, np.diag(matrix)
-    scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0)
-    if np.abs(left * scale).max(initial=0.0) <= 1e-6 * np.abs(slopes * scale).max(initial=0.0):
-        return step
-    return -FAR * left * scale * scale
 
 
 class _Solver:

@@ -6,6 +6,7 @@ a reading of the rows found there. So one reading serves all columns of a proble
 
 import numpy as np
 
+from sklosses.solvers._bands import by_bands, first_band
 from sklosses.solvers._curvature import Curvature, rank
 from sklosses.solvers._gap import F_ROUNDING, relative_gap
 from sklosses.solvers._line import along
@@ -30,7 +31,7 @@ UNLIKELY = 1e-2
 # A bound that falls by less than this share a step says that the model does not see what is left.
 UNSEEN = 0.5
 # Steps beyond what an estimate says, towards a proof by the dual: its gap is of first order in what is left.
-PROOF_STEPS = 4
+PROOF_STEPS = 12
 # Proofs ask for decrements below the goal.
 GOAL_SHARE = 1e-2
 # An exact step that leaves more of the decrement than this is at the limit of precision.
@@ -38,6 +39,11 @@ STALLED = 0.1
 # A step of less than this share of what was proposed asks for damping: at first this much of the largest curvature.
 # Curvature that has been kept up to date for some steps is not damped by more than this, but made anew.
 SHORT, LEAST_DAMPING, MOST_DAMPING, STALE_DAMPING = 0.25, 1e-3, 1e6, 1.0
+# So many short steps, each other step making up for a part of one, call for a descent by bands; so many of those, each
+# with a first band of this share of the last one's at most.
+SHORT_STEPS, MENDS, DESCENTS, NEXT_WIDTH = 2, 0.5, 4, 0.1
+# So many times the best constant's objective is not where to begin.
+BAD = 2.0
 # Curvature, relative to the features' own, that is lent to losses where they have none.
 STRAIGHT = 1e-8
 # The relative error of a sum over rows, with room.
@@ -106,6 +112,7 @@ class Column:
         best = self._best_constant(reading, p) if self.fit_intercept else 0.0
         if state is None and self.fit_intercept:
             self.intercept = best
+        self.best = best
         self.null = reading.along(k, p, None, best)[0] / self.total - self.lowest
         self.objective = np.inf
         self.centre = None
@@ -120,6 +127,10 @@ class Column:
         self.length = 1.0       # of the last step, as a share of what the model proposed
         self.damping = 0.0      # see `_damp`
         self.variances = None
+        self.bounded = self.convex and reading.traits[k].curvature < np.inf
+        # How often steps were short of late, whether one had no curvature to go by; descents by bands, and how wide a
+        # band the next one needs at most.
+        self.shorts, self.lost, self.descents, self.width = 0.0, False, 0, np.inf
         # Near the minimum for other rows, where this place may pass as one for these: but it knows those others.
         self.must_step = state is not None and state.near is not None
         if self.must_step:
@@ -193,20 +204,44 @@ class Column:
         matrix = self._matrix(reading, self._second(look))
         gradient = self._gradient(look, self.coef)      # now that it is known which columns are constant
         curvature = Curvature(matrix)
-        if self.l1 > 0 or curvature.explains(gradient):
+        if not self._is_lost(look, gradient, curvature):
             return gradient, curvature, True
-        diagonal = np.diag(matrix)
-        worth = gradient @ np.divide(gradient, diagonal, out=1e300 * gradient, where=diagonal > 0)
-        if worth <= self._noise(look):
-            return gradient, curvature, True
+        self.lost = True
         features = self._matrix(reading, reading.mass(self.k))
         steepest = min(1.0, reading.traits[self.k].curvature)
         return self._gradient(look, self.coef), Curvature(matrix + STRAIGHT * steepest * features), False
+
+    def _is_lost(self, look, gradient, curvature):
+        """Whether there is a way down that no curvature bounds."""
+        diagonal, down = np.diag(curvature.matrix), gradient
+        if self.l1 > 0:         # which holds what matrices of dependent features do not
+            if np.all(diagonal[:-1] > 0):
+                return False
+            down = np.where(diagonal > 0, 0.0, np.append(self._least_subgradient(gradient[:-1]), gradient[-1]))
+        if curvature.explains(down):
+            return False
+        worth = down @ np.divide(down, diagonal, out=1e300 * down, where=diagonal > 0)
+        return worth > self._noise(look)
 
     def _moved(self, step):
         """(coef, intercept) after a step."""
         coef = self.coef + step[:-1]
         return coef, self.intercept + step[-1] - self.centre @ step[:-1]
+
+    def _begin(self, reading):
+        """The first look. Where a constant is better than the coefficients of other rows, they are shortened.
+
+        As those of a loss that grows exponentially are, where a sample did not have the largest rows.
+        """
+        look = yield self.coef, self.intercept
+        if self._objective(look, self.coef) - self.lowest <= BAD * self.null or not np.any(self.coef):
+            return look
+        best = self.best if self.fit_intercept else self.intercept
+        start = np.full(reading.n_rows, best) if reading.offset is None else reading.offset + best
+        coef, self.coef = self.coef, np.zeros_like(self.coef)
+        share = self._along(reading, start, look.p, np.append(coef, 0.0))
+        self.coef, self.intercept = share * coef, best + share * (self.intercept - best)
+        return (yield self.coef, self.intercept)
 
     def _find_centre(self, reading):
         if self.fit_intercept:
@@ -227,7 +262,7 @@ class Column:
             return              # no row of it counts
         self.total, whole = sample.totals[self.k], self.total
         self._find_centre(sample)
-        look = yield self.coef, self.intercept
+        look = yield from self._begin(sample)
         diagonal = np.maximum(sample.squares(self._second(look), self.centre), 0.0) / self.total
         self.ridge = diagonal / sample.n_rows
         fresh = self.curvature is None      # the last stage's makes the first step: its end has to know better
@@ -244,6 +279,8 @@ class Column:
                 break
             before = look
             look = yield from self._advance(sample, look, step, fall)
+            if fresh and self._is_cut():
+                look = yield from self._by_bands(sample, look)
             if look is before and fresh:
                 break
             fresh = True
@@ -258,7 +295,7 @@ class Column:
         """
         if self.centre is None:
             self._find_centre(reading)
-        look = yield self.coef, self.intercept
+        look = yield from self._begin(reading)
         if self.curvature is not None:      # of a sample, which may hardly have seen some columns
             second = self._second(look)
             diagonal = reading.squares(second, self.centre) / self.total
@@ -282,6 +319,10 @@ class Column:
                     break
             last, before = look, decrement
             look = yield from self._advance(reading, look, step, decrement)
+            if fresh and self._is_cut():
+                look = yield from self._by_bands(reading, look, budget)
+                self.curvature, self.damping, before = None, 0.0, np.inf
+                continue
             if exact and self.length == 1 and not self.provable:
                 self._estimate(decrement, last, look)
                 if self.gap <= goal and (tries := tries - 1) < 0:
@@ -302,7 +343,7 @@ class Column:
                 self._proves(reading, look, gradient, np.inf)       # a bound out of reach of the tolerance is one too
         if self.convex and self.gap_kind != "proof" and self.objective - self.lowest <= NOTHING * abs(self.null):
             self._is_least(reading, max(tol, goal))
-        least = ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
+        least = F_ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
         self.reached = self.gap <= max(tol, LEAST_TOL, least) and not self.endless
         self.slopes = self._gradient(look, self.coef)[:-1] - self.l2 * self.coef
         self.last = look if self.l2 == 0 else None
@@ -442,6 +483,19 @@ class Column:
         self.length = 0.0
         return look
 
+    def _is_cut(self):
+        """Whether steps are cut again and again: then the curvature here is not what they meet."""
+        self.shorts = self.shorts + 1 if self.length < SHORT else max(self.shorts - MENDS, 0.0)
+        return self.bounded and self.descents < DESCENTS and (self.shorts >= SHORT_STEPS or self.lost)
+
+    def _by_bands(self, reading, look, budget=np.inf):
+        """Descend by bands, and remember how wide they have to be where this place is a start."""
+        band = min(first_band(reading, self.k, look), self.width)
+        self.width = band * min(NEXT_WIDTH, 3 * np.sqrt((len(self.coef) + 1) / reading.n_rows))
+        self.shorts, self.lost, self.length = 0.0, False, 1.0
+        self.descents += 1
+        return (yield from by_bands(self, reading, look, band, budget))
+
     def _along(self, reading, p, end, step):
         """How much of a step to take: where F stops falling along it, to a tenth of its slope. Reads no rows."""
         w, dw, strength = self.coef, step[:-1], self.l2 + self.ridge
@@ -553,8 +607,8 @@ class Column:
         """The subgradient of least norm in w: the gradient of all but l1 brings it."""
         if self.l1 == 0:
             return gradient
-        away = np.abs(gradient + self.l1 * np.sign(self.coef))
-        return np.where(self.coef == 0, np.maximum(np.abs(gradient) - self.l1, 0.0), away)
+        away = gradient + self.l1 * np.sign(self.coef)
+        return np.where(self.coef == 0, gradient - np.clip(gradient, -self.l1, self.l1), away)
 
     def _estimate(self, decrement, last=None, look=None):
         """Half the squared decrement of an exact Newton step, for what is now behind it: F was no lower there.

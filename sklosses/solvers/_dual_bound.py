@@ -14,6 +14,8 @@ NEAR = 30
 ROOM, STEPS = 2.0, 4.0
 # Predictions beyond all kinks.
 FAR = 1e100
+# What rounding makes of the dual's value, relative to its terms, which cancel where targets are far from 0.
+CANCELLING = 2e-16
 # The share of the tolerance that the search for the best intercept may leave.
 SLACK = 1e-2
 
@@ -79,7 +81,7 @@ class Bound:
         self.provable = self.l2 > 0 and self.loss.traits.has_conjugate
         self.kind = "proof" if self.provable else "estimate"
         self.least = least_value(reading, k) / self.total if self.cost == 0 else -np.inf
-        self.readings, self.reach = 0, 0.0
+        self.readings, self.reach, self.blur = 0, 0.0, 0.0
         self.work, self.past = 0, []
 
     def beside(self, l1, l2):
@@ -158,7 +160,7 @@ class Bound:
     def _raise(self, lower):
         self.lower = max(self.lower, lower)
         value = self.objective - self.lowest
-        bound = self.objective - self.lower + F_ROUNDING * abs(self.objective)
+        bound = max(self.objective - self.lower, 0.0) + F_ROUNDING * abs(self.objective) + self.blur
         if self.l2 == 0:
             bound = self._doubted(bound, value)
         self.bound, self.gap = bound, relative_gap(value, bound, self.null)
@@ -243,6 +245,7 @@ class Bound:
             conjugate = self.loss.conjugate(self.target, np.ascontiguousarray(u))
         else:
             conjugate = _conjugate(self.loss, self.target, u, at)
+        self.blur = CANCELLING * float(np.abs(self._weighted(conjugate)).sum()) / self.total
         return float(np.sum(self._weighted(u * self.known - conjugate))) / self.total + self.fixed
 
     def _largest(self, beyond):

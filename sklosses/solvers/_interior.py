@@ -17,8 +17,9 @@ ITERATIONS = 80
 PATIENCE = 5
 # What is left of a condition, relative to what it is made of, where it is met.
 NOTHING = 1e-9
-# Steps stay this far from the boundary, as a share of the way to it.
-SHORT_OF = 0.995
+# Steps end short of the boundary, after such a share of the way to it: more of it where the predicted step leaves less
+# of the gap. Points that hug the boundary early are stuck there, where hinges are many and of unequal weight.
+SHORT_OF = 0.9, 0.995
 # Steps shorter than this are blocked: then this share of the gap is aimed at.
 BLOCKED, CENTRE = 0.01, 0.8
 # So many corrections for the sake of longer steps, unless they are long; they aim at so much more, and are given up
@@ -269,11 +270,12 @@ def _way(problem, sweeps, newton, gap):
     Optimization and Applications 6, 1996): they cost a few products each, and an iteration a matrix.
     """
     after = sweeps.predict(problem.product(newton.solve(newton.target)), newton.rho)
+    short_of = float(np.clip(1 - after / gap, *SHORT_OF))
     # Where the predicted step is blocked at once, its second-order term misleads: then to the central path first.
     for share, corrected in ((after / gap) ** 3, True), (CENTRE, False):
         mu = share * gap / (2 * problem.shares)
         sweeps.aim(mu, corrected)
-        way = _to_goals(problem, sweeps, newton)
+        way = _to_goals(problem, sweeps, newton, short_of)
         if way.length >= BLOCKED:
             break
     for _ in range(CORRECTORS):
@@ -281,18 +283,18 @@ def _way(problem, sweeps, newton, gap):
             break
         lengths = min(1.0, way.primal + LONGER), min(1.0, way.dual + LONGER)
         sweeps.recentre(way.steps, lengths, mu)
-        other = _to_goals(problem, sweeps, newton)
+        other = _to_goals(problem, sweeps, newton, short_of)
         if other.length < way.length + WORTH * (min(lengths) - way.length):
             break
         way = other
     return way
 
 
-def _to_goals(problem, sweeps, newton):
+def _to_goals(problem, sweeps, newton, short_of):
     dz = newton.solve(newton.target - problem.back(sweeps.curvature * sweeps.change))
     moved = problem.product(dz)
     steps, *ends = sweeps.correct(moved, newton.rho)
-    primal, dual = [min(1.0, SHORT_OF / end) if end > 0 else 1.0 for end in ends]
+    primal, dual = [min(1.0, short_of / end) if end > 0 else 1.0 for end in ends]
     if newton.even:
         primal = dual = min(primal, dual)
     return _Way(dz, moved, steps, primal, dual)

@@ -14,7 +14,7 @@ import numpy as np
 
 from sklosses.solvers._centred import CentredRows
 from sklosses.solvers._curvature import rank
-from sklosses.solvers._descent import LEAST_TOL, STAGE_TOL
+from sklosses.solvers._descent import CONSTANT, LEAST_TOL, STAGE_TOL
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._sides import Sides, middle
@@ -34,8 +34,11 @@ START = 2.0
 # A round ends at this share of its stage's goal.
 ROUND_TOL = 0.1
 ROUNDS, AGAIN = 30, 2
-# A start too near the boundary of the central path stalls: then again from further inside, until this near the goal.
-AGAIN_WIDER, NEAR_GOAL = (1.0, 10.0, 100.0), 10.0
+# A start too near the boundary of the central path stalls: then again from further inside, until this near the goal, or
+# until this share of what is left is: the next round starts from there.
+AGAIN_WIDER, NEAR_GOAL, WELL = (1.0, 10.0, 100.0), 10.0, 1e-2
+# A round that leaves more than this share of the distance to the bound is not worth many others.
+STALLED = 0.1
 # What rounding makes of F itself, relative; and of predictions whose large parts cancel.
 ROUNDING, CANCELLING = 1e-15, 2e-16
 # A model this far below a bound, relative, says that the bound is wrong.
@@ -206,7 +209,7 @@ class KinkedColumn:
         stage = Stage(reading, sides, goal, sides.typical(here.p), self.reach(reading), here,
                       sides.lowest if self.cost == 0 else -np.inf)
         self._show(stage)
-        move, joining, again = self._next_move(stage.typical), (), AGAIN
+        move, joining, again, before = self._next_move(stage.typical), (), AGAIN, np.inf
         for _ in range(ROUNDS):
             if stage.done or reading.readings >= budget:
                 break
@@ -218,8 +221,10 @@ class KinkedColumn:
             if bound > stage.bound:
                 stage.bound = bound
             if found.arrived and there.objective < stage.best.objective:
-                # The move was worth the fall to the bound; what crossed kinks are worth says how far it is still.
-                rest = np.sqrt(excess / max(here.objective - stage.bound, excess, 1e-300))
+                # The move was worth the fall to the bound; what crossed kinks are worth, and what the interior point
+                # method has left, says how far it is still.
+                left = min(excess + found.gap + found.defect, 1e300)
+                rest = np.sqrt(left / max(here.objective - stage.bound, left, 1e-300))
                 change = typical_change(there.p - here.p, stage.reach)
                 move = max(change * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
                 kept = None
@@ -234,10 +239,12 @@ class KinkedColumn:
             if here.objective < stage.best.objective:
                 stage.best = here
                 self._show(stage)
-            if kept is None and not len(crossed.row):
+            rest = stage.best.objective - stage.bound
+            if kept is None and not len(crossed.row) and rest > STALLED * before:
                 again -= 1      # every kink is in its place: what is left is the interior point method's own
                 if again < 0:
                     break
+            before = rest
             joining = kept, crossed
         self.moved = typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
         self._keep(stage)
@@ -337,10 +344,10 @@ class KinkedColumn:
             start = np.append(here.coef, here.intercept + self.centre @ here.coef if self.fit_intercept else 0.0)
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
             least = max(abs(here.objective), 1e-12 * self.null)
-            goal = ROUND_TOL * stage.goal * least
+            goal, well = ROUND_TOL * stage.goal * least, WELL * (here.objective - max(stage.bound, stage.sides.lowest))
             for wider in AGAIN_WIDER:
                 found = interior_point(hinges, start, wider * START * move, gone=gone, goal=goal)
-                if not found.arrived or found.gap + found.defect <= NEAR_GOAL * goal:
+                if not found.arrived or found.gap + found.defect <= max(NEAR_GOAL * goal, well):
                     break
             if found.arrived:
                 hinges.rest_at_kinks(found, START * move, goal)
@@ -371,14 +378,16 @@ class KinkedColumn:
         linear[:d] -= self.l1 + self.cost * self.centre
         linear[d] = linear[d] + self.cost if self.fit_intercept else 0.0
         scales = rows.spread()
-        scales[~(scales > 0)] = 1.0
+        # What is left of a constant column when its mean is taken off is rounding.
+        constant = scales[:d] <= CONSTANT * np.abs(self.centre)
+        scales[~(scales > 0) | np.append(constant, False)] = 1.0
         strengths = np.append(2 * self.l1 / scales[:d], 0.0)
         positions = sides.positions[band.kink, band.row]
         if rows.reading.offset is not None:
             positions = positions - np.tile(rows.reading.offset, rows.copies)
         if not self.fit_intercept:
             positions = positions - here.intercept
-        fixed = np.append(np.zeros(d, dtype=bool), not self.fit_intercept)
+        fixed = np.append(constant, not self.fit_intercept)
         quadratic = np.append(np.full(d, self.l2), 0.0)
         weights, level = sides.jumps[band.kink, band.row], here.objective - sides.lowest
         return Hinges(rows, positions, weights, scales, strengths, linear, quadratic, fixed, level)

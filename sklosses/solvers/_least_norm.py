@@ -15,14 +15,19 @@ from scipy.optimize import nnls
 
 from sklosses.solvers._curvature import flat_directions
 from sklosses.solvers._descent import CONSTANT
+from sklosses.solvers._gap import F_ROUNDING
 from sklosses.solvers._reading import Reading
 
 # Rows of the sample that shows first whether features may depend on each other.
 ROWS_A_COEFFICIENT, FEWEST = 4, 500
 # A ridge costs at first this share of the objective of the best constant; each next one that share of the one before.
 FIRST, NEXT, TRIES = 1e-3, 1e-2, 5
+# Readings for each of them.
+READINGS = 100
 # What a move may cost, as a share of the best constant's objective: rounding.
 COSTLESS = 1e-12
+# Shares of the coefficients by which to go further out, where next to nothing is left.
+FURTHER = (1e-12, 1e-9, 1e-6, 1e-3)
 
 
 def least_norm(problem, reading, column, thorough):
@@ -54,12 +59,38 @@ def _move(reading, column, coef, intercept):
     known = column.coef, column.intercept, column.objective, column.gap, column.gap_kind
     column.coef, column.intercept = coef, intercept
     column.settle(reading, look)
+    nothing = known[2] - column.lowest <= COSTLESS * column.null
+    if nothing:     # a bit back to where the move began there may be nothing at all
+        yield from _further(reading, column, known[0] - coef, known[1] - intercept)
+        yield from _stretch(reading, column)
     rise = column.objective - known[2]
-    if not rise <= COSTLESS * column.null:
-        column.coef, column.intercept, column.objective, column.gap, column.gap_kind = known
-        return
     scale = max(abs(known[2] - column.lowest), 1e-12 * column.null, 1e-300)
-    column.gap, column.gap_kind = known[3] + max(rise, 0.0) * (1 + known[3]) / scale, known[4]
+    gap = known[3] + max(rise, 0.0) * (1 + known[3]) / scale
+    if not rise <= (F_ROUNDING if nothing else COSTLESS) * column.null:
+        column.coef, column.intercept, column.objective, column.gap, column.gap_kind = known
+    elif column.gap > 0:
+        column.gap, column.gap_kind = gap, known[4]
+
+
+def _stretch(reading, column):
+    """Where next to nothing is left of the loss, a bit further out there may be nothing: the margins of a hinge."""
+    if reading.offset is None and (column.fit_intercept or column.intercept == 0) and not column.endless:
+        yield from _further(reading, column, column.coef, column.intercept)
+
+
+def _further(reading, column, coef, intercept):
+    """Where next to nothing is left of the loss, go a bit further in a direction, if nothing is left there."""
+    left, start = column.objective - column.lowest, (column.coef, column.intercept)
+    if not 0 < left <= COSTLESS * column.null or column.l1 > 0 or column.lowest != 0:
+        return
+    for share in FURTHER:
+        there = start[0] + share * coef, start[1] + share * intercept
+        look = yield there
+        if look.value == 0:
+            column.coef, column.intercept = there
+            column.settle(reading, look)
+            column.gap, column.gap_kind, column.reached = 0.0, "proof", True
+            return
 
 
 def _by_ridges(problem, reading, column):
@@ -68,7 +99,7 @@ def _by_ridges(problem, reading, column):
     ridge = FIRST * column.null / size if size > 0 else 0.0
     for _ in range(TRIES if ridge > 0 else 0):
         trial = column.with_ridge(problem, reading, ridge)
-        yield from trial.on_all_rows(reading, COSTLESS, COSTLESS, np.inf)
+        yield from trial.on_all_rows(reading, COSTLESS, COSTLESS, reading.readings + READINGS)
         cost = trial.objective - 0.5 * ridge * trial.coef @ trial.coef - column.objective
         if cost <= COSTLESS * column.null:
             if trial.coef @ trial.coef < size:

@@ -1,0 +1,157 @@
+"""The minimum and its certificate on tables that nobody scaled: laws of where they had gone wrong in a fuzzer."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from sklosses.losses import get_loss, loss_names
+from sklosses.penalties import get_penalty
+from sklosses.solvers import minimize
+
+#: Losses that bend within a part of their range and are straight elsewhere: at first no row of a table may bend.
+STRAIGHT = ("huber", "log_cosh", "pseudo_huber", "smoothed_absolute_error", "smoothed_epsilon_insensitive",
+            "smoothed_quantile")
+#: Classifiers' losses that are 0 beyond a margin.
+MARGINS = ("hinge", "squared_hinge", "modified_huber", "smoothed_hinge")
+
+
+def one_hot(n, seed=0, levels=(3, 5, 8)):
+    """Codes with all their columns, skewed, and three numbers of quite different size."""
+    rng = np.random.default_rng(seed)
+    codes = [np.eye(k)[(rng.random(n) ** 3 * k).astype(int)] for k in levels]
+    return np.column_stack([*codes, rng.standard_normal(n), rng.lognormal(7, 2, n), 1e-3 * rng.standard_normal(n)])
+
+
+def quietly(X, y, loss, penalty="none", **options):
+    """minimize, with warnings as errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return minimize(X, y, loss, penalty, **options)
+
+
+@pytest.mark.parametrize("kind", ["l1", "elasticnet"])
+@pytest.mark.parametrize("name", ["squared_error", "expectile", "huber", "log_loss", "poisson"])
+def test_dependent_features_under_l1_are_proven(name, kind):
+    """A step's quadratic model has no unique minimum there, and is minimised all the same."""
+    X, loss = one_hot(3000), get_loss(name)
+    score = X[:, 0] - X[:, 4] + 0.5 * X[:, 16] + np.random.default_rng(1).standard_normal(3000)
+    y = (score > 0).astype(float) if loss.target.codes is not None else np.exp(score) if name == "poisson" else score
+    for alpha in (1e-6, 1e-4, 1e-2):
+        result = quietly(X, y, name, get_penalty(kind, alpha=alpha), tol=1e-6)
+        assert result.gap[0] <= 1e-6, (alpha, result.gap)
+        assert result.gap_kind == ("proof",), alpha
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e9])
+@pytest.mark.parametrize("name", STRAIGHT)
+def test_far_from_a_bend_the_minimum_is_that_of_straight_lines(name, unit):
+    """With targets of 1e9 a bend of 1 is none: the objective is within its width of the loss with a kink."""
+    rng = np.random.default_rng(0)
+    X = one_hot(800)
+    y = unit * (X[:, 0] + X[:, 16] + rng.standard_t(3, 800))
+    kinked = "quantile" if "quantile" in name else "absolute_error"
+    result = quietly(X, y, name, "none", tol=1e-4, max_iter=1000)
+    assert result.converged or unit > 1
+    if unit > 1:            # no curvature is left there to make an estimate of, with some of them
+        slope = 1.35 if name == "huber" else 1.0        # of the straight parts
+        least = quietly(X, y, kinked, "none", tol=1e-6).objective[0]
+        assert result.objective[0] / slope == pytest.approx(least, rel=2e-4)
+
+
+@pytest.mark.parametrize("name", ["smoothed_hinge", "smoothed_epsilon_insensitive", "huber"])
+def test_no_row_bends_at_the_start_under_l1(name):
+    """No curvature at all is no certificate: the objective of nothing but a constant is not the minimum."""
+    rng = np.random.default_rng(0)
+    X = np.sign(rng.standard_normal((400, 5)))
+    y = np.where(X @ [3.0, 1.0, 0.0, 0.0, 0.0] > 0, 1.0, -1.0)
+    result = quietly(X, y * (1 if name == "smoothed_hinge" else 50), name, get_penalty("l1", alpha=1e-4), tol=1e-3,
+                     fit_intercept=False)
+    least = quietly(X, y * (1 if name == "smoothed_hinge" else 50), name, get_penalty("elasticnet", alpha=1e-4,
+                    l1_ratio=1 - 1e-9), tol=1e-9, fit_intercept=False).objective[0]
+    assert result.objective[0] <= least * (1 + 1e-3) + 1e-9
+    assert result.objective[0] - least <= result.gap[0] * least * (1 + 1e-6) + 1e-12
+
+
+@pytest.mark.parametrize("name", MARGINS)
+def test_separable_classes_leave_nothing(name):
+    """Without a penalty the minimum is 0, and attained: not 1e-15 of it, of which a tolerance is a share."""
+    rng = np.random.default_rng(3)
+    X = np.column_stack([rng.standard_normal((120, 30)) * 10.0 ** rng.uniform(-3, 3, 30), one_hot(120)])
+    y = np.where(X[:, 0] / np.std(X[:, 0]) + X[:, 30] > 0.3, 1.0, -1.0)
+    result = quietly(X, y, name, "none", tol=1e-6, max_iter=1000)
+    assert (result.objective[0], result.gap[0]) == (0, 0)
+    assert result.n_iter < 1000
+
+
+@pytest.mark.parametrize("name", ["poisson", "exponential"])
+def test_rows_that_a_sample_did_not_have(name):
+    """A few rows far out, where a sample's coefficients make an exponential overflow."""
+    rng = np.random.default_rng(0)
+    n = 30_000
+    X = rng.standard_normal((n, 20))
+    X[:, 3] = 1e-3 * np.abs(X[:, 3])
+    X[rng.permutation(n)[:6], 3] = 50.0
+    score = X[:, 0] + 800 * np.minimum(X[:, 3], 2e-3)
+    y = rng.poisson(np.exp(score - 2)).astype(float) if name == "poisson" else np.where(score > 1.5, 1.0, -1.0)
+    for penalty in (get_penalty("l2", alpha=1e-8), get_penalty("l1", alpha=1e-6)):
+        result = quietly(X, y, name, penalty, tol=1e-4, max_iter=300)
+        assert result.gap[0] <= 1e-4
+
+
+def smooth_and_not():
+    """Convex losses, but those that no coefficients at all minimise."""
+    return [name for name in loss_names() if get_loss(name).traits.convex and "perceptron" not in name]
+
+
+@pytest.mark.parametrize("name", smooth_and_not())
+@pytest.mark.parametrize("kind", ["none", "l1"])
+def test_sparse_rows_without_l2(name, kind):
+    """One-hot rows as CSR: the same minimum as dense ones, and no estimate below it."""
+    X, loss = one_hot(600)[:, :-2], get_loss(name)
+    X = np.column_stack([X, np.eye(90)[np.arange(600) % 90]])
+    rng = np.random.default_rng(2)
+    score = X[:, 0] - X[:, 2] + X[:, 16] + rng.standard_normal(600)
+    y = score - score.min() + 0.5 if loss.target.low > -np.inf else score
+    if loss.target.codes is not None:
+        y = np.where(score > 0, loss.target.codes[1], loss.target.codes[0])
+    penalty = get_penalty(kind, alpha=1e-3)
+    dense, thin = (quietly(table, y, name, penalty, tol=1e-6) for table in (X, sparse.csr_array(X)))
+    assert thin.gap[0] <= 1e-6
+    scale = max(abs(dense.objective[0]), 1e-9)
+    assert abs(thin.objective[0] - dense.objective[0]) <= 2e-6 * scale + 1e-9
+
+
+@pytest.mark.parametrize("penalty", [("l1", 1e-3), ("l1", 1e-4), ("l2", 1e-2), ("none", 0.0)])
+def test_rare_positives_among_codes(penalty):
+    """A hinge with hundreds of rows on its kink and columns that depend on each other, in few readings."""
+    X = one_hot(12_000)
+    rng = np.random.default_rng(5)
+    y = np.where(X[:, 16] + X[:, 0] + rng.standard_normal(12_000) > 3.2, 1.0, -1.0)
+    assert 0.001 < np.mean(y > 0) < 0.05
+    result = quietly(X, y, "hinge", get_penalty(penalty[0], alpha=penalty[1]), tol=1e-6, max_iter=60)
+    assert result.gap[0] <= 1e-6
+    assert result.n_iter <= 40
+
+
+def test_a_constant_column_next_to_tiny_ones():
+    """What is left of a constant when its mean is taken off is rounding, and no feature."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 4))
+    y = np.where(X[:, 0] + rng.standard_normal(300) > 0, 1.0, -1.0)
+    offset = 3 * rng.standard_normal(300)
+    plain = quietly(X, y, "hinge", "none", tol=1e-6, offset=offset)
+    tiny = quietly(np.column_stack([X, np.full(300, 0.3)]) * 1e-8, y, "hinge", "none", tol=1e-6, offset=offset)
+    assert tiny.gap[0] <= 1e-6
+    assert tiny.objective[0] == pytest.approx(plain.objective[0], rel=1e-6)
+
+
+def test_a_dual_value_is_never_above_the_objective():
+    """Targets far from 0, where the terms of the dual cancel: no gap below 0."""
+    X = sparse.random_array((2000, 120), density=0.02, format="csr", rng=np.random.default_rng(0))
+    y = 1e9 + np.where(X.sum(axis=1) > 1, 1e-6, 0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = minimize(X, y, "smoothed_quantile", get_penalty("l2", alpha=5e-3), tol=1e-10)
+    assert result.gap[0] >= 0
