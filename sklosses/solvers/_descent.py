@@ -1,4 +1,4 @@
-"""One column on its way down: steps, line searches and the certificate, whoever reads the rows.
+"""One column on its way down: steps and line searches, whoever reads the rows.
 
 The methods that descend are generators: they yield (coefficients, intercept) where they want to look, and are sent what
 a reading of the rows found there. So one reading serves all columns of a problem.
@@ -7,11 +7,12 @@ a reading of the rows found there. So one reading serves all columns of a proble
 import numpy as np
 
 from sklosses.solvers._bands import by_bands, first_band
+from sklosses.solvers._certified import Certified
 from sklosses.solvers._curvature import Curvature, rank
-from sklosses.solvers._gap import F_ROUNDING, relative_gap
+from sklosses.solvers._gap import F_ROUNDING
 from sklosses.solvers._line import along
-from sklosses.solvers._shift import MANY, best_shift, falls_for_ever, least_value, left_along, lowest_value
-from sklosses.solvers._some_rows import ONE_OF, SomeRows
+from sklosses.solvers._shift import MANY, best_shift
+from sklosses.solvers._some_rows import ONE_OF
 
 # A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
 STAGE_TOL = 0.1
@@ -50,21 +51,17 @@ STRAIGHT = 1e-8
 ROUNDING = 1e-14
 # What rounding makes of predictions whose large parts cancel, relative to these.
 CANCELLING = 2e-16
-# Curvature that changes by more than self-concordance allows, with room; by how much of the decrement it may matter.
-BROKEN, PIECES = 1e-6, 0.25
 # Slopes this near the penalty's, relative, leave a coefficient free to move.
 FREE = 1e-6
 # The objective of the best constant is one to this share, where there are many rows: it is a scale and a start.
 ABOUT = 1e-4
 # Gaps up to this are at the limit of precision: no tolerance below it is missed.
 LEAST_TOL = 1e-9
-# An objective this small, as a share of the best constant's, may be as small as each row's least.
-NOTHING = 1e-9
 # Columns that vary by less than this share of their mean are constant.
 CONSTANT = 1e-14
 
 
-class Column:
+class Column(Certified):
     """A column of coefficients and what is known of it.
 
     Coefficients are those of centred features: with the centre m, predictions are (x - m).w + c and the intercept is
@@ -96,33 +93,22 @@ class Column:
     alone = False       # it reads the table, in threads
 
     def __init__(self, problem, reading, k, penalty, state):
-        self.problem, self.k, self.fit_intercept = problem, k, problem.fit_intercept
-        self.l1, self.l2 = map(float, penalty)
+        super().__init__(problem, reading, k, penalty)
         self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
         self.intercept = 0.0 if state is None else float(state.intercept[k])
-        self.gap, self.gap_kind = np.inf, "estimate"
-        self.convex = reading.traits[k].convex
-        self.provable = self.l2 > 0 and self.convex
-        self.dual = self.l1 > 0 and self.l2 == 0 and reading.traits[k].has_conjugate
-        self.reached = self.endless = False
-        self.blur = 0.0         # of the objective, by predictions whose large parts cancel
-        self.total = reading.totals[k]
+        self.reached = False
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
-        self.lowest = lowest_value(reading, k) / self.total
         best = self._best_constant(reading, p) if self.fit_intercept else 0.0
         if state is None and self.fit_intercept:
             self.intercept = best
         self.best = best
         self.null = reading.along(k, p, None, best)[0] / self.total - self.lowest
-        self.objective = np.inf
         self.centre = None
         self.constant, self.any_constant = np.zeros(reading.n_features, dtype=bool), False
         self.curvature = None
         self.made = 0           # curvatures of all rows so far
         self.ridge = 0.0        # of a stage: see `on_sample`
         self.slopes = None      # of the loss alone in the coefficients, at the end
-        self.hopes = np.inf, np.inf     # of a proof: what its bound comes to, a step ago and now
-        self.few = None         # what some of the rows prove
         self.last = None        # the look there, where there may be a choice of minimisers
         self.length = 1.0       # of the last step, as a share of what the model proposed
         self.damping = 0.0      # see `_damp`
@@ -341,8 +327,7 @@ class Column:
             proven = self._proves(reading, look, gradient, max(tol, goal))
             if not proven and self.provable and self.gap > max(tol, goal):
                 self._proves(reading, look, gradient, np.inf)       # a bound out of reach of the tolerance is one too
-        if self.convex and self.gap_kind != "proof" and self.objective - self.lowest <= NOTHING * abs(self.null):
-            self._is_least(reading, max(tol, goal))
+        self._is_least(reading, max(tol, goal))
         least = F_ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
         self.reached = self.gap <= max(tol, LEAST_TOL, least) and not self.endless
         self.slopes = self._gradient(look, self.coef)[:-1] - self.l2 * self.coef
@@ -383,15 +368,15 @@ class Column:
         is proven.
         """
         if self.curvature is not None and not self._is_anew(reading):
-            short = self.length < 1
+            short, price = self.length < 1, self._price(reading)
             if self._damp(reading, look):
                 before = np.inf             # decrements of different damping do not compare
             step = self.curvature.step(gradient, self.coef, self.l1)
             decrement = self._promised(gradient, step)
-            if not self.must_step and self._few_prove(reading, look, decrement, goal):
+            cheap = 2 * price <= CERTIFICATE_STEPS * ONE_OF
+            if cheap and not self.must_step and self._few_prove(reading, look, decrement, goal):
                 return None
             # A step that had to be cut took readings to find that out, and brought little.
-            price = self._price(reading)
             misled = (short and price < STEPS_SAVED) or self._is_slow(price, decrement, before, goal)
             if not (misled or self._needs_exact(decrement, goal)):
                 return gradient, step, decrement, False, False
@@ -508,124 +493,3 @@ class Column:
             return smooth + self.l1 * np.where(at == 0, np.abs(dw), np.sign(at) * dw).sum()
 
         return along(slope, FLATTER)
-
-    # The certificate ------------------------------------------------------------------------------------------------
-
-    def _relative(self, bound):
-        """A bound on F - F* as a share of the least that F* can be."""
-        value = self.objective - self.lowest
-        bound = max(bound, 0.0) + F_ROUNDING * abs(value) + self.blur
-        return relative_gap(value, bound, self.null)
-
-    def _proves(self, reading, look, gradient, tol):
-        """Whether a bound proves the tolerance here; with it the intercept becomes the best for these coefficients."""
-        hoped = self._hoped(gradient[:-1] - self.l2 * self.coef) if self.convex else np.inf
-        self.hopes = self.hopes[1], hoped
-        if not np.isfinite(hoped) or self._relative(hoped) > tol:
-            return False
-        known = self.intercept, self.objective, look.value
-        p, product = look.p, look.product
-        if self.fit_intercept:
-            shift = best_shift(reading, self.k, look.p)
-            p = look.p + shift
-            look.value = reading.along(self.k, look.p, None, shift)[0]
-            product = reading.back(reading.derivatives(self.k, p))
-            self.intercept += shift
-            self.objective = self._objective(look, self.coef)
-        gap = self._relative(self._bound(reading, p, product / self.total))
-        if gap > tol:
-            self.intercept, self.objective, look.value = known
-            return False
-        self.gap, self.gap_kind = gap, "proof"
-        return True
-
-    def _few_prove(self, reading, look, decrement, goal):
-        """Whether second derivatives of some rows prove the goal here; where that is likely and cheap."""
-        if not (self.provable or self.dual) or reading.sparse or not reading.losses[self.k].has_hessian or (
-                reading.traits[self.k].self_concordance == np.inf):
-            return False
-        if 2 * self._price(reading) > CERTIFICATE_STEPS * ONE_OF or (
-                ONE_OF * decrement / 2 > goal * abs(self.objective - self.lowest)):
-            return False
-        if self.few is None:
-            self.few = SomeRows(self.problem, reading, self, look.p)
-        # Of constant columns too, or what passes as such: theirs is rounding, if they are.
-        slope = look.slope / self.total if self.fit_intercept else 0.0
-        slopes = look.product / self.total - self.centre * slope + self.l2 * self.coef
-        gap = self._relative(self.few.bound(np.append(self._least_subgradient(slopes), slope), look.p))
-        if gap > goal:
-            return False
-        self.gap, self.gap_kind = gap, "proof"
-        return True
-
-    def _falls_for_ever(self, reading, look):
-        """Whether next to nothing is left of the loss, and the coefficients go on growing."""
-        if self.l1 > 0 or self.l2 > 0:
-            return False
-        left = self._objective(look, self.coef) - self.lowest
-        self.endless = (left <= NOTHING * abs(self.null)
-                        and falls_for_ever(left_along(reading, self.k, look.p)))
-        return self.endless
-
-    def _is_least(self, reading, tol):
-        """Each row's least loss bounds F from below too: a proof, where rows are fitted exactly."""
-        gap = self._relative(self.objective - least_value(reading, self.k) / self.total)
-        if gap <= max(self.gap, tol):
-            self.gap, self.gap_kind = gap, "proof"
-
-    def _hoped(self, slopes):
-        """What the bound on F - F* comes to at most, about, by the loss's slopes in w; cheap."""
-        if self.l2 > 0:
-            g = self._least_subgradient(slopes + self.l2 * self.coef)
-            return g @ g / (2 * self.l2)
-        if not self.dual:
-            return np.inf
-        return max(1 - self.l1 / max(np.abs(slopes).max(initial=0.0), 1e-300), 0.0) * abs(self.objective)
-
-    def _bound(self, reading, p, slopes):
-        """A bound on F - F* at predictions for which the intercept is the best.
-
-        With l2 > 0 strong convexity bounds it by the least-norm subgradient g: ||g||^2 / (2 l2). With l1 alone the
-        derivatives, scaled until no column's exceeds l1, are feasible for the dual, whose value is below F*.
-        """
-        if self.l2 > 0:
-            g = self._least_subgradient(slopes + self.l2 * self.coef)
-            return g @ g / (2 * self.l2)
-        weight = reading.weight(self.k)
-        counts = slice(None) if weight is None else weight > 0
-        s = 1.0 if weight is None else weight[counts]
-        scale = min(1.0, self.l1 / max(np.abs(slopes).max(initial=0.0), 1e-300))
-        u = scale * reading.derivatives(self.k, p)[counts] / s
-        dual = -(s * reading.losses[self.k].conjugate(reading.target(self.k)[counts], u))
-        if reading.offset is not None:
-            dual += s * u * reading.offset[counts]
-        if not self.fit_intercept:
-            dual += s * u * self.intercept
-        return self.objective - dual.sum() / self.total
-
-    def _least_subgradient(self, gradient):
-        """The subgradient of least norm in w: the gradient of all but l1 brings it."""
-        if self.l1 == 0:
-            return gradient
-        away = gradient + self.l1 * np.sign(self.coef)
-        return np.where(self.coef == 0, gradient - np.clip(gradient, -self.l1, self.l1), away)
-
-    def _estimate(self, decrement, last=None, look=None):
-        """Half the squared decrement of an exact Newton step, for what is now behind it: F was no lower there.
-
-        If the curvature changes by at most a factor exp(r) along steps that change no prediction by more than r, F
-        falls by at most decrement r^2 / 2 / (exp(-r) + r - 1) / 2 (Bach 2010); 2 for the change beyond the step. Losses
-        that are quadratic in pieces break that where rows change pieces: if that may be as much as a part of the
-        decrement, nothing is known.
-        """
-        factor = 1.0
-        if look is not None:
-            change = np.abs(look.p - last.p)
-            r = float(change.max(initial=0.0))
-            factor = 1.0 if r < 1e-4 else r * r / 2 / (np.exp(-r) + r - 1)
-            low, high = np.minimum(last.hessian, look.hessian), np.maximum(last.hessian, look.hessian)
-            broken = high > (1 + BROKEN) * np.exp(min(r, 700.0)) * low
-            beyond = (high - low)[broken] @ change[broken] ** 2 / self.total
-            if beyond > PIECES * decrement:
-                return
-        self.gap, self.gap_kind = self._relative(factor * decrement), "estimate"
