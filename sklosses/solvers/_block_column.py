@@ -26,6 +26,8 @@ SHORT, LEAST_DAMPING = 0.25, 1e-3
 NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 0.3, 0.6, 0.25, 0.3
 # At the beginning of a stage the band is widened until its slack is this share of the decrement.
 WIDE_SHARE = 0.3
+# It becomes so many times as wide at once, at most.
+WIDER = 10.0
 # Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement; at once, and
 # so many times as often, where they cost about as much as a reading: up to so many features. Smoothed kinks and squared
 # hinges end in a few steps with the exact ones, and crawl with those of other rows.
@@ -82,6 +84,7 @@ class BlockColumn:
     def __init__(self, cell, stage, z, width, lowest=0.0, null=0.0):
         self.cell, self.stage, self.z, self.width, self.lowest, self.null = cell, stage, z, width, lowest, null
         self.metric, self.damping = None, 0.0
+        self.flat = False           # no row is in the band: nothing bends
         self.objective = self.gap = self.slack = np.inf
         self.found = None           # at z, by pattern if the last reading was
         self.looked = 0
@@ -178,6 +181,7 @@ class BlockColumn:
     def model(self, matrix):
         """Second derivatives here, times the sum of weights, are known: the matrix becomes the metric's."""
         matrix /= self.total
+        self.flat = not matrix[-1, -1] > 0
         likely = matrix[-1, -1] * self.stage.squares / self.stage.squares[-1]
         if not self.stage.intercept:
             matrix[-1], matrix[:, -1], likely[-1] = 0.0, 0.0, 0.0
@@ -250,7 +254,7 @@ class BlockColumn:
             self.arrived = not self.must_step and arrived(self, decrement)
             if self.arrived or (self.looked >= budget and not self.must_step):
                 return
-            if fresh and not self.must_step and self.widen(decrement):
+            if (fresh or self.flat) and not self.must_step and self.widen(decrement):
                 fresh, self.metric = False, None
                 yield from self.look()
                 continue
@@ -276,9 +280,9 @@ class BlockColumn:
 
     def widen(self, decrement):
         """Smooth over a wider band, if that is far narrower than the way that is left."""
-        if self.width is None or not self.slack < WIDE_SHARE * decrement:
+        if self.width is None or not (self.flat or self.slack < WIDE_SHARE * decrement):
             return False
-        self.width *= min(np.sqrt(WIDE_SHARE * decrement / max(self.slack, 1e-300)), 10.0)
+        self.width *= WIDER if self.flat else min(np.sqrt(WIDE_SHARE * decrement / max(self.slack, 1e-300)), WIDER)
         return True
 
     def _narrow(self, decrement):
@@ -308,7 +312,6 @@ class BlockColumn:
         other.must_step = True
         other.metric, other.damping = self.metric.heir(), self.damping
         return other
-
 
     def follow(self, other):
         """Start where a column is that differs in the penalty only."""

@@ -59,3 +59,19 @@ def test_progress_stops(problems):
     assert seen == [1 / len(problems), 2 / len(problems)]
     assert results[-1] is None
     assert results[0] is not None
+
+
+@pytest.mark.parametrize("share", [0.24, 0.03, 0.003])
+def test_a_hinge_whose_frequent_class_is_at_its_kinks(share):
+    """The best constant is: were the others' kinks beyond the first band, nothing would bend, and no step be taken."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6000, 30))
+    X[:, 20:] = X[:, 10:20] > 0.5       # like one-hot codes
+    score = X[:, :5].sum(axis=1) + rng.normal(size=6000)
+    y = np.where(score > np.quantile(score, 1 - share), 1.0, -1.0)
+    rows, folds = as_rows(X), np.arange(6000) % 3
+    subsets = [np.flatnonzero(folds != fold) for fold in range(3)]
+    problems = [Problem(rows, y, ((get_loss("hinge"), 1),), get_penalty("l1", alpha=alpha), subset=subset)
+                for alpha in (share / 1e4, share / 100) for subset in subsets]
+    results = solve_many(problems, tol=1e-3)
+    assert all(result.converged and result.gap[0] <= 1e-3 for result in results)
