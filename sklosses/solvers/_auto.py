@@ -7,9 +7,11 @@ import numpy as np
 from sklosses.solvers._as_block import is_better_blocked, rests_at_zero, solve_as_block
 from sklosses.solvers._coupled import Coupled
 from sklosses.solvers._dual_descent import DualDescent
+from sklosses.solvers._monitor import Monitor
 from sklosses.solvers._newton import LARGEST_D, Newton
 from sklosses.solvers._problem import State
 from sklosses.solvers._sgd import SGD
+from sklosses.solvers._truncated import TruncatedNewton
 
 # Dual coordinate descent takes about 60 readings of a sparse table's entries at some 1e9 a second, Newton's method
 # three Gram matrices at some 4e10 operations a second: they are even where d^2 is this times the entries of a row.
@@ -18,6 +20,8 @@ SQUARES_AN_ENTRY = 800
 EASY = 10.0
 # The same where there is no l2: the proximal term in its place takes more epochs, and its bound is an estimate.
 LOOSE = 50.0
+# A step by conjugate gradients takes dozens of readings of a dense table, dual descent hundreds beyond this.
+STIFF = 100.0
 # Readings after which Newton's method goes on from where dual descent has come, if it can: the rest would be slow.
 LONG = 200
 # A block does not count its readings against a limit: it is used where there is room for as many as it may take.
@@ -31,7 +35,9 @@ class Auto:
     - A block (see :func:`solve_many`) where that is faster: one-vs-rest, and kinks with hundreds of features.
     - :class:`Newton` for other tables of up to 2000 columns, unless they are so sparse that
     - :class:`DualDescent` is faster, which takes all wider tables. That depends on the strength of the penalty too.
-      Where it has not arrived after 200 readings, Newton's method goes on from there.
+      Where it has not arrived after 200 readings, Newton's method goes on from there: that of
+    - :class:`TruncatedNewton` with more columns, if the loss is smooth and the penalty l2. It begins at once on dense
+      tables for which dual descent would take hundreds of readings.
     - :class:`Coupled` for losses that look at all predictions of a row.
     - Losses that no coefficients at all satisfy best, as the perceptron's, have no minimum worth finding: the
       perceptron algorithm runs, :class:`SGD` with a constant step of 1.
@@ -77,22 +83,32 @@ class Auto:
                     lambda part: solver.solve(part, **given))
                 if result is not None:
                     return result
-            if isinstance(solver, DualDescent) and problem.n_features <= LARGEST_D:
+            if isinstance(solver, DualDescent):
                 return self._by_both(solver, problem, given)
             return solver.solve(problem, **given)
 
     def _by_both(self, solver, problem, given):
-        """Dual descent; where it does not arrive soon, Newton's method."""
-        limit = given["max_iter"]
+        """Dual descent; where it does not arrive soon, Newton's method, if there is one for the problem."""
+        limit, newton = given["max_iter"], self._newton(problem)
+        if newton is None:
+            return solver.solve(problem, **given)
+        if given["monitor"] is not None:
+            given = given | {"monitor": _Relay(given["monitor"])}
         found = solver.solve(problem, **given | {"max_iter": min(limit, LONG)})
-        if found.converged or found.endless or limit <= LONG or given["monitor"] is not None:
+        if found.converged or found.endless or limit <= LONG or (
+                given["monitor"] is not None and given["monitor"].ends_with(found)):
             return found
         state = State(found.coef.copy(), found.intercept.copy())
-        rest = self._newton().solve(problem, **given | {"max_iter": limit - LONG, "state": state})
+        rest = newton.solve(problem, **given | {"max_iter": limit - LONG, "state": state})
         return _joined(found, rest)
 
-    def _newton(self):
-        return Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change, thorough=self.thorough)
+    def _newton(self, problem):
+        """Newton's method for a problem, with a matrix or without; None if neither serves it."""
+        if problem.n_features <= LARGEST_D or not _has_dual(problem):
+            return Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change, thorough=self.thorough)
+        if TruncatedNewton.can(problem) and (np.min(problem.penalty.l2) > 0 or _is_stiff(problem)):
+            return TruncatedNewton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
+        return None
 
     @staticmethod
     def can(problem):
@@ -117,13 +133,40 @@ class Auto:
 
         Returns
         -------
-        Coupled or Newton or DualDescent
+        Coupled or Newton or TruncatedNewton or DualDescent
         """
         if _is_coupled(problem):
             return Coupled(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
-        if _has_dual(problem) and (problem.n_features > LARGEST_D or _is_sparse_enough(problem)):
+        wide = problem.n_features > LARGEST_D
+        if _has_dual(problem) and (wide or _is_sparse_enough(problem)) and not (
+                wide and _is_stiff(problem) and TruncatedNewton.can(problem)):
             return DualDescent()
-        return self._newton()
+        return self._newton(problem)
+
+
+class _Relay(Monitor):
+    """What watches two solvers, one after the other, as one: epochs and seconds go on."""
+
+    def __init__(self, monitor):
+        self._monitor, self._epochs, self._seconds, self._judged = monitor, 0, 0.0, False
+
+    def attach(self, stop):
+        self._monitor.attach(stop)
+
+    def begin(self, epoch):
+        self._monitor.begin(self._epochs + epoch)
+
+    def end(self, epoch):
+        epoch.number += self._epochs
+        epoch.seconds += self._seconds
+        verdict = self._monitor.end(epoch)
+        self._judged = self._judged or verdict.stop or verdict.score is not None
+        return verdict
+
+    def ends_with(self, found):
+        """Whether the first solver's result is the last: it was stopped, or the best score decides."""
+        self._epochs, self._seconds = len(found.history["seconds"]), found.history["seconds"][-1]
+        return self._judged
 
 
 def _joined(first, second):
@@ -131,7 +174,13 @@ def _joined(first, second):
     history = {name: np.concatenate([first.history[name], values]) for name, values in second.history.items()}
     seconds = history["seconds"]
     seconds[len(first.history["seconds"]):] += first.history["seconds"][-1]
+    # The objective has not risen, so that what was proven of the first still holds.
+    proven = np.array([kind == "proof" for kind in first.gap_kind]) & (second.objective <= first.objective) & (
+        first.gap < second.gap)
     return replace(second, history=history, n_iter=first.n_iter + second.n_iter,
+                   gap=np.where(proven, first.gap, second.gap),
+                   gap_kind=tuple("proof" if known else kind
+                                  for known, kind in zip(proven, second.gap_kind, strict=True)),
                    n_iter_per_column=first.n_iter_per_column + second.n_iter_per_column,
                    solver=f"{first.solver}, {second.solver}")
 
@@ -156,6 +205,17 @@ def _is_sparse_enough(problem):
     if weakest == 0:
         return squares > LOOSE
     return squares > np.vdot(rows.data, rows.data) / rows.n_rows / problem.n_rows / weakest / EASY
+
+
+def _is_stiff(problem):
+    """Whether dual coordinate descent is expected to take hundreds of readings of a dense table."""
+    rows = problem.rows
+    if hasattr(rows, "indptr"):
+        return False
+    weakest = np.min(problem.penalty.l2)
+    if weakest == 0:        # of many minimisers dual descent finds the shortest, nearly
+        return problem.n_rows > problem.n_features
+    return float(np.linalg.norm(rows.array)) ** 2 / rows.n_rows > STIFF * problem.n_rows * weakest
 
 
 def _perceptron(problem, given, auto):

@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 
 from sklosses._isa import kernel
 from sklosses.data import as_rows
+from sklosses.losses import SquaredError
 from sklosses.solvers._spread import Guard, still_wanted
 
 _kernel = kernel("sklosses.solvers._reading_kernel")
@@ -40,6 +41,8 @@ LANES = 2
 SUMMED = 4096
 # Rows are copied together up to this share of a table, and up to so many of any.
 LARGEST_GATHERED, FEWEST_GATHERED = 0.25, 2000
+# Of a sparse row, about.
+ENTRY_BYTES = 12
 
 
 class Reading:
@@ -83,6 +86,7 @@ class Reading:
         self.totals = np.full(K, float(self.n_rows)) if self.weights is None else (
             np.broadcast_to(self.weights.sum(axis=1), K).copy())
         self.offset = None if problem.offset is None else _taken(problem.offset, subset)
+        self._row_bytes = rows.row_bytes
         size = max(FEWEST_ROWS, CHUNK_BYTES // max(8 * self.n_features, rows.row_bytes))
         self.chunks, self.stretches = _pieces(self.n_rows, size), _pieces(self.n_rows, STRETCH)
         self._limits = one_blas_thread()
@@ -99,6 +103,15 @@ class Reading:
         self._limits.__exit__(None, None, None)
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+    def by_entries(self):
+        """Chunks of as many rows as their entries take memory, for sparse rows that nobody asks for as arrays.
+
+        A chunk's sums are as long as a row has columns: there are to be few of them beside its entries.
+        """
+        if self.sparse:
+            rows = -(-self.n_features // max(1, self._row_bytes // ENTRY_BYTES))
+            self.chunks = _pieces(self.n_rows, max(FEWEST_ROWS, rows, int(CHUNK_BYTES // max(1, self._row_bytes))))
 
     # Pieces ---------------------------------------------------------------------------------------------------------
 
@@ -211,6 +224,36 @@ class Reading:
 
         found = added(self.each(visit))
         return [Look(self, k, p[a], found[a, :S], found[a, S:]) for a, k in enumerate(columns)]
+
+    def curved(self, second, step, shift):
+        """X'h and the sum of h, h = second * (X step + shift): a Hessian times a vector, in one reading.
+
+        These are derivatives of a weighted sum of squares, so rows come into the cache once for both products.
+
+        Parameters
+        ----------
+        second : ndarray of shape (n_rows,)
+            Second derivatives, times the weights.
+        step : ndarray of shape (n_features,)
+        shift : float
+
+        Returns
+        -------
+        product : ndarray of shape (n_features,)
+        total : float
+        """
+        self.readings += 1
+        S, rows = len(_kernel.SUMS), (SquaredError(), np.zeros(self.n_rows), np.ascontiguousarray(second))
+        sights = _kernel.Sights([rows], np.ascontiguousarray(step)[np.newaxis], [shift], None,
+                                np.empty((1, self.n_rows)))
+
+        def visit(chunk):
+            out = np.zeros((1, S + self.n_features))
+            _kernel.look(self._source, sights, chunk.start, chunk.stop, out)
+            return out[0]
+
+        found = added(self.each(visit))
+        return found[S:], float(found[1])
 
     def derivatives(self, column, p, *, second=False):
         """First or second derivatives of a column's loss at predictions, times the weights."""

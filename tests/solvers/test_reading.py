@@ -58,6 +58,11 @@ def test_what_readings_find(layout, dtype, part):
         np.testing.assert_allclose([look.value, look.slope, look.steepness],
                                    [s @ loss.value(y, p), g.sum(), np.abs(g).sum()], **close)
         np.testing.assert_allclose(look.product, X.T @ g, **close)
+        for _ in range(2):      # the second time in other chunks, if the rows are sparse
+            product, total = reading.curved(h, coef, b)
+            np.testing.assert_allclose(product, X.T @ (h * (X @ coef + b)), **close)
+            np.testing.assert_allclose(total, h @ (X @ coef + b), **close)
+            reading.by_entries()
         np.testing.assert_allclose(reading.back(g), X.T @ g, **close)
         np.testing.assert_allclose(reading.gram(h, centre), (A * h[:, np.newaxis]).T @ A, **close)
         np.testing.assert_allclose(reading.squares(h, centre), h @ A[:, :-1] ** 2, **close)
