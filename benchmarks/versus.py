@@ -188,6 +188,7 @@ def main():
     parser.set_defaults(repeats=3)
     parser.add_argument("--tables", nargs="+", help="names of tables; all, if not given")
     parser.add_argument("--losses", nargs="+", help="losses; all, if not given")
+    parser.add_argument("--penalties", nargs="+", help="penalties; all, if not given")
     parser.add_argument("--skip", nargs="+", default=[], help="parts of names of peers that are not to run")
     parser.add_argument("--picture", type=Path, default=RESULTS / "versus.png", help="where to draw")
     parser.add_argument("--alpha", type=float, default=1e-4)
@@ -200,7 +201,7 @@ def main():
     for name, X, classes, numbers in tables(options.tables):
         for loss, penalty in SPARSE if sparse.issparse(X) else DENSE:
             y = classes if classifies(loss) else numbers
-            if y is not None and loss in (options.losses or [loss]):
+            if y is not None and loss in (options.losses or [loss]) and penalty in (options.penalties or [penalty]):
                 cases.append((f"{name} {X.shape[0]:,} x {X.shape[1]}: {loss}, {penalty}", X, y, (loss, penalty)))
     if not cases:
         return
