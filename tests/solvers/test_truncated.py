@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import minimize as scipy_minimize
 from scipy.sparse import csr_array
 
+from interruption import seconds_to_end
 from sklosses.data import as_rows
 from sklosses.losses import get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
@@ -288,3 +289,18 @@ def test_auto_chooses(loss, penalty, solver):
     X, y = wide()
     y = y if loss == "log_loss" else 2 * y - 1
     assert isinstance(Auto().choose(problem(X, y, loss, penalty)), solver)
+
+
+def test_ctrl_c_takes_effect_within_a_second():
+    """Between products, which no look interrupts."""
+    setting = """
+import numpy as np
+from sklosses import SGDClassifier
+
+rng = np.random.default_rng(0)
+Z = rng.normal(size=(6000, 50))
+X = Z @ rng.normal(size=(50, 2500)) + 0.1 * rng.normal(size=(6000, 2500))
+y = Z[:, 0] + rng.logistic(size=6000) > 0
+model = SGDClassifier(loss="log_loss", alpha=1e-6, tol=1e-9, max_iter=5000)
+"""
+    assert seconds_to_end(setting, "model.fit(X, y)") < 1.0
