@@ -321,6 +321,14 @@ class Column(Certified):
                 break
             elif look is last and not fresh:        # this curvature knows no way down
                 self.curvature = None
+        self._end(reading, look, tol, goal)
+        self.slopes = self._gradient(look, self.coef)[:-1] - self.l2 * self.coef
+        self.last = look if self.l2 == 0 else None
+        if not self.convex:     # a stationary point, and no more is known
+            self.gap, self.gap_kind = np.nan, None
+
+    def _end(self, reading, look, tol, goal):
+        """The certificate of the last place."""
         self.objective = self._objective(look, self.coef)
         if self.gap > goal or self.gap_kind != "proof":
             gradient = self._gradient(look, self.coef)
@@ -330,10 +338,6 @@ class Column(Certified):
         self._is_least(reading, max(tol, goal))
         least = F_ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
         self.reached = self.gap <= max(tol, LEAST_TOL, least) and not self.endless
-        self.slopes = self._gradient(look, self.coef)[:-1] - self.l2 * self.coef
-        self.last = look if self.l2 == 0 else None
-        if not self.convex:     # a stationary point, and no more is known
-            self.gap, self.gap_kind = np.nan, None
 
     def may_choose(self, reading):
         """Whether there may be minimisers with other predictions: the loss is flat where the features are not."""
@@ -397,15 +401,19 @@ class Column(Certified):
             self.damping = max(10 * self.damping, LEAST_DAMPING)
         elif self.length == 1:
             self.damping = self.damping * 0.3 if self.damping > LEAST_DAMPING else 0.0
-        if self.damping > 0 and self.variances is None:
-            self.variances = np.append(reading.squares(reading.mass(self.k), self.centre) / self.total, 0.0)
         damping = 0.0
         if self.damping > 0:
             bound = min(reading.traits[self.k].curvature, look.hessian.max(initial=0.0))
-            damping = self.damping * bound * self.variances
+            damping = self.damping * bound * np.append(self._variances(reading), 0.0)
         self.curvature.damp(damping)
         self.length = SHORT     # counted
         return self.damping != was
+
+    def _variances(self, reading):
+        """Those of the features: read once."""
+        if self.variances is None:
+            self.variances = reading.squares(reading.mass(self.k), self.centre) / self.total
+        return self.variances
 
     def _price(self, reading):
         """What curvature anew costs, in steps."""

@@ -5,8 +5,7 @@ from math import ceil
 
 import numpy as np
 
-from sklosses.solvers._descent import CANCELLING, LEAST_TOL, MOST_DAMPING, STALLED, STRAIGHT, Column
-from sklosses.solvers._gap import F_ROUNDING
+from sklosses.solvers._descent import CANCELLING, MOST_DAMPING, STALLED, STRAIGHT, Column
 from sklosses.solvers._monitor import Monitor
 from sklosses.solvers._newton import Newton, Run
 from sklosses.solvers._problem import refuse_negative_weights
@@ -248,19 +247,6 @@ class _Column(Column):
         diagonal[self.constant] = 0.0
         self.diagonal = np.append(diagonal + self.l2, mass if self.fit_intercept else 0.0)
 
-    def _end(self, reading, look, tol, goal):
-        """The certificate of the last place."""
-        self.objective = self._objective(look, self.coef)
-        tol = max(tol, goal)
-        if self.gap > goal or self.gap_kind != "proof":
-            gradient = self._gradient(look, self.coef)
-            proven = self._proves(reading, look, gradient, tol)
-            if not proven and self.provable and self.gap > tol:
-                self._proves(reading, look, gradient, np.inf)
-        self._is_least(reading, tol)
-        least = F_ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
-        self.reached = self.gap <= max(tol, LEAST_TOL, least) and not self.endless
-
 
 class _Hessian:
     """The Hessian of a column's objective at a look, as a product.
@@ -294,8 +280,7 @@ class _Hessian:
     def _lend(self):
         """Curvature where there is none."""
         column, reading = self._column, self._reading
-        mass = reading.mass(column.k)
-        squares = np.maximum(reading.squares(mass, column.centre) / column.total, 0.0)
+        squares = np.maximum(column._variances(reading), 0.0)
         share = STRAIGHT * min(1.0, reading.traits[column.k].curvature)
         self._added = np.maximum(self._added, share * np.append(squares, 1.0 if column.fit_intercept else 0.0))
 
