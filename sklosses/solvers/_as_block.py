@@ -6,7 +6,7 @@ import numpy as np
 
 from sklosses.solvers._block import CHEAP_READING, OWN_MATRIX, Block
 from sklosses.solvers._patterns import patterns
-from sklosses.solvers._problem import Result
+from sklosses.solvers._problem import Result, has_negative_weights
 from sklosses.solvers._reading import column_losses, one_blas_thread
 
 # Multiply-adds of a reading from which columns are worth reading rows for together.
@@ -36,7 +36,7 @@ def can_be_blocked(problem, tol):
     n, d = problem.n_rows, problem.n_features
     if not tol or tol < LEAST_TOL or n * (d + 1) <= LEAST_WORK or problem.intercept_cost:
         return False
-    if problem.weights is not None and np.min(problem.weights) < 0:
+    if has_negative_weights(problem):
         return False
     l1, l2 = np.asarray(problem.penalty.l1), np.asarray(problem.penalty.l2)
     if np.any((l1 == 0) & (l2 == 0)) or (np.any(l1 > 0) and d > LARGEST_SPARSE):

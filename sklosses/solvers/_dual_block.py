@@ -23,7 +23,7 @@ from sklosses.solvers._dual_descent import (
     intercept_weight,
 )
 from sklosses.solvers._order import RowOrder
-from sklosses.solvers._problem import Result, State
+from sklosses.solvers._problem import Result, State, has_negative_weights
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._spread import spread
 
@@ -58,7 +58,7 @@ def can_stand_aside(problem, tol):
         return False
     if problem.n_columns > 1 or problem.one_vs_rest is not None or problem.targets.ndim > 1 or problem.intercept_cost:
         return False
-    if problem.n_rows == 0 or (problem.weights is not None and np.min(problem.weights) < 0):
+    if problem.n_rows == 0 or has_negative_weights(problem):
         return False
     if problem.subset is not None and np.any(np.diff(problem.subset) <= 0):
         return False        # a row that counts twice, or rows in another order
@@ -141,7 +141,6 @@ class _Shared:
                 problem = problems[number]
                 self._bounds[fold] = Bound(Reading(problem), None, 0, (*self.costs[number], 0.0),
                                            problem.fit_intercept, None)
-                assert len(self._bounds[fold].ends)     # known from now on, whoever asks
 
     def bound(self, number):
         """The certificate of a problem, which has no model yet."""

@@ -88,6 +88,7 @@ class Bound:
         """A bound for other costs on the same rows, without a model: what is known of the rows is shared."""
         other = copy(self)
         other.l1, other.l2, other.past = l1, l2, []
+        other.ends = self.ends
         other.provable = l2 > 0 and self.loss.traits.has_conjugate
         other.kind = "proof" if other.provable else "estimate"
         return other

@@ -91,9 +91,14 @@ class Problem:
         return sum(count for _, count in self.losses)
 
 
+def has_negative_weights(problem):
+    """Whether a weight is below 0: then the objective is not convex."""
+    return problem.weights is not None and bool(np.any(np.asarray(problem.weights) < 0))
+
+
 def refuse_negative_weights(problem, solver):
     """Raise the ValueError of a solver, named in it, that minimises convex objectives only."""
-    if problem.weights is not None and np.any(np.asarray(problem.weights) < 0):
+    if has_negative_weights(problem):
         raise ValueError(f"{solver} needs weights >= 0: with negative ones the objective is not convex.")
 
 
