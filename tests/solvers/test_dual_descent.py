@@ -1,7 +1,7 @@
 """Dual coordinate descent: optima against scipy, certificates against the truth, results that always are the same."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -13,41 +13,13 @@ from sklosses.data import as_rows
 from sklosses.losses import as_loss, get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
 from sklosses.solvers import Auto, DualDescent, Monitor, Newton, OneVsRest, Problem, Verdict, minimize
+from tables import LAYOUTS
+from tables import table as any_table
 
 CONVEX = [name for name in loss_names() if get_loss(name).traits.convex]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-1), "l1": L1(2e-2), "elasticnet": ElasticNet(1e-1, 0.3)}
+table = partial(any_table, n=60, density=0.5)
 SOME = ["log_loss", "hinge", "squared_error", "quantile", "poisson", "pseudo_huber"]
-
-
-def wide(indices):
-    indices.indices, indices.indptr = indices.indices.astype(np.int64), indices.indptr.astype(np.int64)
-    return indices
-
-
-LAYOUTS = {
-    "C": np.ascontiguousarray,
-    "F": np.asfortranarray,
-    "float32": lambda X: X.astype(np.float32),
-    "csr": csr_array,
-    "csr32": lambda X: csr_array(X.astype(np.float32)),
-    "csr_int64": lambda X: wide(csr_array(X)),
-    "csr32_int64": lambda X: wide(csr_array(X.astype(np.float32))),
-}
-
-
-def table(name, n=60, d=4, seed=0):
-    """(X, y, weights, offset) that a loss takes: half of X is 0; not separable."""
-    rng = np.random.default_rng(seed)
-    X = (rng.standard_normal((n, d)) * (rng.random((n, d)) < 0.5)).astype(np.float32).astype(np.float64)
-    signal = X @ np.linspace(1, -0.5, d) + 0.3 + rng.standard_normal(n)
-    target = get_loss(name).target
-    if target.codes:
-        y = np.where(signal > 0, target.codes[1], target.codes[0])
-    elif target.low > -np.inf:
-        y = np.exp(0.5 * signal)
-    else:
-        y = signal
-    return X, y, rng.integers(0, 4, n).astype(float), 0.1 * rng.standard_normal(n)
 
 
 def solve(X, y, loss, penalty, *, weights=None, offset=None, fit_intercept=True, **options):

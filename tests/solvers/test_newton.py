@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 from scipy.optimize import minimize as scipy_minimize
-from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import OneClassSVM
 
@@ -15,6 +14,7 @@ from sklosses.data import as_rows
 from sklosses.losses import Traits, get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
 from sklosses.solvers import Monitor, Newton, OneVsRest, Problem, Verdict, _newton, minimize
+from tables import LAYOUTS, layouts, table
 
 PERCEPTRONS = ["perceptron", "smoothed_perceptron"]      # minimised by no coefficients at all
 CONVEX = [name for name in loss_names() if get_loss(name).traits.convex and name not in PERCEPTRONS]
@@ -22,28 +22,6 @@ KINKED = [name for name in CONVEX if not get_loss(name).traits.smooth]
 SMOOTH = [name for name in CONVEX if name not in KINKED]
 STRAIGHT = ["hinge", "quantile", "epsilon_insensitive"]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-3), "l1": L1(1e-2), "elasticnet": ElasticNet(1e-2, 0.5)}
-LAYOUTS = {
-    "C": np.ascontiguousarray,
-    "F": np.asfortranarray,
-    "csr": csr_array,
-    "float32": lambda X: X.astype(np.float32),
-    "apart": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
-}
-
-
-def table(name, n=300, d=4, seed=0):
-    """(X, y, weights, offset) that a loss takes, with a signal; not separable."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d)).astype(np.float32).astype(np.float64)
-    signal = X @ np.linspace(1, -0.5, d) + 0.3 + rng.standard_normal(n)
-    target = get_loss(name).target
-    if target.codes:
-        y = np.where(signal > 0, target.codes[1], target.codes[0])
-    elif target.low > -np.inf:
-        y = np.exp(0.5 * signal)
-    else:
-        y = signal
-    return X, y, rng.integers(0, 4, n).astype(float), 0.1 * rng.standard_normal(n)
 
 
 def F(theta, X, y, loss, penalty, weights=None, offset=0.0):
@@ -131,7 +109,7 @@ def test_optimum_and_certificate(name, penalty):
 
 
 @pytest.mark.parametrize("name", ["log_loss", "epsilon_insensitive"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", layouts("backwards", "csr32", "csr_int64", "csr32_int64"))
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_layouts_agree(layout, penalty, name):
     X, y, weights, offset = table(name)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_array
 
 from sklosses import _isa
 from sklosses._isa import available_levels
@@ -11,15 +10,9 @@ from sklosses.losses import get_loss
 from sklosses.penalties import NoPenalty
 from sklosses.solvers import OneVsRest, Problem, _reading
 from sklosses.solvers._reading import Reading
+from tables import LAYOUTS, layouts
 
 N, D = 1203, 21
-LAYOUTS = {
-    "C": np.ascontiguousarray,
-    "F": np.asfortranarray,
-    "apart": lambda X: np.repeat(np.repeat(X, 2, axis=1), 2, axis=0)[::2, ::2],
-    "backwards": lambda X: X[::-1].copy()[::-1],
-    "csr": csr_array,
-}
 
 
 def problem(layout, dtype=np.float64, *, name="log_loss", subset=None):
@@ -41,7 +34,7 @@ def level(request, monkeypatch):
 
 @pytest.mark.parametrize("part", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", layouts("float32", "csr32", "csr32_int64"))
 def test_what_readings_find(layout, dtype, part):
     subset = np.sort(np.random.default_rng(4).permutation(N)[:700]) if part else None
     given, X, y, s, offset = problem(layout, dtype, subset=subset)
@@ -85,7 +78,7 @@ def test_a_loss_along_a_line(name):
             np.testing.assert_allclose(reading.along(0, offset, there, t, curved=curved), expected, rtol=1e-11)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", layouts("float32", "csr32", "csr32_int64"))
 def test_columns_and_threads_do_not_matter(layout, monkeypatch):
     monkeypatch.setattr(_reading, "CHUNK_BYTES", 1 << 13)
     given, X, y, s, _ = problem(layout)

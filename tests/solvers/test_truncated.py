@@ -1,6 +1,6 @@
 """Truncated Newton: optima against scipy, certificates against the truth, what it refuses."""
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -12,32 +12,12 @@ from sklosses.data import as_rows
 from sklosses.losses import get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
 from sklosses.solvers import Auto, DualDescent, Monitor, Newton, OneVsRest, Problem, State, TruncatedNewton, Verdict
+from tables import LAYOUTS
+from tables import table as any_table
 
 SMOOTH = [name for name in loss_names() if get_loss(name).traits.convex and get_loss(name).traits.smooth]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-2)}
-LAYOUTS = {
-    "C": np.ascontiguousarray,
-    "F": np.asfortranarray,
-    "float32": lambda X: X.astype(np.float32),
-    "csr": csr_array,
-    "csr32": lambda X: csr_array(X.astype(np.float32)),
-}
-
-
-def table(name, n=150, d=5, seed=0):
-    """(X, y, weights, offset) that a loss takes: half of X is 0, columns of unequal size; classes overlap."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d)) * (rng.random((n, d)) < 0.5)
-    signal = X @ np.linspace(1, -0.5, d) + 0.3 + rng.standard_normal(n)
-    X = (X * np.logspace(-1, 1, d)).astype(np.float32).astype(np.float64)
-    target = get_loss(name).target
-    if target.codes:
-        y = np.where(signal > 0, target.codes[1], target.codes[0])
-    elif target.low > -np.inf:
-        y = np.exp(0.5 * signal)
-    else:
-        y = signal
-    return X, y, rng.integers(0, 4, n).astype(float), 0.1 * rng.standard_normal(n)
+table = partial(any_table, n=150, d=5, density=0.5, scales=np.logspace(-1, 1, 5))
 
 
 def problem(X, y, loss, penalty, **settings):
