@@ -18,7 +18,6 @@ from threadpoolctl import ThreadpoolController
 
 from sklosses._isa import kernel
 from sklosses.data import as_rows
-from sklosses.losses import SquaredError
 from sklosses.solvers._spread import Guard, still_wanted
 
 _kernel = kernel("sklosses.solvers._reading_kernel")
@@ -228,7 +227,7 @@ class Reading:
     def curved(self, second, step, shift):
         """X'h and the sum of h, h = second * (X step + shift): a Hessian times a vector, in one reading.
 
-        These are derivatives of a weighted sum of squares, so rows come into the cache once for both products.
+        Rows come into the cache once for both products.
 
         Parameters
         ----------
@@ -243,17 +242,10 @@ class Reading:
         total : float
         """
         self.readings += 1
-        S, rows = len(_kernel.SUMS), (SquaredError(), np.zeros(self.n_rows), np.ascontiguousarray(second))
-        sights = _kernel.Sights([rows], np.ascontiguousarray(step)[np.newaxis], [shift], None,
-                                np.empty((1, self.n_rows)))
-
-        def visit(chunk):
-            out = np.zeros((1, S + self.n_features))
-            _kernel.look(self._source, sights, chunk.start, chunk.stop, out)
-            return out[0]
-
-        found = added(self.each(visit))
-        return found[S:], float(found[1])
+        second = np.ascontiguousarray(second)
+        found = added(self.each(
+            lambda chunk: _kernel.curved(self._source, chunk.start, chunk.stop, second, step, shift)))
+        return found[:-1], float(found[-1])
 
     def derivatives(self, column, p, *, second=False):
         """First or second derivatives of a column's loss at predictions, times the weights."""

@@ -36,6 +36,7 @@ cdef enum:
 
 cdef enum Task:
     LOOK
+    CURVE
     BACK
     GRAM
     SQUARES
@@ -103,6 +104,8 @@ cdef struct Call:
     const double* offset
     const double* weight    # of rows; of features for LEVERAGE
     const double* centre
+    const double* step      # of features, padded
+    double shift
     double* out
     double* work            # scratch
     char* gathered          # rows whose elements were apart
@@ -207,6 +210,18 @@ cdef int look_at(Source s, Call* c, Sight* sight, Py_ssize_t first, Py_ssize_t n
     return 0
 
 
+cdef void curve(Source s, Call* c, Py_ssize_t first, Py_ssize_t n, const floating* x, const index_t* j) noexcept nogil:
+    """out += X'v and the sum of v, v = h (Xw + b)."""
+    cdef Py_ssize_t i
+    cdef double* v = c.work
+    cdef double* total = c.out + padded(s.n_features)
+    multiply(s, c, first, n, c.step, v, x, j)
+    for i in range(padded(n)):
+        v[i] = c.weight[first + i] * (v[i] + c.shift) if i < n else 0
+        total[0] += v[i]
+    multiply_back(s, c, first, n, v, c.out, x, j)
+
+
 cdef void send_back(Source s, Call* c, Py_ssize_t first, Py_ssize_t n, const floating* x, const index_t* j) noexcept nogil:
     """out += X'v for a vector over the rows."""
     cdef Py_ssize_t i
@@ -274,12 +289,14 @@ cdef int visit(Source s, Call* c, const floating* x, const index_t* j) except -1
         number(s, c, first, n)
         if not s.upright or c.task == SQUARES or c.task == LEVERAGE:
             bring(s, c, n, x)
+        c.ahead = True
         if c.task == LOOK:
             for a in range(c.n_sights):
-                c.ahead = a == 0
                 look_at(s, c, c.sights + a, first, n, x, j)
+                c.ahead = False
+        elif c.task == CURVE:
+            curve(s, c, first, n, x, j)
         elif c.task == BACK:
-            c.ahead = True
             send_back(s, c, first, n, x, j)
         elif index_t is dense_t:
             square(s, c, first, n, x, j)
@@ -412,6 +429,19 @@ def back(Source source, Py_ssize_t start, Py_ssize_t stop, weight):
     out = np.zeros(padded(source.n_features))
     ask(source, BACK, start, stop, weight, None, out)
     return out[:source.n_features]
+
+
+def curved(Source source, Py_ssize_t start, Py_ssize_t stop, const double[::1] second, step, double shift):
+    """X'v and the sum of v over rows `start` to `stop`, v = h (X step + shift): an array of d + 1 numbers."""
+    cdef Py_ssize_t d = source.n_features, stride = padded(d)
+    cdef double[::1] w = np.zeros(stride + 1), out = np.zeros(stride + 1)
+    cdef Call c
+    if stop > start:
+        np.asarray(w)[:d] = step
+        c.task, c.start, c.stop, c.weight, c.centre = CURVE, start, stop, &second[0], NULL
+        c.step, c.shift, c.out = &w[0], shift, &out[0]
+        call(source, &c, padded(source.height), source.height)
+    return np.append(out[:d], out[stride])
 
 
 def squares(Source source, Py_ssize_t start, Py_ssize_t stop, weight, centre):
