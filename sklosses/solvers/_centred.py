@@ -5,7 +5,7 @@ import numpy as np
 from sklosses._isa import kernel
 from sklosses.solvers._reading import LARGEST_GATHERED, added
 
-_kernel = kernel("sklosses.solvers._block_kernel")
+_kernel, _interior = kernel("sklosses.solvers._block_kernel"), kernel("sklosses.solvers._interior_kernel")
 
 # Copies up to this size are always made.
 SMALL_BYTES = 64 << 20
@@ -28,18 +28,23 @@ class CentredRows:
         Memory of the whole table.
     copies : int, default=1
         A is the rows so many times: all of them, and then all again. They are multiplied once.
+
+    Attributes
+    ----------
+    whole : Design or None
+        The rows, where they are in memory in one piece.
     """
 
     def __init__(self, reading, centre, intercept, table_bytes, copies=1):
         self.reading, self.centre, self.intercept, self.copies = reading, centre, intercept, copies
-        self.array = None
-        size = 8 * reading.n_rows * (reading.n_features + 1)
-        if size <= max(SMALL_BYTES, LARGEST_GATHERED * table_bytes):
-            array = np.empty((reading.n_rows, reading.n_features + 1))
+        self.array = self.whole = None
+        n, Q = reading.n_rows, reading.n_features + 1
+        if 8 * n * Q <= max(SMALL_BYTES, LARGEST_GATHERED * table_bytes):
+            if len(reading.chunks) == 1:
+                self.whole = _interior.Design(n, Q, copies)
+            self.array = np.empty((n, Q)) if self.whole is None else self.whole.rows
             for chunk in reading.chunks:
-                self._fill(array[chunk], chunk)
-            self.array = array
-        self.whole = self.array is not None and len(reading.chunks) == 1
+                self._fill(self.array[chunk], chunk)
 
     def _fill(self, out, chunk):
         block = self.reading.rows_of(chunk)
@@ -54,33 +59,37 @@ class CentredRows:
 
     def product(self, z):
         """Az."""
-        if self.whole:
-            p = self.array @ z
-        else:
-            p = np.concatenate(self.reading.each(lambda chunk: self.block(chunk) @ z))
+        if self.whole is not None:
+            return self.whole.product(z)
+        p = np.concatenate(self.reading.each(lambda chunk: self.block(chunk) @ z))
         return p if self.copies == 1 else np.concatenate([p] * self.copies)
 
     def _folded(self, v):
         """The sum over the copies."""
-        return v if self.copies == 1 else v.reshape(self.copies, self.reading.n_rows, *v.shape[1:]).sum(axis=0)
+        return v if self.copies == 1 else v.reshape(self.copies, self.reading.n_rows).sum(axis=0)
 
     def back(self, v):
-        """A'v; v of shape (m,) or (m, k)."""
+        """A'v."""
+        if self.whole is not None:
+            return self.whole.back(v)
         v = self._folded(v)
-        if self.whole:
-            return self.array.T @ v
         return added(self.reading.each(lambda chunk: self.block(chunk).T @ v[chunk]))
 
     def gram(self, v):
         """A' diag(v) A."""
-        Q, v = self.reading.n_features + 1, self._folded(v)
+        Q = self.reading.n_features + 1
+        if self.whole is not None:
+            out = self.whole.gram(v)
+            _kernel.mirror(out)
+            return np.ascontiguousarray(out[:, :Q])
+        v = self._folded(v)
 
         def part(chunk):
             out = np.zeros((Q, -(-Q // _kernel.PAD) * _kernel.PAD))
             _kernel.gram(self.block(chunk), v[chunk], out)
             return out
 
-        out = part(slice(None)) if self.whole else added(self.reading.each(part))
+        out = added(self.reading.each(part))
         _kernel.mirror(out)
         return np.ascontiguousarray(out[:, :Q])
 
