@@ -15,6 +15,8 @@ NEXT_TO = 1e-10
 ITERATIONS = 80
 # And once the gap is closed, for what is left of stationarity: rounding may not allow what is asked.
 PATIENCE = 5
+# Sums over rows are exact to about this share of what they are made of.
+ROUNDING = 1e-16
 # Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
 HOLD = 1e-13
 
@@ -110,6 +112,10 @@ class Interior:
     defect : float
         What a rest of q + Rz + A' (omega alpha) takes from the dual's bound.
     iterations : int
+    rounding : float
+        What rounding of the sums over rows makes of the defect at most, if that was in the way of the goal; else 0.
+    settled : bool
+        Whether the gap and the defect are what was asked for, or what rounding allows.
     arrived : bool
         False if there is no minimum near the start.
     """
@@ -119,6 +125,8 @@ class Interior:
     gap: float = np.inf
     defect: float = np.inf
     iterations: int = 0
+    rounding: float = 0.0
+    settled: bool = False
     arrived: bool = True
 
 
@@ -155,7 +163,10 @@ def interior_point(problem, start, width, *, gone, goal):
     for point.iterations in range(ITERATIONS):
         point.gap, point.defect = path.look()
         if point.gap <= goal:
-            if point.defect <= goal or _settles(problem, point, path.rest, goal) or patience == 0:
+            if point.defect > goal and not point.rounding:
+                point.rounding = problem.system.defect(ROUNDING * problem.total * problem.scales, point.z)
+            point.settled = point.defect <= max(goal, point.rounding) or _settles(problem, point, path.rest, goal)
+            if point.settled or patience == 0:
                 break
             patience -= 1
         if not path.go_on():
@@ -188,4 +199,4 @@ def _settles(problem, point, rest, goal):
     if gap + defect > point.gap + point.defect:
         return False
     point.hinges[0], point.hinges[1], point.gap, point.defect = alpha, tau, gap, defect
-    return gap + defect <= 2 * goal
+    return gap + defect <= goal + max(goal, point.rounding)

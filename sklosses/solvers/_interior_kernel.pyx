@@ -115,6 +115,11 @@ cdef class Design:
         self._rows, self._vector, self._folded = memory, _room(self.stride), _room(n_rows + LINE)
         self._scaled = _room(GRAM_ROWS * self.stride)
 
+    @staticmethod
+    def bytes_of(Py_ssize_t n_rows, Py_ssize_t n_columns):
+        """Memory of such rows."""
+        return n_rows * padded(n_columns) * sizeof(double)
+
     cdef void multiply(self, const double* z, double* out) noexcept nogil:
         """Az."""
         cdef const double* x = &self._rows[0]
