@@ -1,5 +1,6 @@
 /* The sweeps of the interior point method over the hinges: see _interior_kernel.pyx, which documents them. Sums and
-   maxima go over the lanes of a vector, which a compiler does only if it is told to. */
+   maxima go over the lanes of a vector, which a compiler does only if it is told to; and if pointers are its own copies.
+   Divisions take longest: all are made in sk_look, once an iteration. */
 #ifndef SKLOSSES_HINGES_H
 #define SKLOSSES_HINGES_H
 
@@ -11,16 +12,24 @@
 #define SK_SIMD_MAX(...) SK_PRAGMA(omp simd reduction(max : __VA_ARGS__))
 #endif
 
-/* Of each hinge: its slope alpha as a share of omega, tau = 1 - alpha, and how far it is above and below its kink. */
+/* Of each hinge: its slope alpha as a share of omega, tau = 1 - alpha, and how far it is above and below its kink; rho,
+   the difference of these at the solution of Newton's equations. Products are to be `share` times the same number. */
 typedef struct {
     ptrdiff_t n;
-    double *alpha, *tau, *xi, *zeta;
-    const double *omega;
+    double *alpha, *tau, *xi, *zeta, *rho;
+    const double *omega, *share;
 } sk_hinges;
 
-/* What xi tau and zeta alpha are to become. */
+/* What sk_look finds of them: slopes and curvatures, both times omega, curvature without omega, curvature times rho;
+   and the inverses of the four variables. */
 typedef struct {
-    double *above, *below;
+    double *slope, *curvature, *bend, *pull;
+    double *per_alpha, *per_tau, *per_xi, *per_zeta;
+} sk_seen;
+
+/* What xi tau and zeta alpha are to become, what that adds to rho, and to the right side. */
+typedef struct {
+    double *above, *below, *change, *push;
 } sk_goals;
 
 typedef struct {
@@ -34,53 +43,81 @@ typedef struct {
 
 SK_INLINE double sk_larger(double a, double b) { return a > b ? a : b; }
 
-static double sk_look(const sk_hinges *h, const double *rho, double *curvature, double *pair)
+/* The point of the central path above rho: xi tau = zeta alpha = mu and xi - zeta = rho. The larger of alpha and tau
+   first, without cancellation. */
+static void sk_centre(sk_hinges h, double width)
+{
+    SK_SIMD
+    for (ptrdiff_t i = 0; i < h.n; i++) {
+        const double rho = h.rho[i], mu = 0.5 * width * h.share[i], size = fabs(rho);
+        const double more = 0.5 + size / (2 * (sqrt(rho * rho + 4 * mu * mu) + 2 * mu));
+        const double less_slack = mu / more, more_slack = size + less_slack, less = mu / more_slack;
+        h.alpha[i] = rho < 0 ? less : more;
+        h.tau[i] = rho < 0 ? more : less;
+        h.xi[i] = rho < 0 ? less_slack : more_slack;
+        h.zeta[i] = rho < 0 ? more_slack : less_slack;
+    }
+}
+
+static double sk_look(sk_hinges h, sk_seen seen)
 {
     double gap = 0;
     SK_SIMD_SUM(gap)
-    for (ptrdiff_t i = 0; i < h->n; i++) {
-        const double alpha = h->alpha[i], tau = h->tau[i], xi = h->xi[i], zeta = h->zeta[i], omega = h->omega[i];
+    for (ptrdiff_t i = 0; i < h.n; i++) {
+        const double alpha = h.alpha[i], tau = h.tau[i], xi = h.xi[i], zeta = h.zeta[i], omega = h.omega[i];
+        const double bend = alpha * tau / (xi * alpha + zeta * tau);
         gap += omega * (xi * tau + zeta * alpha);
-        curvature[i] = omega * alpha * tau / (xi * alpha + zeta * tau);
-        pair[2 * i] = omega * alpha;
-        pair[2 * i + 1] = curvature[i] * rho[i];
+        seen.slope[i] = omega * alpha;
+        seen.bend[i] = bend;
+        seen.curvature[i] = omega * bend;
+        seen.pull[i] = omega * bend * h.rho[i];
+        seen.per_alpha[i] = 1 / alpha;
+        seen.per_tau[i] = 1 / tau;
+        seen.per_xi[i] = 1 / xi;
+        seen.per_zeta[i] = 1 / zeta;
     }
     return gap;
 }
 
 /* `moved` is what a step adds to rho. */
-static double sk_predict(const sk_hinges *h, const double *curvature, const double *moved, const double *rho,
-                         double *step)
+static double sk_predict(sk_hinges h, sk_seen seen, const double *moved, double *step)
 {
     double primal = 1, dual = 1, gap = 0;
     SK_SIMD_MAX(primal, dual)
-    for (ptrdiff_t i = 0; i < h->n; i++) {
-        const double d = curvature[i] * (moved[i] + rho[i]) / h->omega[i], up = d / h->tau[i], down = d / h->alpha[i];
+    for (ptrdiff_t i = 0; i < h.n; i++) {
+        const double d = seen.bend[i] * (moved[i] + h.rho[i]), up = d * seen.per_tau[i], down = d * seen.per_alpha[i];
         step[i] = d;
         primal = sk_larger(primal, sk_larger(1 - up, 1 + down));
         dual = sk_larger(dual, sk_larger(up, -down));
     }
     primal = 1 / primal, dual = 1 / dual;
     SK_SIMD_SUM(gap)
-    for (ptrdiff_t i = 0; i < h->n; i++) {
-        const double d = step[i], alpha = h->alpha[i], tau = h->tau[i];
-        gap += h->omega[i] * (h->xi[i] * (1 + primal * (d / tau - 1)) * (tau - dual * d)
-                              + h->zeta[i] * (1 - primal * (d / alpha + 1)) * (alpha + dual * d));
+    for (ptrdiff_t i = 0; i < h.n; i++) {
+        const double d = step[i], alpha = h.alpha[i], tau = h.tau[i];
+        gap += h.omega[i] * (h.xi[i] * (1 + primal * (d * seen.per_tau[i] - 1)) * (tau - dual * d)
+                              + h.zeta[i] * (1 - primal * (d * seen.per_alpha[i] + 1)) * (alpha + dual * d));
     }
     return gap;
 }
 
-static void sk_aim(const sk_hinges *h, const double *step, double mu, const double *share, const sk_goals *to,
-                   double *change)
+SK_INLINE void sk_goal(sk_seen seen, sk_goals to, ptrdiff_t i, double above, double below)
+{
+    const double change = below * seen.per_alpha[i] - above * seen.per_tau[i];
+    to.above[i] = above;
+    to.below[i] = below;
+    to.change[i] = change;
+    to.push[i] = seen.curvature[i] * change;
+}
+
+/* With the second-order correction of a step, or without: `corrected` is 1 or 0. */
+static void sk_aim(sk_hinges h, sk_seen seen, const double *step, double corrected, double mu,
+                   sk_goals to)
 {
     SK_SIMD
-    for (ptrdiff_t i = 0; i < h->n; i++) {
-        const double d = step[i], alpha = h->alpha[i], tau = h->tau[i];
-        const double goal = mu * share[i];
-        const double above = goal + h->xi[i] * (d / tau - 1) * d, below = goal + h->zeta[i] * (d / alpha + 1) * d;
-        to->above[i] = above;
-        to->below[i] = below;
-        change[i] = below / alpha - above / tau;
+    for (ptrdiff_t i = 0; i < h.n; i++) {
+        const double d = corrected * step[i], goal = mu * h.share[i];
+        sk_goal(seen, to, i, goal + h.xi[i] * (d * seen.per_tau[i] - 1) * d,
+                goal + h.zeta[i] * (d * seen.per_alpha[i] + 1) * d);
     }
 }
 
@@ -91,49 +128,49 @@ SK_INLINE double sk_towards(double product, double mu)
     return low > 0 ? low : high < 0 ? high : 0;
 }
 
-static void sk_recentre(const sk_hinges *h, const sk_steps *by, sk_ends lengths, double mu, const double *share,
-                        const sk_goals *to, double *change)
+static void sk_recentre(sk_hinges h, sk_seen seen, sk_steps by, sk_ends lengths, double mu,
+                        sk_goals to)
 {
     const double primal = lengths.primal, dual = lengths.dual;
     SK_SIMD
-    for (ptrdiff_t i = 0; i < h->n; i++) {
-        const double alpha = h->alpha[i], tau = h->tau[i], d = dual * by->alpha[i], goal = mu * share[i];
-        const double above = to->above[i] + sk_towards((h->xi[i] + primal * by->xi[i]) * (tau - d), goal);
-        const double below = to->below[i] + sk_towards((h->zeta[i] + primal * by->zeta[i]) * (alpha + d), goal);
-        to->above[i] = above;
-        to->below[i] = below;
-        change[i] = below / alpha - above / tau;
+    for (ptrdiff_t i = 0; i < h.n; i++) {
+        const double d = dual * by.alpha[i], goal = mu * h.share[i];
+        sk_goal(seen, to, i,
+                to.above[i] + sk_towards((h.xi[i] + primal * by.xi[i]) * (h.tau[i] - d), goal),
+                to.below[i] + sk_towards((h.zeta[i] + primal * by.zeta[i]) * (h.alpha[i] + d), goal));
     }
 }
 
-static sk_ends sk_correct(const sk_hinges *h, const double *curvature, const double *moved, const double *rho,
-                          const double *change, const sk_goals *to, const sk_steps *by)
+static sk_ends sk_correct(sk_hinges h, sk_seen seen, const double *moved, sk_goals to,
+                          sk_steps by)
 {
     double primal = 0, dual = 0;
     SK_SIMD_MAX(primal, dual)
-    for (ptrdiff_t i = 0; i < h->n; i++) {
-        const double d = curvature[i] * (moved[i] + rho[i] + change[i]) / h->omega[i];
-        const double xi = h->xi[i], zeta = h->zeta[i];
-        const double into = 1 / h->tau[i], out = 1 / h->alpha[i];
-        const double up = (to->above[i] + xi * d) * into - xi, down = (to->below[i] - zeta * d) * out - zeta;
-        by->alpha[i] = d;
-        by->xi[i] = up;
-        by->zeta[i] = down;
-        primal = sk_larger(primal, sk_larger(-up / xi, -down / zeta));
+    for (ptrdiff_t i = 0; i < h.n; i++) {
+        const double d = seen.bend[i] * (moved[i] + h.rho[i] + to.change[i]);
+        const double into = seen.per_tau[i], out = seen.per_alpha[i];
+        const double up = (to.above[i] + h.xi[i] * d) * into - h.xi[i];
+        const double down = (to.below[i] - h.zeta[i] * d) * out - h.zeta[i];
+        by.alpha[i] = d;
+        by.xi[i] = up;
+        by.zeta[i] = down;
+        primal = sk_larger(primal, sk_larger(-up * seen.per_xi[i], -down * seen.per_zeta[i]));
         dual = sk_larger(dual, sk_larger(d * into, -d * out));
     }
     const sk_ends ends = {primal, dual};
     return ends;
 }
 
-static void sk_move(const sk_hinges *h, const sk_steps *by, double primal, double dual)
+static void sk_move(sk_hinges h, sk_steps by, const double *moved, sk_ends lengths)
 {
+    const double primal = lengths.primal, dual = lengths.dual;
     SK_SIMD
-    for (ptrdiff_t i = 0; i < h->n; i++) {
-        h->alpha[i] += dual * by->alpha[i];
-        h->tau[i] -= dual * by->alpha[i];
-        h->xi[i] += primal * by->xi[i];
-        h->zeta[i] += primal * by->zeta[i];
+    for (ptrdiff_t i = 0; i < h.n; i++) {
+        h.alpha[i] += dual * by.alpha[i];
+        h.tau[i] -= dual * by.alpha[i];
+        h.xi[i] += primal * by.xi[i];
+        h.zeta[i] += primal * by.zeta[i];
+        h.rho[i] += primal * moved[i];
     }
 }
 

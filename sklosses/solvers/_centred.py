@@ -5,7 +5,7 @@ import numpy as np
 from sklosses._isa import kernel
 from sklosses.solvers._reading import LARGEST_GATHERED, added
 
-_kernel = kernel("sklosses.solvers._block_kernel")
+_kernel, _mirror = kernel("sklosses.solvers._interior_kernel"), kernel("sklosses.solvers._block_kernel").mirror
 
 # Copies up to this size are always made.
 SMALL_BYTES = 64 << 20
@@ -28,67 +28,65 @@ class CentredRows:
         Memory of the whole table.
     copies : int, default=1
         A is the rows so many times: all of them, and then all again. They are multiplied once.
+
+    Attributes
+    ----------
+    whole : Design or None
+        The rows, where they are in memory in one piece.
     """
 
     def __init__(self, reading, centre, intercept, table_bytes, copies=1):
         self.reading, self.centre, self.intercept, self.copies = reading, centre, intercept, copies
-        self.array = None
-        size = 8 * reading.n_rows * (reading.n_features + 1)
-        if size <= max(SMALL_BYTES, LARGEST_GATHERED * table_bytes):
-            array = np.empty((reading.n_rows, reading.n_features + 1))
-            for chunk in reading.chunks:
-                self._fill(array[chunk], chunk)
-            self.array = array
-        self.whole = self.array is not None and len(reading.chunks) == 1
+        self.designs = self.whole = None
+        if _kernel.Design.bytes_of(reading.n_rows, reading.n_features + 1) <= max(
+                SMALL_BYTES, LARGEST_GATHERED * table_bytes):
+            alone = len(reading.chunks) == 1
+            self.designs = [self._design(chunk, copies if alone else 1) for chunk in reading.chunks]
+            self.whole = self.designs[0] if alone else None
 
-    def _fill(self, out, chunk):
+    def _design(self, chunk, copies=1):
+        """The rows of a chunk."""
         block = self.reading.rows_of(chunk)
-        np.subtract(block.toarray() if self.reading.sparse else block, self.centre, out=out[:, :-1])
-        out[:, -1] = self.intercept
-        return out
+        design = _kernel.Design(block.shape[0], self.reading.n_features + 1, copies)
+        np.subtract(block.toarray() if self.reading.sparse else block, self.centre, out=design.rows[:, :-1])
+        design.rows[:, -1] = self.intercept
+        return design
 
-    def block(self, chunk):
-        if self.array is not None:
-            return self.array[chunk]
-        return self._fill(np.empty((chunk.stop - chunk.start, self.reading.n_features + 1)), chunk)
+    def each(self, call):
+        """Results of ``call(design, chunk)`` for every chunk, in order."""
+        reading = self.reading
+        if self.designs is None:
+            return reading.each(lambda chunk: call(self._design(chunk), chunk))
+        return reading.each(lambda task: call(*task), list(zip(self.designs, reading.chunks, strict=True)))
 
     def product(self, z):
         """Az."""
-        if self.whole:
-            p = self.array @ z
-        else:
-            p = np.concatenate(self.reading.each(lambda chunk: self.block(chunk) @ z))
-        return p if self.copies == 1 else np.concatenate([p] * self.copies)
+        if self.whole is not None:
+            return self.whole.product(z)
+        return np.concatenate(self.each(lambda design, _: design.product(z)) * self.copies)
 
     def _folded(self, v):
         """The sum over the copies."""
-        return v if self.copies == 1 else v.reshape(self.copies, self.reading.n_rows, *v.shape[1:]).sum(axis=0)
+        return v if self.copies == 1 else v.reshape(self.copies, self.reading.n_rows).sum(axis=0)
 
     def back(self, v):
-        """A'v; v of shape (m,) or (m, k)."""
+        """A'v."""
+        if self.whole is not None:
+            return self.whole.back(v)
         v = self._folded(v)
-        if self.whole:
-            return self.array.T @ v
-        return added(self.reading.each(lambda chunk: self.block(chunk).T @ v[chunk]))
+        return added(self.each(lambda design, chunk: design.back(v[chunk])))
 
     def gram(self, v):
         """A' diag(v) A."""
-        Q, v = self.reading.n_features + 1, self._folded(v)
-
-        def part(chunk):
-            out = np.zeros((Q, -(-Q // _kernel.PAD) * _kernel.PAD))
-            _kernel.gram(self.block(chunk), v[chunk], out)
-            return out
-
-        out = part(slice(None)) if self.whole else added(self.reading.each(part))
-        _kernel.mirror(out)
-        return np.ascontiguousarray(out[:, :Q])
+        if self.whole is not None:
+            out = self.whole.gram(v)
+        else:
+            v = self._folded(v)
+            out = added(self.each(lambda design, chunk: design.gram(v[chunk])))
+        _mirror(out)
+        return np.ascontiguousarray(out[:, : self.reading.n_features + 1])
 
     def spread(self):
         """The root mean square of each column."""
-
-        def part(chunk):
-            block = self.block(chunk)
-            return (block * block).sum(axis=0)
-
-        return np.sqrt(added(self.reading.each(part)) / max(1, self.reading.n_rows))
+        squares = added(self.each(lambda design, _: np.einsum("ij,ij->j", design.rows, design.rows)))
+        return np.sqrt(squares / max(1, self.reading.n_rows))

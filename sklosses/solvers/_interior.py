@@ -1,9 +1,9 @@
 """An interior point method for losses that are linear between their kinks."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
 
 from sklosses._isa import kernel
 
@@ -15,20 +15,10 @@ NEXT_TO = 1e-10
 ITERATIONS = 80
 # And once the gap is closed, for what is left of stationarity: rounding may not allow what is asked.
 PATIENCE = 5
-# What is left of a condition, relative to what it is made of, where it is met.
-NOTHING = 1e-9
-# Steps end short of the boundary, after such a share of the way to it: more of it where the predicted step leaves less
-# of the gap. Points that hug the boundary early are stuck there, where hinges are many and of unequal weight.
-SHORT_OF = 0.9, 0.995
-# Steps shorter than this are blocked: then this share of the gap is aimed at.
-BLOCKED, CENTRE = 0.01, 0.8
-# So many corrections for the sake of longer steps, unless they are long; they aim at so much more, and are given up
-# where they bring less than a share of it.
-CORRECTORS, LONG, LONGER, WORTH = 3, 0.9, 0.3, 0.1
+# Sums over rows are exact to about this share of what they are made of.
+ROUNDING = 1e-16
 # Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
 HOLD = 1e-13
-# Added to the diagonal of the scaled matrix, at first and at most, where Cholesky finds it singular.
-LEAST_RIDGE, MOST_RIDGE = 1e-15, 1e-6
 
 
 @dataclass(eq=False)
@@ -65,7 +55,7 @@ class Hinges:
 
     def __post_init__(self):
         self.constants = np.arange(len(self.linear)) == len(self.linear) - 1
-        self.own, self.any_fixed = np.flatnonzero(self.strengths > 0), bool(self.fixed.any())
+        self.own = np.flatnonzero(self.strengths > 0)
         self.omega = np.concatenate([self.weights, self.strengths[self.own]])
         self.factor = self.scales[self.own]
         # Complementarity is shared out by omega; a hinge on a coordinate gets no more than the rows have for each.
@@ -73,41 +63,15 @@ class Hinges:
         fair = self.total / len(self.linear)
         self.share = np.concatenate([np.ones(len(self.weights)), np.minimum(1.0, fair / self.strengths[self.own])])
         self.shares = float(self.omega @ self.share)
-        # For `defect`: what each coordinate has to bound it.
-        curved, own = self.quadratic > 0, self.strengths > 0
-        self._curved, self._held = np.flatnonzero(curved), np.flatnonzero(own & ~curved)
-        self._free = np.flatnonzero(~(curved | own))
-        self._bounds = 0.5 / self.quadratic[self._curved], 0.5 * self.strengths[self._held] * self.scales[self._held]
 
-    def product(self, z):
-        """Az, of the rows and of the hinges on coordinates."""
-        p = self.rows.product(z)
-        return np.concatenate([p, self.factor * z[self.own]]) if len(self.own) else p
-
-    def back(self, v):
-        """A'v of all hinges."""
-        if not len(self.own):
-            return self.rows.back(v)
-        m = len(self.weights)
-        out = self.rows.back(v[:m])
-        out[self.own] += (self.factor * v[m:].T).T
-        return out
-
-    def matrix(self, v, diagonal):
-        """A' diag(v) A, and a diagonal added to it."""
-        m = len(self.weights)
-        out = self.rows.gram(v[:m])
-        np.einsum("ii->i", out)[:] += diagonal
-        if len(self.own):
-            out[self.own, self.own] += self.factor**2 * v[m:]
-        if self.any_fixed:
-            out[self.fixed] = out[:, self.fixed] = 0.0
-            out[self.fixed, self.fixed] = 1.0
-        return out
+    @cached_property
+    def system(self):
+        """What multiplies with the hinges."""
+        return _kernel.System(self)
 
     def value(self, z):
         """The function at z."""
-        above = self.product(z)
+        above = self.system.product(z)
         above[: len(self.positions)] -= self.positions
         return self.linear @ z + 0.5 * (self.quadratic * z) @ z + self.omega @ np.maximum(above, 0.0)
 
@@ -126,28 +90,11 @@ class Hinges:
     def certify(self, point):
         """The gap and the defect of a point as it is: its own account of them is that of iterations, with rounding."""
         alpha = np.clip(point.hinges[0], 0.0, 1.0)
-        above = self.product(point.z)
+        above = self.system.product(point.z)
         above[: len(self.positions)] -= self.positions
-        rest = self.linear + self.quadratic * point.z + self.back(self.omega * alpha)
+        rest = self.linear + self.quadratic * point.z + self.system.back(self.omega * alpha)
         point.gap = float(self.omega @ (np.maximum(above, 0.0) - alpha * above))
-        point.defect = self.defect(np.where(self.fixed, 0.0, rest), point.z)
-
-    def defect(self, rest, z):
-        """By how much at most a rest of the stationarity condition lowers the dual's bound.
-
-        With R > 0 by rest^2 / (2 R). A coordinate with a hinge of its own is at most level / l1 in sum at the minimum,
-        where its part of the objective is l1 abs(z_j). Of others no more is known than where they are: inf, if more
-        than rounding is left of their condition.
-        """
-        (of_curved, of_held), free, total = self._bounds, self._free, self.total
-        lowered = rest[self._curved] ** 2 @ of_curved
-        if len(self._held):
-            lowered += self.level * (np.abs(rest[self._held]) / of_held).max()
-        scales = self.scales[free]
-        slopes = np.abs(rest[free]) / scales
-        if (slopes > NOTHING * total).any():
-            return np.inf
-        return lowered + slopes @ (np.abs(z[free]) * scales + abs(self.level) / total)
+        point.defect = self.system.defect(np.where(self.fixed, 0.0, rest), point.z)
 
 
 @dataclass(eq=False)
@@ -165,6 +112,10 @@ class Interior:
     defect : float
         What a rest of q + Rz + A' (omega alpha) takes from the dual's bound.
     iterations : int
+    rounding : float
+        What rounding of the sums over rows makes of the defect at most, if that was in the way of the goal; else 0.
+    settled : bool
+        Whether the gap and the defect are what was asked for, or what rounding allows.
     arrived : bool
         False if there is no minimum near the start.
     """
@@ -174,6 +125,8 @@ class Interior:
     gap: float = np.inf
     defect: float = np.inf
     iterations: int = 0
+    rounding: float = 0.0
+    settled: bool = False
     arrived: bool = True
 
 
@@ -201,103 +154,29 @@ def interior_point(problem, start, width, *, gone, goal):
     Interior
         The last point; its gap says how good it is.
     """
-    point, rho = _central(problem, start, width)
-    m, first, sweeps = len(problem.weights), rho, _kernel.Sweeps(point.hinges, problem.omega, problem.share)
     even = np.any(problem.quadratic)        # one length for all: else z' R z spoils what the dual step has gained
     hold, patience = np.zeros_like(start), PATIENCE
     if not even and not len(problem.own):
         hold = np.where(problem.constants, 0.0, HOLD * problem.total / width * problem.scales**2)
+    path = _kernel.Path(problem.system, problem, start, width, hold, even)
+    point, m, first = Interior(path.z, path.hinges), len(problem.weights), path.rho.copy()
     for point.iterations in range(ITERATIONS):
-        point.gap = sweeps.look(rho)
-        slopes = problem.back(sweeps.pair)
-        rest = problem.linear + problem.quadratic * point.z + slopes[:, 0]
-        if problem.any_fixed:
-            rest[problem.fixed] = 0.0
-        point.defect = problem.defect(rest, point.z)
-        rest += hold * point.z
+        point.gap, point.defect = path.look()
         if point.gap <= goal:
-            if point.defect <= goal or _settles(problem, point, rest, goal) or patience == 0:
+            if point.defect > goal and not point.rounding:
+                point.rounding = problem.system.defect(ROUNDING * problem.total * problem.scales, point.z)
+            point.settled = point.defect <= max(goal, point.rounding) or _settles(problem, point, path.rest, goal)
+            if point.settled or patience == 0:
                 break
             patience -= 1
-        solve = _solver(problem.matrix(sweeps.curvature, problem.quadratic + hold))
-        if solve is None:
+        if not path.go_on():
             break
-        way = _way(problem, sweeps, _Newton(solve, -rest - slopes[:, 1], rho, even), point.gap)
-        sweeps.move(way.steps, way.primal, way.dual)
-        point.z, rho = point.z + way.primal * way.dz, rho + way.primal * way.moved
-        if gone < np.inf and np.sum((rho[:m] - first[:m]) ** 2) > gone * gone * m:
+        if gone < np.inf and np.sum((path.rho[:m] - first[:m]) ** 2) > gone * gone * m:
             point.arrived = False
             break
-        if max(way.primal, way.dual) < 1e-10:
+        if path.length < 1e-10:
             break
     return point
-
-
-@dataclass(eq=False)
-class _Newton:
-    """Newton's equations of an iteration: what solves with their matrix, their right side, a_i.z - c_i.
-
-    `even`: whether primal and dual variables go equally far.
-    """
-
-    solve: object
-    target: np.ndarray
-    rho: np.ndarray
-    even: bool
-
-
-@dataclass(eq=False)
-class _Way:
-    """A step: of z, of Az, of the hinges; and how far primal and dual variables go along it."""
-
-    dz: np.ndarray
-    moved: np.ndarray
-    steps: np.ndarray
-    primal: float
-    dual: float
-
-    @property
-    def length(self):
-        """The shorter of both."""
-        return min(self.primal, self.dual)
-
-
-def _way(problem, sweeps, newton, gap):
-    """The step of an iteration.
-
-    The corrected step is made longer by as many as three others, which even out the products that would block it
-    (Gondzio, "Multiple centrality correctors in a primal-dual method for linear programming", Computational
-    Optimization and Applications 6, 1996): they cost a few products each, and an iteration a matrix.
-    """
-    after = sweeps.predict(problem.product(newton.solve(newton.target)), newton.rho)
-    short_of = float(np.clip(1 - after / gap, *SHORT_OF))
-    # Where the predicted step is blocked at once, its second-order term misleads: then to the central path first.
-    for share, corrected in ((after / gap) ** 3, True), (CENTRE, False):
-        mu = share * gap / (2 * problem.shares)
-        sweeps.aim(mu, corrected)
-        way = _to_goals(problem, sweeps, newton, short_of)
-        if way.length >= BLOCKED:
-            break
-    for _ in range(CORRECTORS):
-        if not BLOCKED <= way.length < LONG:
-            break
-        lengths = min(1.0, way.primal + LONGER), min(1.0, way.dual + LONGER)
-        sweeps.recentre(way.steps, lengths, mu)
-        other = _to_goals(problem, sweeps, newton, short_of)
-        if other.length < way.length + WORTH * (min(lengths) - way.length):
-            break
-        way = other
-    return way
-
-
-def _to_goals(problem, sweeps, newton, short_of):
-    dz = newton.solve(newton.target - problem.back(sweeps.curvature * sweeps.change))
-    moved = problem.product(dz)
-    steps, *ends = sweeps.correct(moved, newton.rho)
-    primal, dual = [min(1.0, short_of / end) if end > 0 else 1.0 for end in ends]
-    if newton.even:
-        primal = dual = min(primal, dual)
-    return _Way(dz, moved, steps, primal, dual)
 
 
 def _settles(problem, point, rest, goal):
@@ -308,58 +187,16 @@ def _settles(problem, point, rest, goal):
     """
     alpha, tau, xi, zeta = point.hinges
     room = np.minimum(alpha, tau)
-    solve = _solver(problem.matrix(problem.omega * room, 0.0))
-    if solve is None:
+    factor = _kernel.Factor(len(rest))
+    if not factor.decompose(problem.system.matrix(problem.omega * room)):
         return False
-    change = room * problem.product(solve(rest))
+    change = room * problem.system.product(factor.solve(rest))
     change = np.clip(change, -0.5 * room, 0.5 * room)
     alpha, tau = alpha - change, tau + change
-    rest = problem.linear + problem.quadratic * point.z + problem.back(problem.omega * alpha)
+    rest = problem.linear + problem.quadratic * point.z + problem.system.back(problem.omega * alpha)
     gap = problem.omega @ (xi * tau + zeta * alpha)
-    defect = problem.defect(np.where(problem.fixed, 0.0, rest), point.z)
+    defect = problem.system.defect(np.where(problem.fixed, 0.0, rest), point.z)
     if gap + defect > point.gap + point.defect:
         return False
     point.hinges[0], point.hinges[1], point.gap, point.defect = alpha, tau, gap, defect
-    return gap + defect <= 2 * goal
-
-
-def _central(problem, start, width):
-    """The point of the central path above `start`, and a_i.start - c_i."""
-    rho = problem.product(start)
-    rho[: len(problem.positions)] -= problem.positions
-    # With xi tau = zeta alpha = mu and xi - zeta = rho: the larger of alpha and tau first, without cancellation.
-    mu = 0.5 * width * problem.share
-    more = 0.5 + np.abs(rho) / (2 * (np.sqrt(rho * rho + 4 * mu * mu) + 2 * mu))
-    less_slack = mu / more
-    more_slack = np.abs(rho) + less_slack
-    less = mu / more_slack
-    hinges = np.array([more, less, more_slack, less_slack])
-    left = rho < 0
-    hinges[:, left] = hinges[:, left][[1, 0, 3, 2]]
-    return Interior(start.copy(), hinges), rho
-
-
-def _solver(matrix):
-    """A function that solves with a matrix, refined once; None where it is beyond help."""
-    diagonal = np.einsum("ii->i", matrix)
-    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    scaled = matrix * scale
-    scaled *= scale[:, np.newaxis]
-    diagonal, ridge = np.einsum("ii->i", scaled), LEAST_RIDGE      # a view
-    while True:
-        diagonal[:] = 1.0 + ridge
-        factor, failed = dpotrf(scaled.T, lower=True, clean=False)
-        if not failed:
-            break
-        ridge *= 100
-        if ridge > MOST_RIDGE or not np.isfinite(scaled.sum()):
-            return None
-    diagonal[:] = 1.0
-
-    def solved(vector):
-        v = vector * scale
-        x = dpotrs(factor, v, lower=True)[0]
-        x += dpotrs(factor, v - scaled @ x, lower=True)[0]
-        return x * scale
-
-    return solved
+    return gap + defect <= goal + max(goal, point.rounding)

@@ -1,152 +1,570 @@
-"""The sweeps of the interior point method: over the hinges, once for each thing that is asked of all of them.
+"""The iteration of the interior point method: products with the rows, the matrix and its factors, the steps.
 
 A point has for each hinge alpha and tau = 1 - alpha, its slope and what is left of it, and xi and zeta, how far a.z is
-above or below the kink. Steps are such that xi tau becomes `above` and zeta alpha `below`. The loops stand in
-``_hinges.h``.
+above or below the kink. The loops over hinges stand in ``_hinges.h``.
 """
 
+from libc.math cimport INFINITY, fabs, isfinite, sqrt
+from libc.string cimport memcpy, memset
+
 import numpy as np
+from scipy.linalg.cython_blas cimport dsymv
+from scipy.linalg.cython_lapack cimport dpotrf, dpotrs
+
+from sklosses.data._products cimport padded, sk_add4_f64, sk_add_f64, sk_dot4_f64, sk_dot_f64
+from sklosses.data._tile cimport lower_gram
 
 cdef extern from "_hinges.h" nogil:
-    ctypedef struct Hinges "sk_hinges":
+    ctypedef struct Points "sk_hinges":
         Py_ssize_t n
         double* alpha
         double* tau
         double* xi
         double* zeta
+        double* rho
         const double* omega
+        const double* share
+    ctypedef struct Seen "sk_seen":
+        double* slope
+        double* curvature
+        double* bend
+        double* pull
+        double* per_alpha
+        double* per_tau
+        double* per_xi
+        double* per_zeta
     ctypedef struct Goals "sk_goals":
         double* above
         double* below
+        double* change
+        double* push
     ctypedef struct Steps "sk_steps":
         double* alpha
         double* xi
         double* zeta
     ctypedef struct Ends "sk_ends":
-        double primal           # the inverses of how far variables can go and stay positive
+        double primal
         double dual
-    double sk_look(const Hinges* hinges, const double* rho, double* curvature, double* pair) noexcept
-    double sk_predict(const Hinges* hinges, const double* curvature, const double* moved, const double* rho,
-                      double* step) noexcept
-    void sk_aim(const Hinges* hinges, const double* step, double mu, const double* share, const Goals* goals,
-                double* change) noexcept
-    void sk_recentre(const Hinges* hinges, const Steps* steps, Ends lengths, double mu, const double* share,
-                     const Goals* goals, double* change) noexcept
-    Ends sk_correct(const Hinges* hinges, const double* curvature, const double* moved, const double* rho,
-                    const double* change, const Goals* goals, const Steps* steps) noexcept
-    void sk_move(const Hinges* hinges, const Steps* steps, double primal, double dual) noexcept
+    void sk_centre(Points h, double width) noexcept
+    double sk_look(Points h, Seen seen) noexcept
+    double sk_predict(Points h, Seen seen, const double* moved, double* step) noexcept
+    void sk_aim(Points h, Seen seen, const double* step, double corrected, double mu,
+                Goals to) noexcept
+    void sk_recentre(Points h, Seen seen, Steps by, Ends lengths, double mu,
+                     Goals to) noexcept
+    Ends sk_correct(Points h, Seen seen, const double* moved, Goals to, Steps by) noexcept
+    void sk_move(Points h, Steps by, const double* moved, Ends lengths) noexcept
+
+cdef struct Step:
+    # A step: of z, of Az, of the hinges; and how far primal and dual variables go along it.
+    double* z
+    double* moved
+    Steps hinges
+    double primal
+    double dual
+
+cdef enum:
+    GRAM_ROWS = 64      # rows and weighted rows of a Gram matrix at a time
+    LINE = 8            # numbers of a cache line
+
+cdef double NOTHING = 1e-9      # of a condition, relative to what it is made of, where it is met
+# Added to the diagonal of the scaled matrix, at first and at most, where Cholesky finds it singular.
+cdef double LEAST_RIDGE = 1e-15, MOST_RIDGE = 1e-6
+# Steps end short of the boundary, after such a share of the way to it: more of it where the predicted step leaves less
+# of the gap. Points that hug the boundary early are stuck there, where hinges are many and of unequal weight.
+cdef double LEAST_SHARE = 0.9, MOST_SHARE = 0.995
+# Steps shorter than this are blocked: then this share of the gap is aimed at.
+cdef double BLOCKED = 0.01, CENTRE = 0.8
+# So many corrections for the sake of longer steps, unless they are long; they aim at so much more, and are given up
+# where they bring less than a share of it.
+cdef int CORRECTORS = 3
+cdef double LONG = 0.9, LONGER = 0.3, WORTH = 0.1
 
 
-cdef inline Steps parts(double[:, ::1] steps) noexcept:
-    return Steps(&steps[0, 0], &steps[1, 0], &steps[2, 0])
+def _room(Py_ssize_t n):
+    """Zeros that begin with a cache line."""
+    memory = np.zeros(n + LINE)
+    cdef double[::1] view = memory
+    cdef Py_ssize_t first = (LINE - <Py_ssize_t>&view[0] // 8 % LINE) % LINE
+    return memory[first:first + n]
 
 
-cdef class Sweeps:
-    """The hinges of a point, and room for what is found of them.
+cdef class Design:
+    """Rows in memory, each padded to whole vectors.
 
     Parameters
     ----------
-    point : ndarray of shape (4, m)
-        alpha, tau, xi, zeta: `move` overwrites them.
-    omega : ndarray of shape (m,)
-    share : ndarray of shape (m,)
-        Of complementarity: products are to be these times the same number.
+    n_rows, n_columns : int
+    copies : int, default=1
+        A is the rows so many times, which are multiplied once.
 
     Attributes
     ----------
-    curvature : ndarray of shape (m,)
-    pair : ndarray of shape (m, 2)
-        Next to each other slopes and curvatures times rho.
-    change : ndarray of shape (m,)
-        What goals add to rho.
+    rows : ndarray of shape (n_rows, n_columns)
+        0 at first: to be filled.
     """
 
-    cdef Hinges hinges
+    cdef readonly object rows
+    cdef Py_ssize_t n_rows, n_columns, copies, stride
+    cdef double[::1] _rows, _vector, _folded, _scaled
+
+    def __init__(self, Py_ssize_t n_rows, Py_ssize_t n_columns, Py_ssize_t copies=1):
+        self.n_rows, self.n_columns, self.copies, self.stride = n_rows, n_columns, copies, padded(n_columns)
+        memory = _room(n_rows * self.stride + LINE)
+        self.rows = memory[:n_rows * self.stride].reshape(n_rows, self.stride)[:, :n_columns]
+        self._rows, self._vector, self._folded = memory, _room(self.stride), _room(n_rows + LINE)
+        self._scaled = _room(GRAM_ROWS * self.stride)
+
+    @staticmethod
+    def bytes_of(Py_ssize_t n_rows, Py_ssize_t n_columns):
+        """Memory of such rows."""
+        return n_rows * padded(n_columns) * sizeof(double)
+
+    cdef void multiply(self, const double* z, double* out) noexcept nogil:
+        """Az."""
+        cdef const double* x = &self._rows[0]
+        cdef double* w = &self._vector[0]
+        cdef const double* four[4]
+        cdef Py_ssize_t i, r, n = self.n_rows, stride = self.stride
+        memcpy(w, z, self.n_columns * sizeof(double))
+        memset(w + self.n_columns, 0, (stride - self.n_columns) * sizeof(double))
+        for i in range(0, n - n % 4, 4):
+            for r in range(4):
+                four[r] = x + (i + r) * stride
+            sk_dot4_f64(four, w, stride, out + i)
+        for i in range(n - n % 4, n):
+            out[i] = sk_dot_f64(x + i * stride, w, stride)
+        for i in range(1, self.copies):
+            memcpy(out + i * n, out, n * sizeof(double))
+
+    cdef const double* fold(self, const double* v) noexcept nogil:
+        """The sum over the copies."""
+        cdef Py_ssize_t i, c, n = self.n_rows
+        if self.copies == 1:
+            return v
+        for i in range(n):
+            self._folded[i] = v[i]
+        for c in range(1, self.copies):
+            for i in range(n):
+                self._folded[i] += v[c * n + i]
+        return &self._folded[0]
+
+    cdef void multiply_back(self, const double* v, double* out) noexcept nogil:
+        """A'v."""
+        cdef const double* x = &self._rows[0]
+        cdef double* w = &self._vector[0]
+        cdef const double* four[4]
+        cdef Py_ssize_t i, r, n = self.n_rows, stride = self.stride
+        v = self.fold(v)
+        memset(w, 0, stride * sizeof(double))
+        for i in range(0, n - n % 4, 4):
+            for r in range(4):
+                four[r] = x + (i + r) * stride
+            sk_add4_f64(w, four, stride, v + i)
+        for i in range(n - n % 4, n):
+            sk_add_f64(w, x + i * stride, stride, v[i])
+        memcpy(out, w, self.n_columns * sizeof(double))
+
+    cdef void add_gram(self, const double* v, double* out) noexcept nogil:
+        """out += A' diag(v) A, the lower triangle; its rows are padded."""
+        cdef Py_ssize_t first, i, f, m, stride = self.stride
+        cdef const double* x
+        cdef double* scaled = &self._scaled[0]
+        v = self.fold(v)
+        for first in range(0, self.n_rows, 64):     # Cython must see the step's sign
+            m, x = min(<Py_ssize_t>GRAM_ROWS, self.n_rows - first), &self._rows[first * stride]
+            for i in range(m):
+                for f in range(stride):
+                    scaled[i * stride + f] = v[first + i] * x[i * stride + f]
+            lower_gram(m, self.n_columns, stride, x, scaled, out)
+
+    def product(self, const double[::1] z):
+        """Az."""
+        out = np.empty(self.n_rows * self.copies + 1)
+        cdef double[::1] to = out
+        with nogil:
+            self.multiply(&z[0], &to[0])
+        return out[:-1]
+
+    def back(self, const double[::1] v):
+        """A'v."""
+        out = np.empty(self.n_columns)
+        cdef double[::1] to = out
+        if not v.shape[0]:
+            return np.zeros(self.n_columns)
+        with nogil:
+            self.multiply_back(&v[0], &to[0])
+        return out
+
+    def gram(self, const double[::1] v):
+        """A' diag(v) A, the lower triangle: of shape (n_columns, stride)."""
+        out = np.zeros((self.n_columns, self.stride))
+        cdef double[:, ::1] to = out
+        if v.shape[0]:
+            with nogil:
+                self.add_gram(&v[0], &to[0, 0])
+        return out
+
+
+cdef class Factor:
+    """Solves with a positive semidefinite matrix by Cholesky's factors, refined once.
+
+    The diagonal is scaled to 1, and raised a little where that is needed.
+
+    Parameters
+    ----------
+    size : int
+    """
+
+    cdef int size
+    cdef double[::1] _scale, _scaled, _factor, _right, _rest
+
+    def __init__(self, Py_ssize_t size):
+        self.size = <int>size
+        self._scale, self._right, self._rest = np.empty(size), np.empty(size), np.empty(size)
+        self._scaled, self._factor = np.empty(size * size), np.empty(size * size)
+
+    def decompose(self, const double[:, ::1] matrix):
+        """Take a matrix, of which the lower triangle is read; whether it is of use."""
+        cdef bint done
+        with nogil:
+            done = self.take(&matrix[0, 0], matrix.shape[1])
+        return done
+
+    def solve(self, const double[::1] vector):
+        """The solution for a vector."""
+        out = np.empty(self.size)
+        cdef double[::1] to = out
+        with nogil:
+            self.solve_for(&vector[0], &to[0])
+        return out
+
+    cdef bint take(self, const double* matrix, Py_ssize_t stride) noexcept nogil:
+        cdef Py_ssize_t i, j, n = self.size
+        cdef double* scale = &self._scale[0]
+        cdef double* scaled = &self._scaled[0]
+        cdef double* factor = &self._factor[0]
+        cdef double ridge = LEAST_RIDGE, sum = 0
+        cdef int failed = 1
+        for i in range(n):
+            scale[i] = 1 / sqrt(matrix[i * stride + i]) if matrix[i * stride + i] > 0 else 1.0
+            for j in range(i):
+                scaled[i * n + j] = matrix[i * stride + j] * scale[i] * scale[j]
+                sum += scaled[i * n + j]
+            scaled[i * n + i] = 1
+            sum += 0 * matrix[i * stride + i]
+        if not isfinite(sum):
+            return False
+        while failed and ridge <= MOST_RIDGE:
+            memcpy(factor, scaled, n * n * sizeof(double))
+            for i in range(n):
+                factor[i * n + i] = 1 + ridge
+            # What is the lower triangle here is the upper one for Fortran.
+            dpotrf("U", &self.size, factor, &self.size, &failed)
+            ridge *= 100
+        return not failed
+
+    cdef void solve_for(self, const double* vector, double* out) noexcept nogil:
+        cdef int one = 1, failed = 0
+        cdef Py_ssize_t i, n = self.size
+        cdef double minus = -1, plus = 1
+        cdef double* right = &self._right[0]
+        cdef double* rest = &self._rest[0]
+        for i in range(n):
+            right[i] = rest[i] = vector[i] * self._scale[i]
+        dpotrs("U", &self.size, &one, &self._factor[0], &self.size, right, &self.size, &failed)
+        dsymv("U", &self.size, &minus, &self._scaled[0], &self.size, right, &one, &plus, rest, &one)
+        dpotrs("U", &self.size, &one, &self._factor[0], &self.size, rest, &self.size, &failed)
+        for i in range(n):
+            out[i] = (right[i] + rest[i]) * self._scale[i]
+
+
+cdef class System:
+    """What the method multiplies with: rows, and hinges on coordinates behind them.
+
+    Parameters
+    ----------
+    hinges : Hinges
+    """
+
+    cdef object rows
+    cdef Design design      # None where the rows are not in memory in one piece
+    cdef Py_ssize_t m, size, n_own
+    cdef const Py_ssize_t[::1] own, fixed
+    cdef const double[::1] factor, quadratic, linear, strengths, scales
+    cdef double level, total
+    cdef double[:, ::1] _matrix
+
+    def __init__(self, hinges):
+        self.rows, self.design = hinges.rows, getattr(hinges.rows, "whole", None)
+        self.own, self.factor, self.fixed = hinges.own, hinges.factor, np.flatnonzero(hinges.fixed)
+        self.m, self.size, self.n_own = len(hinges.weights), len(hinges.linear), len(hinges.own)
+        self.quadratic, self.linear, self.level, self.total = hinges.quadratic, hinges.linear, hinges.level, hinges.total
+        self.strengths, self.scales = hinges.strengths, hinges.scales
+        if self.design is not None:
+            self._matrix = np.empty((self.size, self.design.stride))
+
+    cdef int multiply(self, const double* z, double* out) except -1:
+        """Az."""
+        cdef const double[::1] found
+        cdef Py_ssize_t k
+        if self.design is not None:
+            with nogil:
+                self.design.multiply(z, out)
+        else:
+            found = self.rows.product(np.asarray(<double[:self.size]>(<double*>z)))
+            if self.m:
+                memcpy(out, &found[0], self.m * sizeof(double))
+        for k in range(self.n_own):
+            out[self.m + k] = self.factor[k] * z[self.own[k]]
+        return 0
+
+    cdef int multiply_back(self, const double* v, double* out) except -1:
+        """A'v."""
+        cdef const double[::1] found
+        cdef Py_ssize_t k
+        if self.design is not None:
+            with nogil:
+                self.design.multiply_back(v, out)
+        else:
+            found = self.rows.back(_vector(v, self.m))
+            memcpy(out, &found[0], self.size * sizeof(double))
+        for k in range(self.n_own):
+            out[self.own[k]] += self.factor[k] * v[self.m + k]
+        return 0
+
+    cdef double[:, ::1] weighted(self, const double* v, const double* diagonal):
+        """A' diag(v) A + diag(diagonal), the lower triangle; valid until the next one is asked for."""
+        cdef Py_ssize_t i, j, k
+        cdef double[:, ::1] out = self._matrix
+        if self.design is not None:
+            with nogil:
+                memset(&out[0, 0], 0, self.size * out.shape[1] * sizeof(double))
+                self.design.add_gram(v, &out[0, 0])
+        else:
+            out = self.rows.gram(_vector(v, self.m))
+        for i in range(self.size):
+            out[i, i] += diagonal[i]
+        for k in range(self.n_own):
+            out[self.own[k], self.own[k]] += self.factor[k] * self.factor[k] * v[self.m + k]
+        for k in range(self.fixed.shape[0]):
+            i = self.fixed[k]
+            for j in range(self.size):
+                out[i, j] = out[j, i] = 0
+            out[i, i] = 1
+        return out
+
+    cdef double bound(self, const double* rest, const double* z) noexcept nogil:
+        """By how much at most a rest of the stationarity condition lowers the dual's bound.
+
+        With R > 0 by rest^2 / (2 R). A coordinate with a hinge of its own is at most level / l1 in sum at the minimum,
+        where its part of the objective is l1 abs(z_j). Of others no more is known than where they are: inf, if more
+        than rounding is left of their condition.
+        """
+        cdef double lowered = 0, held = 0, slope
+        cdef Py_ssize_t j
+        for j in range(self.size):
+            slope = fabs(rest[j])
+            if self.quadratic[j] > 0:
+                lowered += slope * slope * 0.5 / self.quadratic[j]
+            elif self.strengths[j] > 0:
+                held = max(held, slope / (0.5 * self.strengths[j] * self.scales[j]))
+            else:
+                slope /= self.scales[j]
+                if slope > NOTHING * self.total:
+                    return INFINITY
+                lowered += slope * (fabs(z[j]) * self.scales[j] + fabs(self.level) / self.total)
+        return lowered + (self.level * held if held > 0 else 0)
+
+    def product(self, const double[::1] z):
+        """Az, of the rows and of the hinges on coordinates."""
+        out = np.empty(self.m + self.n_own + 1)
+        cdef double[::1] to = out
+        self.multiply(&z[0], &to[0])
+        return out[:-1]
+
+    def back(self, const double[::1] v):
+        """A'v of all hinges."""
+        out = np.zeros(self.size)
+        cdef double[::1] to = out
+        if v.shape[0]:
+            self.multiply_back(&v[0], &to[0])
+        return out
+
+    def matrix(self, const double[::1] v):
+        """A' diag(v) A, the lower triangle; valid until the next one is asked for."""
+        cdef double[::1] nothing = np.zeros(self.size)
+        return np.asarray(self.weighted(&v[0], &nothing[0]))
+
+    def defect(self, const double[::1] rest, const double[::1] z):
+        """By how much at most a rest of the stationarity condition lowers the dual's bound."""
+        return self.bound(&rest[0], &z[0])
+
+
+cdef object _vector(const double* v, Py_ssize_t n):
+    return np.asarray(<double[:n]>(<double*>v)) if n else np.empty(0)
+
+
+cdef class Path:
+    """A point inside, and the way on from it.
+
+    The first point is on the central path of the primal: there the method is Newton's on a smoothed objective.
+
+    Parameters
+    ----------
+    system : System
+    hinges : Hinges
+        What the system was made of.
+    start : ndarray of shape (D,)
+    width : float
+        How far from the solution a_i.start may be.
+    hold : ndarray of shape (D,)
+        Of a ridge that is not part of the function.
+    even : bool
+        Whether primal and dual variables go equally far.
+
+    Attributes
+    ----------
+    z : ndarray of shape (D,)
+    hinges : ndarray of shape (4, M)
+        For each hinge alpha, tau, xi, zeta.
+    rho : ndarray of shape (M,)
+        a_i.z - c_i.
+    rest : ndarray of shape (D,)
+        What `look` finds left of the stationarity condition, with the ridge.
+    length : float
+        How far the last step went, of primal or dual variables, whichever went further.
+    """
+
+    cdef System system
+    cdef Factor factor
+    cdef Points points
+    cdef Seen seen
     cdef Goals goals
+    cdef Step best, other       # the best so far, and one that is tried
+    cdef double* predicted
+    cdef readonly object z, hinges, rho, rest
+    cdef readonly double length
+    cdef double[::1] _z, _rest, _target, _right, _hold, _diagonal
+    cdef double gap, shares
+    cdef bint even
     cdef object _memory
-    cdef const double[::1] _share
-    cdef double[::1] _curvature
-    cdef double[:, ::1] _pair
-    cdef double[::1] _step
-    cdef double[::1] _change
-    cdef readonly object curvature, pair, change
 
-    def __init__(self, double[:, ::1] point, const double[::1] omega, const double[::1] share):
-        cdef Py_ssize_t m = omega.shape[0]
-        cdef double[:, ::1] goals = np.empty((2, m))
-        self.curvature, self.pair, self.change, self._step = np.empty(m), np.empty((m, 2)), np.empty(m), np.empty(m)
-        self._curvature, self._pair, self._change = self.curvature, self.pair, self.change
-        self._share, self._memory = share, (point, omega, goals)
-        self.goals = Goals(&goals[0, 0], &goals[1, 0])
-        self.hinges = Hinges(m, &point[0, 0], &point[1, 0], &point[2, 0], &point[3, 0], &omega[0])
+    def __init__(self, System system, hinges, start, double width, hold, bint even):
+        cdef Py_ssize_t M = len(hinges.omega), D = len(start), stride = padded(M + 1), number = 0
+        memory, small = _room(29 * stride).reshape(29, stride), np.zeros((2, D + 1))
+        cdef double[:, ::1] room = memory, steps = small
+        cdef double* at[29]
+        for number in range(29):
+            at[number] = &room[number, 0]
+        self._memory = memory, small
+        self.points = Points(M, at[0], at[1], at[2], at[3], at[4], at[5], at[6])
+        self.seen = Seen(at[7], at[8], at[9], at[10], at[11], at[12], at[13], at[14])
+        self.goals = Goals(at[15], at[16], at[17], at[18])
+        self.best = Step(&steps[0, 0], at[19], Steps(at[20], at[21], at[22]), 0, 0)
+        self.other = Step(&steps[1, 0], at[23], Steps(at[24], at[25], at[26]), 0, 0)
+        self.predicted = at[27]
+        self.hinges, self.rho = memory[:4, :M], memory[4, :M]
+        memory[5, :M], memory[6, :M] = hinges.omega, hinges.share
+        self.system, self.factor, self.even, self.shares = system, Factor(D), even, hinges.shares
+        self.z, self.rest = np.array(start, dtype=np.float64), np.empty(D)
+        self._z, self._rest, self._target, self._right = self.z, self.rest, np.empty(D), np.empty(D)
+        self._hold, self._diagonal, self.length, self.gap = hold, hinges.quadratic + hold, 1.0, INFINITY
+        system.multiply(&self._z[0], self.points.rho)
+        self.rho[:len(hinges.positions)] -= hinges.positions
+        sk_centre(self.points, width)
 
-    def look(self, const double[::1] rho):
-        """The duality gap; sets `curvature` and `pair`."""
-        cdef double gap
+    def look(self):
+        """The duality gap, and the defect: what the rest takes from the dual's bound."""
+        cdef System system = self.system
+        cdef double defect
+        cdef Py_ssize_t j
         with nogil:
-            gap = sk_look(&self.hinges, &rho[0], &self._curvature[0], &self._pair[0, 0])
-        return gap
+            self.gap = sk_look(self.points, self.seen)
+        system.multiply_back(self.seen.slope, &self._rest[0])
+        for j in range(system.size):
+            self._rest[j] += system.linear[j] + system.quadratic[j] * self._z[j]
+        for j in range(system.fixed.shape[0]):
+            self._rest[system.fixed[j]] = 0
+        defect = system.bound(&self._rest[0], &self._z[0])
+        for j in range(system.size):
+            self._rest[j] += self._hold[j] * self._z[j]
+        return self.gap, defect
 
-    def predict(self, const double[::1] moved, const double[::1] rho):
-        """The duality gap where the step towards the minimum itself has to end, which adds `moved` to rho."""
-        cdef double gap
+    def go_on(self):
+        """Make a step from where `look` was; whether there was one."""
+        cdef Py_ssize_t j
+        cdef Ends lengths
+        if not self.factor.decompose(self.system.weighted(self.seen.curvature, &self._diagonal[0])):
+            return False
+        self.system.multiply_back(self.seen.pull, &self._target[0])
+        for j in range(self.system.size):
+            self._target[j] = -self._rest[j] - self._target[j]
+        self.find_step()
+        lengths = Ends(self.best.primal, self.best.dual)
         with nogil:
-            gap = sk_predict(&self.hinges, &self._curvature[0], &moved[0], &rho[0], &self._step[0])
-        return gap
+            sk_move(self.points, self.best.hinges, self.best.moved, lengths)
+        for j in range(self.system.size):
+            self._z[j] += lengths.primal * self.best.z[j]
+        self.length = max(lengths.primal, lengths.dual)
+        return True
 
-    def aim(self, double mu, bint corrected):
-        """Set goals, with the second-order correction of the predicted step or without; sets `change`.
+    cdef int find_step(self) except -1:
+        """The step of an iteration.
 
-        Parameters
-        ----------
-        mu : float
-            The products to aim at, by their share.
-        corrected : bool
+        The corrected step is made longer by as many as three others, which even out the products that would block it
+        (Gondzio, "Multiple centrality correctors in a primal-dual method for linear programming", Computational
+        Optimization and Applications 6, 1996): they cost a few products each, and an iteration a matrix.
         """
-        if not corrected:
-            self._step[:] = 0
+        cdef Step* best = &self.best
+        cdef double after, short_of, mu, length
+        cdef Ends aims
         with nogil:
-            sk_aim(&self.hinges, &self._step[0], mu, &self._share[0], &self.goals, &self._change[0])
-
-    def recentre(self, double[:, ::1] steps, (double, double) lengths, double mu):
-        """Change goals where a longer step than can be made would leave products far from even; sets `change`.
-
-        Parameters
-        ----------
-        steps : ndarray of shape (3, m)
-        lengths : tuple of two floats
-            How far primal and dual variables should be able to go.
-        mu : float
-            What the products are to be, by their share.
-        """
-        cdef Steps to = parts(steps)
-        cdef Ends ends = Ends(lengths[0], lengths[1])
+            self.factor.solve_for(&self._target[0], best.z)
+        self.system.multiply(best.z, best.moved)
         with nogil:
-            sk_recentre(&self.hinges, &to, ends, mu, &self._share[0], &self.goals, &self._change[0])
+            after = sk_predict(self.points, self.seen, best.moved, self.predicted) / self.gap
+            mu = after * after * after * self.gap / (2 * self.shares)
+            sk_aim(self.points, self.seen, self.predicted, 1, mu, self.goals)
+        short_of = min(max(1 - after, LEAST_SHARE), MOST_SHARE)
+        self.to_goals(best, short_of)
+        if length_of(best) < BLOCKED:
+            # Blocked at once: the second-order term misleads. To the central path first.
+            mu = CENTRE * self.gap / (2 * self.shares)
+            with nogil:
+                sk_aim(self.points, self.seen, self.predicted, 0, mu, self.goals)
+            self.to_goals(best, short_of)
+        for _ in range(CORRECTORS):
+            length = length_of(best)
+            if not BLOCKED <= length < LONG:
+                break
+            aims = Ends(min(1.0, best.primal + LONGER), min(1.0, best.dual + LONGER))
+            with nogil:
+                sk_recentre(self.points, self.seen, best.hinges, aims, mu, self.goals)
+            self.to_goals(&self.other, short_of)
+            if length_of(&self.other) < length + WORTH * (min(aims.primal, aims.dual) - length):
+                break
+            self.best, self.other = self.other, self.best
+        return 0
 
-    def correct(self, const double[::1] moved, const double[::1] rho):
-        """Steps of alpha, xi and zeta to the goals, and the inverses of how far variables can go along them.
-
-        Parameters
-        ----------
-        moved, rho : ndarray of shape (m,)
-            What the step adds to rho, and rho.
-
-        Returns
-        -------
-        steps : ndarray of shape (3, m)
-        primal, dual : float
-        """
-        cdef double[:, ::1] steps = np.empty((3, self.hinges.n))
-        cdef Steps to = parts(steps)
+    cdef int to_goals(self, Step* step, double short_of) except -1:
+        """The step that Newton's equations ask for."""
         cdef Ends ends
+        cdef Py_ssize_t j
+        self.system.multiply_back(self.goals.push, &self._right[0])
+        for j in range(self.system.size):
+            self._right[j] = self._target[j] - self._right[j]
         with nogil:
-            ends = sk_correct(&self.hinges, &self._curvature[0], &moved[0], &rho[0], &self._change[0], &self.goals,
-                              &to)
-        return np.asarray(steps), ends.primal, ends.dual
+            self.factor.solve_for(&self._right[0], step.z)
+        self.system.multiply(step.z, step.moved)
+        with nogil:
+            ends = sk_correct(self.points, self.seen, step.moved, self.goals, step.hinges)
+        step.primal = min(1.0, short_of / ends.primal) if ends.primal > 0 else 1.0
+        step.dual = min(1.0, short_of / ends.dual) if ends.dual > 0 else 1.0
+        if self.even:
+            step.primal = step.dual = min(step.primal, step.dual)
+        return 0
 
-    def move(self, double[:, ::1] steps, double primal, double dual):
-        """Go so far along the steps."""
-        cdef Steps to = parts(steps)
-        with nogil:
-            sk_move(&self.hinges, &to, primal, dual)
+
+cdef inline double length_of(const Step* step) noexcept nogil:
+    return min(step.primal, step.dual)

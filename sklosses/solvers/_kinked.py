@@ -36,7 +36,7 @@ ROUND_TOL = 0.1
 ROUNDS, AGAIN = 30, 2
 # A start too near the boundary of the central path stalls: then again from further inside, until this near the goal, or
 # until this share of what is left is: the next round starts from there.
-AGAIN_WIDER, NEAR_GOAL, WELL = (1.0, 10.0, 100.0), 10.0, 1e-2
+AGAIN_WIDER, NEAR_GOAL, WELL = (10.0, 100.0), 10.0, 1e-2
 # A round that leaves more than this share of the distance to the bound is not worth many others.
 STALLED = 0.1
 # What rounding makes of F itself, relative; and of predictions whose large parts cancel.
@@ -242,7 +242,7 @@ class KinkedColumn:
             rest = stage.best.objective - stage.bound
             if kept is None and not len(crossed.row) and rest > STALLED * before:
                 again -= 1      # every kink is in its place: what is left is the interior point method's own
-                if again < 0:
+                if again < 0 or found.settled:
                     break
             before = rest
             joining = kept, crossed
@@ -345,10 +345,13 @@ class KinkedColumn:
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
             least = max(abs(here.objective), 1e-12 * self.null)
             goal, well = ROUND_TOL * stage.goal * least, WELL * (here.objective - max(stage.bound, stage.sides.lowest))
+            found = interior_point(hinges, start, START * move, gone=gone, goal=goal)
             for wider in AGAIN_WIDER:
-                found = interior_point(hinges, start, wider * START * move, gone=gone, goal=goal)
-                if not found.arrived or found.gap + found.defect <= max(NEAR_GOAL * goal, well):
+                if not found.arrived or found.settled or found.gap + found.defect <= max(NEAR_GOAL * goal, well):
                     break
+                other = interior_point(hinges, start, wider * START * move, gone=gone, goal=goal)
+                if other.arrived and other.gap + other.defect < found.gap + found.defect:
+                    found = other
             if found.arrived:
                 hinges.rest_at_kinks(found, START * move, goal)
             hinges.certify(found)

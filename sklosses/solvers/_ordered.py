@@ -194,7 +194,7 @@ class CoupledRows:
         return parts[: len(self.columns)], parts[len(self.columns) :]
 
     def back(self, v):
-        """A'v; v of shape (m,) or (m, k)."""
+        """A'v."""
         own, shared = self._cut(v)
         out = [rows.back(part) for rows, part in zip(self.columns, own, strict=True)]
         for k, (rows, part) in enumerate(zip(self.pairs, shared, strict=True)):
@@ -453,7 +453,7 @@ class _Together:
             found = interior_point(hinges, start, width, gone=10 * GONE * width if some else np.inf, goal=goal)
             hinges.rest_at_kinks(found, width, goal)
             hinges.certify(found)
-            above = hinges.product(found.z)[hinges.n_own : len(hinges.weights)]
+            above = hinges.system.product(found.z)[hinges.n_own : len(hinges.weights)]
             return found, float(hinges.weights[hinges.n_own :] @ np.maximum(above, 0.0))
 
     def _joined(self, parts, rows, near):

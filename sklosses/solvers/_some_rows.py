@@ -74,12 +74,12 @@ class SomeRows:
 
     def _reach(self, table, second):
         """R."""
-        largest = 0.0
-        for chunk in table.reading.chunks:
-            whitened = table.block(chunk) @ self.inverse.T
+        def largest(design, chunk):
+            whitened = design.rows @ self.inverse.T
             squares = np.einsum("ij,ij->i", whitened, whitened)[second[chunk] > 0]
-            largest = max(largest, float(squares.max(initial=0.0)))
-        return np.sqrt(largest)
+            return float(squares.max(initial=0.0))
+
+        return np.sqrt(max(table.each(largest)))
 
     def bound(self, gradient, p):
         """On F - F* at a place near the first: inf if nothing is known.
