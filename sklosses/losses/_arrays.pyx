@@ -75,6 +75,7 @@ cdef inline int _evaluate(Loss loss, (Py_ssize_t, Py_ssize_t) shape, const float
 
 
 cdef inline void _scale_rows(floating** wanted, const double* weights, (Py_ssize_t, Py_ssize_t) shape) noexcept nogil:
+    # What has weight 0 counts 0, if it is beyond float64 too.
     cdef Py_ssize_t which, i, k
     cdef floating* row
     for which in range(3):
@@ -82,4 +83,4 @@ cdef inline void _scale_rows(floating** wanted, const double* weights, (Py_ssize
             for i in range(shape[0]):
                 row = wanted[which] + i * shape[1]
                 for k in range(shape[1]):
-                    row[k] = <floating> (row[k] * weights[i])
+                    row[k] = <floating> (row[k] * weights[i] if weights[i] != 0 else 0)

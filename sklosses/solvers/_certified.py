@@ -149,13 +149,13 @@ class Certified:
         away = gradient + self.l1 * np.sign(self.coef)
         return np.where(self.coef == 0, gradient - np.clip(gradient, -self.l1, self.l1), away)
 
-    def _estimate(self, decrement, last=None, look=None):
+    def _estimate(self, decrement, last=None, look=None, hidden=0.0):
         """Half the squared decrement of an exact Newton step, for what is now behind it: F was no lower there.
 
         If the curvature changes by at most a factor exp(r) along steps that change no prediction by more than r, F
         falls by at most decrement r^2 / 2 / (exp(-r) + r - 1) / 2 (Bach 2010); 2 for the change beyond the step. Losses
         that are quadratic in pieces break that where rows change pieces: if that may be as much as a part of the
-        decrement, nothing is known.
+        decrement, nothing is known. `hidden` is what of the decrement the step may have left alone.
         """
         factor = 1.0
         if look is not None:
@@ -167,4 +167,4 @@ class Certified:
             beyond = (high - low)[broken] @ change[broken] ** 2 / self.total
             if beyond > PIECES * decrement:
                 return
-        self.gap, self.gap_kind = self._relative(factor * decrement), "estimate"
+        self.gap, self.gap_kind = self._relative(factor * (decrement + hidden)), "estimate"

@@ -11,11 +11,13 @@ FLAT = 1e-13
 # With an l1 penalty the matrix, its diagonal scaled to 1, is regular by this much: where features depend on each other
 # a step goes down the penalty's own slope until a sign changes, and another step takes up what is left.
 REGULAR = 1e-12
+# What is flat to rounding may have this much curvature, and does not have less that matters.
+LEAST = 1e-16
 # Systems of up to this size are refined: it takes microseconds.
 REFINED = 64
 # Rounds of coordinate descent and Newton on the support, at least and at most: in between so many entries of the matrix
 # in all. And sweeps a round.
-ROUNDS, ENTRIES, SWEEPS = (30, 100), 3e6, 20
+ROUNDS, ENTRIES, SWEEPS = (30, 300), 3e6, 20
 
 
 class Curvature:
@@ -71,6 +73,28 @@ class Curvature:
         scale = np.where(diagonal > 0, diagonal, diagonal.max(initial=0.0) or 1.0) ** -0.5
         return np.abs(rest * scale).max(initial=0.0) <= 1e-6 * np.abs(gradient * scale).max(initial=0.0)
 
+    def hidden(self, gradient, step, l1, rounding=0.0):
+        """The squared decrement of what a step leaves alone, because the matrix is flat there to rounding.
+
+        Where features depend on each other but for their last digits, as float32 copies in another scale, the
+        objective may still fall: by as much as if M had the least curvature there that rounding hides.
+
+        Parameters
+        ----------
+        gradient, step : ndarray of shape (D,)
+        l1 : float
+        rounding : ndarray of shape (D,) or float, default=0.0
+            How wrong each slope of the gradient may be.
+
+        Returns
+        -------
+        float
+        """
+        if l1 == 0:
+            return self._solve.hidden(gradient, rounding)
+        held = (REGULAR * np.diag(self.matrix) * step) @ step
+        return REGULAR / LEAST * max(held - rounding @ np.abs(step) if np.any(rounding) else held, 0.0)
+
     def step(self, gradient, coef, l1):
         """The step s that minimises g.s + s'Ms / 2 + l1 ||coef + s||_1; coef lacks the intercepts' last places."""
         if l1 == 0:
@@ -82,14 +106,19 @@ class Curvature:
         return self._sparse_step(gradient, np.append(coef, np.zeros(len(gradient) - len(coef))), strengths)
 
     def _sparse_step(self, gradient, start, strengths):
-        """Coordinate descent finds the support and its signs, a Newton step on them the rest; until both agree."""
+        """Coordinate descent finds the support and its signs, a Newton step on them the rest; until both agree.
+
+        Where a sign would change on the way, that coefficient leaves the support, and the Newton step is made anew:
+        coordinate descent only has its turn when the support's own minimum is found. It would bring back what has left,
+        for ever where there are more features in the support than rows that bend.
+        """
         matrix = self._damped()
         matrix = matrix + np.diag(REGULAR * np.diag(matrix))
         here, penalised, l1 = start.copy(), strengths > 0, strengths.max()
         descend = kernel("sklosses.solvers._coordinate").descend
+        turned = ()
         for _ in range(int(np.clip(ENTRIES / matrix.size, *ROUNDS))):
-            moved = descend(matrix, gradient, start, here, strengths, SWEEPS)
-            if not moved:
+            if not len(turned) and not descend(matrix, gradient, start, here, strengths, SWEEPS):
                 break
             signs = np.sign(here) * penalised
             free = np.flatnonzero((here != 0) | (strengths == 0))
@@ -122,9 +151,19 @@ class _Solver:
         self._scale = 1 / np.sqrt(diagonal)
         scaled = matrix * self._scale
         scaled *= self._scale[:, np.newaxis]
-        self._solve = _factorised(scaled)
+        self._solve, self._flat = _factorised(scaled), None
         if self._solve is None:
-            self._solve, self.regular = _pseudo_inverse(scaled), False
+            (self._solve, *self._flat), self.regular = _pseudo_inverse(scaled), False
+
+    def hidden(self, vector, rounding):
+        """v'M^-1 v of the part of a vector that the pseudo-inverse leaves alone, M being no less than LEAST there."""
+        if self._flat is None:
+            return 0.0
+        values, vectors = self._flat
+        used = slice(None) if self._used is None else self._used
+        rounding = np.broadcast_to(rounding, len(vector))[used] * self._scale
+        part = np.maximum(np.abs(vectors.T @ (vector[used] * self._scale)) - np.abs(vectors.T) @ rounding, 0.0)
+        return float(part**2 @ (1 / np.maximum(values, LEAST)))
 
     def __call__(self, vector):
         if self._used is None:
@@ -161,10 +200,12 @@ def _refined(scaled, solve):
 
 
 def _pseudo_inverse(scaled):
+    """A function that solves, and the eigenvalues and eigenvectors that it leaves out."""
     values, vectors = eigh(scaled, check_finite=False)
     strong = values > FLAT * values[-1]
+    flat = values[~strong], vectors[:, ~strong]
     values, vectors = values[strong], vectors[:, strong]
-    return lambda vector: vectors @ ((vectors.T @ vector) / values)
+    return lambda vector: vectors @ ((vectors.T @ vector) / values), *flat
 
 
 def flat_directions(matrix, free):

@@ -7,10 +7,10 @@ a reading of the rows found there. So one reading serves all columns of a proble
 import numpy as np
 
 from sklosses.solvers._bands import by_bands, first_band
-from sklosses.solvers._certified import Certified
+from sklosses.solvers._certified import PIECES, Certified
 from sklosses.solvers._curvature import Curvature, rank
 from sklosses.solvers._gap import F_ROUNDING
-from sklosses.solvers._line import along
+from sklosses.solvers._line import along, beyond
 from sklosses.solvers._shift import MANY, best_shift
 from sklosses.solvers._some_rows import ONE_OF
 
@@ -201,7 +201,7 @@ class Column(Certified):
         """Whether there is a way down that no curvature bounds."""
         diagonal, down = np.diag(curvature.matrix), gradient
         if self.l1 > 0:         # which holds what matrices of dependent features do not
-            if np.all(diagonal[:-1] > 0):
+            if np.all(diagonal[:-1] > 0) and (diagonal[-1] > 0 or not self.fit_intercept):
                 return False
             down = np.where(diagonal > 0, 0.0, np.append(self._least_subgradient(gradient[:-1]), gradient[-1]))
         if curvature.explains(down):
@@ -300,17 +300,18 @@ class Column(Certified):
             (gradient, step, decrement, fresh, exact), self.must_step = model, False
             if fresh and decrement <= self._noise(look) and not 0 < decrement <= STALLED * before:
                 if exact:
-                    self._estimate(abs(decrement))
+                    self._estimate(abs(decrement) + self._hidden(reading, look, gradient, step, abs(decrement)))
                 if not decrement > 0 or (tries := tries - 1) < 0:
                     break
             last, before = look, decrement
-            look = yield from self._advance(reading, look, step, decrement)
+            hidden = self._hidden(reading, look, gradient, step, decrement) if exact and not self.provable else 0.0
+            look = yield from self._advance(reading, look, step, decrement, held=hidden > decrement)
             if fresh and self._is_cut():
                 look = yield from self._by_bands(reading, look, budget)
                 self.curvature, self.damping, before = None, 0.0, np.inf
                 continue
             if exact and self.length == 1 and not self.provable:
-                self._estimate(decrement, last, look)
+                self._estimate(decrement, last, look, hidden)
                 if self.gap <= goal and (tries := tries - 1) < 0:
                     break
             if look is not last and not fresh and self.damping > STALE_DAMPING:
@@ -446,6 +447,14 @@ class Column(Certified):
         parts = np.abs(self.coef * self.centre).sum() + abs(self.intercept)
         return look.steepness * parts / self.total
 
+    def _hidden(self, reading, look, gradient, step, decrement):
+        """What may be hidden of the squared decrement where features depend on each other to rounding."""
+        hidden = self.curvature.hidden(gradient, step, self.l1)
+        if hidden <= PIECES * decrement:
+            return hidden
+        sizes = np.append(np.abs(self.centre) + np.sqrt(self._variances(reading)), 1.0)
+        return self.curvature.hidden(gradient, step, self.l1, CANCELLING * look.steepness / self.total * sizes)
+
     def _promised(self, gradient, step):
         """By how much F falls along a step, by its slope: the squared Newton decrement."""
         if self.l1 == 0:
@@ -456,8 +465,11 @@ class Column(Certified):
         slopes[:-1][same] += self.l1 * np.sign(w[same])
         return -(slopes @ step + self.l1 * (np.abs(w + dw)[~same].sum() - np.abs(w[~same]).sum()))
 
-    def _advance(self, reading, look, step, fall):
-        """A step, or a part of it; the look at where it leads, or the same look where none leads down."""
+    def _advance(self, reading, look, step, fall, *, held=False):
+        """A step, or a part of it; the look at where it leads, or the same look where none leads down.
+
+        Or a multiple, if what `held` it short is no part of the objective.
+        """
         start, noise = self.objective, self._noise(look)
         length = 1.0
         if not fall > 0:
@@ -468,6 +480,10 @@ class Column(Certified):
             end = self._objective(trial, coef)
             # Where F can no longer tell, the step is trusted: gradients go on to shrink for a while.
             if end <= start - ARMIJO * length * fall + (noise if fall < 1e3 * noise else 0.0):
+                if held and length == 1 and (
+                        times := beyond(self._slope_along(reading, look.p, trial.p, step), FLATTER)) > 1:
+                    coef, intercept = self._moved(times * step)
+                    trial = yield coef, intercept
                 self.coef, self.intercept, self.length = coef, intercept, length
                 return trial
             length *= self._along(reading, look.p, trial.p, length * step)
@@ -491,6 +507,10 @@ class Column(Certified):
 
     def _along(self, reading, p, end, step):
         """How much of a step to take: where F stops falling along it, to a tenth of its slope. Reads no rows."""
+        return along(self._slope_along(reading, p, end, step), FLATTER)
+
+    def _slope_along(self, reading, p, end, step):
+        """The derivative of F along a step that takes predictions from `p` to `end`, as a function of its share."""
         w, dw, strength = self.coef, step[:-1], self.l2 + self.ridge
 
         def slope(t):
@@ -500,4 +520,4 @@ class Column(Certified):
             at = w + t * dw
             return smooth + self.l1 * np.where(at == 0, np.abs(dw), np.sign(at) * dw).sum()
 
-        return along(slope, FLATTER)
+        return slope

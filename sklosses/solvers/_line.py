@@ -4,6 +4,18 @@
 HALVINGS = 60
 
 
+# Doublings of a step.
+DOUBLINGS = 40
+
+
+def beyond(slope, share):
+    """How many times a step to take, at the end of which a convex function still falls; as :func:`along` says."""
+    reach = 2.0
+    while slope(reach) < 0 and reach < 2.0**DOUBLINGS:
+        reach *= 2
+    return reach * along(lambda t: slope(reach * t), share)
+
+
 def along(slope, share):
     """The part of a step after which a convex function has about stopped falling.
 

@@ -155,3 +155,52 @@ def test_a_dual_value_is_never_above_the_objective():
         warnings.simplefilter("ignore")
         result = minimize(X, y, "smoothed_quantile", get_penalty("l2", alpha=5e-3), tol=1e-10)
     assert result.gap[0] >= 0
+
+
+@pytest.mark.parametrize("name", ["expectile", "exponential", "log_loss", "squared_hinge", "poisson"])
+def test_fewer_rows_than_codes_under_l1(name):
+    """More coefficients than rows can tell apart: which of them a step keeps is found, in few steps."""
+    X, loss = one_hot(28, levels=(20, 30, 40))[:, :-2], get_loss(name)
+    rng = np.random.default_rng(1)
+    y = np.where(rng.random(28) < 0.4, 1.0, -1.0)
+    if loss.target.codes is not None:
+        y = np.where(y > 0, loss.target.codes[1], loss.target.codes[0])
+    elif name == "poisson":
+        y = rng.poisson(2.0, 28).astype(float)
+    for alpha in (1e-7, 1e-4):
+        result = quietly(X, y, name, get_penalty("l1", alpha=alpha), tol=1e-6, max_iter=300)
+        assert result.gap[0] <= 1e-6, alpha
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", ["squared_error", "expectile"])
+def test_copies_but_for_their_last_digits(name, seed):
+    """What a Gram matrix cannot tell from a copy may still be worth something: an estimate says how much at most."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((60, 3)) * [1.0, 30.0, 1e3] + [0.0, 100.0, 0.0]
+    X = np.column_stack([X, X @ rng.standard_normal((3, 3)), X[:, 0] * 1e3]).astype(np.float32).astype(float)
+    y = X[:, 0] + rng.standard_normal(60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = minimize(X, y, name, "none", tol=1e-6)
+    if name == "squared_error":
+        table = np.column_stack([(X - X.mean(0)) / X.std(0), np.ones(60)])
+        u, sizes, _ = np.linalg.svd(table, full_matrices=False)
+        least = np.sum((y - u[:, sizes > 1e-14 * sizes[0]] @ (u.T @ y)[sizes > 1e-14 * sizes[0]]) ** 2) / 120
+        assert result.objective[0] - least <= result.gap[0] * least * (1 + 1e-6)
+    assert result.gap[0] > 1e-4     # that many features of noise are
+
+
+@pytest.mark.parametrize("name", ["exponential", "poisson", "gamma"])
+def test_rows_of_no_weight_may_be_anywhere(name):
+    """A row of weight 0 whose loss is beyond float64 is left out."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3))
+    y = np.where(rng.random(60) < 0.5, 1.0, -1.0) if name == "exponential" else np.exp(X[:, 0] + rng.random(60))
+    X[40:] *= 1e6
+    weight = np.repeat([1.0, 0.0], [40, 20])
+    for kind in ("none", "l1", "l2"):
+        penalty = get_penalty(kind, alpha=1e-3)
+        there = quietly(X, y, name, penalty, tol=1e-8, sample_weight=weight)
+        left_out = quietly(X[:40], y[:40], name, penalty, tol=1e-8)
+        np.testing.assert_allclose(there.coef, left_out.coef, rtol=1e-6, atol=1e-8)
