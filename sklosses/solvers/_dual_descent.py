@@ -21,8 +21,9 @@ from sklosses.solvers._reading import Reading
 INTERCEPT_WEIGHT, LEAST_WEIGHT, MOST_WEIGHT = 5e-3, 1e-2, 1.0
 # A row whose part of the gap is below this share of the mean may rest, from the third epoch on.
 NEXT_TO_NONE, FIRST_REST = 0.1, 2
-# The epoch after which dual variables are first moved ahead.
-FIRST_LEAP = 2
+# The epoch after which dual variables are first moved ahead. Where they should not go further ahead than by this share,
+# leaps cost what they save.
+FIRST_LEAP, LEAST_LEAP = 2, 0.35
 # Readings between two looks at the certificate, at most, and epochs, of which one may read few rows.
 EPOCHS, MOST_EPOCHS = 15, 60
 # Where the gap falls by less than this factor an epoch, and where dual variables are moved ahead, the mean of the last
@@ -278,8 +279,9 @@ class _Column:
             self.kernel.sum = 0.0
         self.order = RowOrder(bound.table.n_blocks, FAR_APART)
         self.epochs, self.wait = 0, STEADY_EPOCHS if self.mu else MOST_EPOCHS
+        self.kernel.most_ahead = self._most_ahead(mean_norm)
         # Where a step needs nothing but the dual variable, dual variables may be moved without one.
-        self.leaps = not self.mu and self.kernel.forgets
+        self.leaps = not self.mu and self.kernel.forgets and self.kernel.most_ahead > LEAST_LEAP
         self.judged = 0.0, np.inf                   # when the leaps were, and the gap then
         self.account, self.fall = 0.0, 1.0          # see `_expected`
         self.trust = FIRST_TRUST if self.leaps else 1.0
@@ -306,6 +308,15 @@ class _Column:
         if worth == 0:
             return natural, 0.05 * natural
         return max(FIRST_SHARE * worth, 0.05 * natural), max(LAST_SHARE * worth, 0.01 * natural)
+
+    def _most_ahead(self, mean_norm):
+        """The share by which Nesterov's method goes ahead in the end, by the condition number of the dual.
+
+        An epoch leaves exp(-1 / condition) of the gap, at most (Shalev-Shwartz and Zhang 2013).
+        """
+        condition = 1 + self.bound.reading.traits[self.bound.k].curvature * mean_norm / (self.n_active * self.kappa)
+        root = condition ** -0.5
+        return (1 - root) / (1 + root)
 
     def _start_from_slopes(self):
         """Dual variables from the slopes at the state, as much of them as serves the dual."""

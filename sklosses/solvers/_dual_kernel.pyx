@@ -271,7 +271,7 @@ cdef int leap(Table t, Column c, const floating* x, const index_t* j) except -1 
     cdef Py_ssize_t block, i, k, n, m
     cdef double u, moved, goal, kept, now, by
     c.leaps = c.leaps + 1 if rise(t, c) >= 0 else 1
-    by = (c.leaps - 1.0) / (c.leaps + 2.0)
+    by = min(c.most_ahead, (c.leaps - 1.0) / (c.leaps + 2.0))
     c.sum_before = c.sum
     for k in range(t.view.n_features):
         now = c.v[k]
@@ -677,6 +677,8 @@ cdef class Column:
         See the module.
     next_to_none : float
         A row whose part c_i gap_i of the gap is less than this may rest; 0: none does.
+    most_ahead : float, default=1
+        The largest share of an epoch's way that a leap goes on.
     visits : int
         Rows visited so far.
     """
@@ -696,7 +698,7 @@ cdef class Column:
     cdef unsigned char* rest
     cdef unsigned char* level
     cdef list _held
-    cdef public double intercept, sum, shrink, rho, next_to_none
+    cdef public double intercept, sum, shrink, rho, next_to_none, most_ahead
     cdef public Py_ssize_t visits
 
     def __init__(self, Loss loss, rows, steps, v, dual):
@@ -710,6 +712,7 @@ cdef class Column:
         self.step = self._pointer(steps)
         self.v = self._pointer(v)
         self.dual = <Dual*>self._pointer(dual.view(np.float64))
+        self.most_ahead = 1.0
         self.u_before = self._pointer(np.zeros(n))
         self.v_before = self._pointer(np.zeros(len(v)))
         bytes_ = np.zeros(2 * n + 1, dtype=np.uint8)
