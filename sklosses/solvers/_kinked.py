@@ -93,6 +93,11 @@ class Stage:
     bound: float
 
     @property
+    def worth(self):
+        """By how much all predictions have to move to be worth the goal."""
+        return self.goal * abs(self.best.objective) / max(self.sides.steepness, 1e-300)
+
+    @property
     def done(self):
         """Whether the goal is reached."""
         return np.isfinite(self.bound) and self.best.objective - self.bound <= self.goal * abs(self.bound)
@@ -231,10 +236,11 @@ class KinkedColumn:
             elif found.arrived and not len(crossed.row):
                 break           # no better, with every kink in its place: the limit of precision
             else:               # too far: kinks that were left out would have held it back
+                # Where most rows are at their kinks, a typical distance says nothing of how far there is to go.
                 if not there.objective < here.objective:
                     there = yield from self._part_way(stage, here, there)
                     crossed, _ = sides.crossed(here.p, there.p, band)
-                move, kept = WIDER * (move or stage.typical), band
+                move, kept = max(WIDER * (move or stage.typical), stage.worth), band
             here = there
             if here.objective < stage.best.objective:
                 stage.best = here

@@ -50,6 +50,8 @@ class Sides:
         Of the kinks, in predictions; jumps of the slope, times the weights over their sum.
     count : int
         Kinks of rows that count.
+    steepness : float
+        Of the mean loss: what its slopes rise by in all.
     lowest : float
         Below which the mean loss cannot fall: each row's at its lowest kink.
     """
@@ -59,7 +61,7 @@ class Sides:
         self.positions, jumps = reading.losses[k].kinks(reading.target(k))
         weight = reading.weight(k)
         self.jumps = jumps / self.total if weight is None else jumps * (weight / self.total)
-        self.count = np.count_nonzero(self.jumps)
+        self.count, self.steepness = np.count_nonzero(self.jumps), float(self.jumps.sum())
         left = np.empty(reading.n_rows)
         reading.sweep(k, self.positions[0] - np.maximum(1.0, np.abs(self.positions[0])), gradient=left)
         self.left = left / self.total
