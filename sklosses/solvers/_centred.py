@@ -89,6 +89,6 @@ class CentredRows:
 
         def part(chunk):
             block = self.block(chunk)
-            return (block * block).sum(axis=0)
+            return np.einsum("ij,ij->j", block, block)
 
         return np.sqrt(added(self.reading.each(part)) / max(1, self.reading.n_rows))
