@@ -9,14 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklosses.solvers._sides import middle
+from sklosses._isa import kernel
+from sklosses.solvers._sides import middle, some
+
+_kernel = kernel("sklosses.solvers._reading_kernel")
 
 # Fewer columns are solved all at once.
 FEWEST = 4
 # Halving the distance of the neighbours leaves a quarter of what their line misses, were it smooth; with room:
-SHARE_LEFT = 0.5
-# Rows of which the best place between neighbours is computed; and how closely.
-ROWS, CLOSELY = 20_000, 1e-3
+SHARE_LEFT = 0.35
+# How closely the best place between neighbours is found among some of the rows; how far from there the slope of all rows
+# is asked for once more, and how far they may move it.
+CLOSELY, NEARBY, FURTHEST = 1e-3, 0.02, 0.1
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ def levels(n_columns):
 def share_between(reading, column, left, right):
     """Where on the line from one column's predictions to another's the loss of a third is lowest, in [0, 1].
 
+    Found among some of the rows; their error is as large as what starts are off by, so that all rows mend it.
+
     Parameters
     ----------
     reading : Reading
@@ -75,31 +81,41 @@ def share_between(reading, column, left, right):
 
     Returns
     -------
-    share : float
+    float
         0 is `left`.
-    rows : slice
-        The rows that were used.
     """
-    rows = slice(None, None, max(1, reading.n_rows // ROWS))
-    p, change = np.ascontiguousarray(left[rows]), right[rows] - left[rows]
-    gradient, low, high = np.empty_like(p), 0.0, 1.0
+    rows = some(reading.n_rows)
+    loss, weight = reading.losses[column], reading.weight(column)
+    few = [None if part is None else np.ascontiguousarray(part[rows])
+           for part in (reading.target(column), weight, left, right)]
+    low, high = 0.0, 1.0
     while high - low > CLOSELY:
         share = 0.5 * (low + high)
-        reading.sweep(column, p + share * change, rows, gradient=gradient)
-        low, high = (share, high) if gradient @ change < 0 else (low, share)
-    return 0.5 * (low + high), rows
+        falls = _kernel.along(loss, few[:2], (0, len(few[0])), *few[2:], share, False)[1] < 0
+        low, high = (share, high) if falls else (low, share)
+    share = 0.5 * (low + high)
+    if reading.n_rows == len(few[0]):
+        return share
+    slope = reading.along(column, left, right, share)[1]
+    nearby = reading.along(column, left, right, share - np.copysign(NEARBY, slope))[1]
+    step = min(NEARBY * abs(slope) / max(abs(slope - nearby), 1e-300), FURTHEST)
+    return min(max(share - np.copysign(step, slope), 0.0), 1.0)
 
 
-def start_between(reading, columns, place):
-    """Set where a column starts, and how far from its solution that may be."""
-    column, left, right = columns[place.column], columns[place.left], columns[place.right]
-    share, _ = share_between(reading, place.column, left.p, right.p)
-    column.start_from(left, right, share, SHARE_LEFT * miss(reading, columns, place.like))
+def start_between(reading, columns, places):
+    """Set where columns start, and how far from their solutions that may be."""
+    known = {}
+    for place in places:
+        column, left, right = columns[place.column], columns[place.left], columns[place.right]
+        share = share_between(reading, place.column, left.p, right.p)
+        if place.like not in known:
+            known[place.like] = miss(reading, columns, place.like)
+        column.start_from(left, right, share, SHARE_LEFT * known[place.like])
 
 
 def miss(reading, columns, place):
     """How far the solution of a column is from where the line between its neighbours said, typically."""
     left, right = columns[place.left].p, columns[place.right].p
-    share, rows = share_between(reading, place.column, left, right)
+    share, rows = share_between(reading, place.column, left, right), some(reading.n_rows)
     away = columns[place.column].p[rows] - left[rows] - share * (right[rows] - left[rows])
     return 1.5 * middle(np.abs(away))

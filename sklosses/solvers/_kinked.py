@@ -17,7 +17,7 @@ from sklosses.solvers._curvature import rank
 from sklosses.solvers._descent import CONSTANT, LEAST_TOL, STAGE_TOL
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._reading import Reading
-from sklosses.solvers._sides import Sides, middle
+from sklosses.solvers._sides import Sides, middle, some
 
 # A band has at least so many kinks a coefficient.
 KINKS_A_COEFFICIENT = 20
@@ -230,7 +230,7 @@ class KinkedColumn:
                 # method has left, says how far it is still.
                 left = min(excess + found.gap + found.defect, 1e300)
                 rest = np.sqrt(left / max(here.objective - stage.bound, left, 1e-300))
-                change = typical_change(there.p - here.p, stage.reach)
+                change = typical_change(here.p, there.p, stage.reach)
                 move = max(change * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
                 kept = None
             elif found.arrived and not len(crossed.row):
@@ -252,7 +252,7 @@ class KinkedColumn:
                     break
             before = rest
             joining = kept, crossed
-        self.moved = typical_change(stage.best.p - began.p, stage.reach), reading.n_rows
+        self.moved = typical_change(began.p, stage.best.p, stage.reach), reading.n_rows
         self._keep(stage)
 
     def _part_way(self, stage, here, there):
@@ -378,7 +378,7 @@ class KinkedColumn:
         """The objective with fixed sides, as a function of centred coefficients and then c."""
         d, look = len(self.coef), here.look
         # All rows' slopes with the kinks of the band left out: a correction of the look's own for the band's rows.
-        unique, first = (band.rows, slice(len(band.rows))) if band.copies > 1 else (
+        unique, first = (band.rows, slice(len(band.rows))) if band.copies == len(sides.positions) else (
             np.unique(band.row, return_index=True))
         change = np.zeros(len(band.row))
         change[first] = sides.without(here.p, band, unique) - look.gradient[unique] / sides.total
@@ -440,6 +440,7 @@ class KinkedColumn:
             self.gap_kind = "proof"
 
 
-def typical_change(change, reach):
+def typical_change(before, after, reach):
     """The standard deviation that the median of changes says, each relative to how far it may reach."""
-    return 1.5 * middle(np.abs(change) / reach)
+    rows = some(len(reach))
+    return 1.5 * middle(np.abs(after[rows] - before[rows]) / reach[rows])

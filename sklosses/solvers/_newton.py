@@ -245,8 +245,7 @@ class Run:
             if self.stopped:
                 break
             if level is not self.first:
-                for place in level:
-                    start_between(reading, self.columns, place)
+                start_between(reading, self.columns, level)
                 level = [place.column for place in level]
             self._lockstep(reading, {k: self.columns[k].on_all_rows(reading, self.tol, goal, budget) for k in level})
         if not self.stopped:

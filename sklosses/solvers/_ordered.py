@@ -369,8 +369,8 @@ class _Together:
 
     def _exact_weights(self):
         """For each pair of neighbours, what its constraints weigh: more than their multipliers can be."""
-        falls = np.array([-sides.left.sum() for sides in self.sides])
-        rises = np.array([sides.left.sum() + sides.jumps.sum() for sides in self.sides])
+        falls = np.array([-sides.left for sides in self.sides])
+        rises = np.array([sides.left + sides.jumps.sum() for sides in self.sides])
         below, above = np.cumsum(falls)[:-1], np.cumsum(rises[::-1])[::-1][1:]
         return EXACT * np.minimum(below, above)
 
@@ -408,7 +408,7 @@ class _Together:
         """Go there; the next bands are as wide as what is left."""
         rest = np.sqrt(excess / max(self.upper - self.bound, excess, 1e-300))
         for k, (before, after) in enumerate(zip(self.here, there, strict=True)):
-            change = typical_change(after.p - before.p, self.reach)
+            change = typical_change(before.p, after.p, self.reach)
             self.moves[k] = max(change * min(NEXT_MOVE, rest), LEAST_MOVE * self.typical[k])
         self.here = there
 

@@ -78,12 +78,7 @@ class Reading:
             rows = as_rows(self.table)
         self._source = _kernel.Source(rows, self.subset)
         self.n_rows = rows.n_rows if self.subset is None else len(subset)
-        self.losses = column_losses(problem)
-        self.traits = [loss.traits for loss in self.losses]
-        self.targets, self.weights = _targets_and_weights(problem)
-        K = problem.n_columns
-        self.totals = np.full(K, float(self.n_rows)) if self.weights is None else (
-            np.broadcast_to(self.weights.sum(axis=1), K).copy())
+        self._problem = problem
         self.offset = None if problem.offset is None else _taken(problem.offset, subset)
         self._row_bytes = rows.row_bytes
         size = max(FEWEST_ROWS, CHUNK_BYTES // max(8 * self.n_features, rows.row_bytes))
@@ -93,6 +88,34 @@ class Reading:
         self.n_threads = n_threads
         self.readings = 0
         self._known, self._lock = {}, RLock()
+
+    # What belongs to columns: who multiplies with the rows alone does not ask.
+
+    @cached_property
+    def losses(self):
+        return column_losses(self._problem)
+
+    @cached_property
+    def traits(self):
+        return [loss.traits for loss in self.losses]
+
+    @cached_property
+    def _targets_and_weights(self):
+        return _targets_and_weights(self._problem)
+
+    @property
+    def targets(self):
+        return self._targets_and_weights[0]
+
+    @property
+    def weights(self):
+        return self._targets_and_weights[1]
+
+    @cached_property
+    def totals(self):
+        K = self._problem.n_columns
+        return np.full(K, float(self.n_rows)) if self.weights is None else (
+            np.broadcast_to(self.weights.sum(axis=1), K).copy())
 
     def __enter__(self):
         self._limits.__enter__()

@@ -23,6 +23,16 @@ cdef extern from "_weigh.h" nogil:
     void weigh_along "sk_weigh_along"(Py_ssize_t n, const double* weight, const double* from_, const double* to,
                                       double** swept, double* sums) noexcept
 
+cdef extern from "_kinks.h" nogil:
+    ctypedef struct Beside "sk_beside":
+        Py_ssize_t n
+        const double* p
+        const double* kinks
+        const double* jumps
+    Py_ssize_t sk_near(const Beside* at, const double* reach, double limit, Py_ssize_t* rows) noexcept
+    double sk_below(const Beside* at, double limit) noexcept
+    Py_ssize_t sk_crossed(const Beside* at, const double* after, Py_ssize_t* rows) noexcept
+
 cdef enum:
     TILE_BYTES = 24 << 10   # in the first-level cache
     # In Fortran order in the second-level one, and of so many rows at least.
@@ -523,3 +533,52 @@ def along(Loss loss, rows, (Py_ssize_t, Py_ssize_t) chunk, p, end, double t, bin
             weigh_along(n, &weight[first] if weight is not None else NULL, &from_[first] if to is not None else NULL,
                         &to[first] if to is not None else NULL, swept, sums)
     return sums[0], sums[1], sums[2], sums[3]
+
+
+cdef Beside beside(const double[::1] p, const double[:, ::1] kinks) noexcept:
+    return Beside(kinks.shape[1], &p[0], &kinks[0, 0], &kinks[1, 0])
+
+
+def near(const double[::1] p, const double[:, ::1] kinks, const double[::1] reach, double limit):
+    """Rows whose predictions are within ``limit * reach`` of their kinks.
+
+    Parameters
+    ----------
+    p : ndarray of shape (n,)
+    kinks : ndarray of shape (2, n)
+        Positions and jumps; kinks of jump 0 are none.
+    reach : ndarray of shape (n,) or None
+        None: 1.
+    limit : float
+    """
+    cdef Py_ssize_t[::1] rows = np.empty(p.shape[0], dtype=np.intp)
+    cdef Py_ssize_t m = 0
+    cdef Beside at
+    if p.shape[0]:
+        at = beside(p, kinks)
+        with nogil:
+            m = sk_near(&at, &reach[0] if reach is not None else NULL, limit, &rows[0])
+    return np.asarray(rows)[:m].copy()
+
+
+def below(const double[::1] p, const double[:, ::1] kinks, double limit):
+    """The sum of the jumps of kinks that are further than `limit` below predictions: see :func:`near`."""
+    cdef Beside at
+    if p.shape[0] == 0:
+        return 0.0
+    at = beside(p, kinks)
+    with nogil:
+        limit = sk_below(&at, limit)
+    return limit
+
+
+def crossed(const double[::1] before, const double[::1] after, const double[:, ::1] kinks):
+    """Rows whose kinks are below one of two predictions and not below the other: see :func:`near`."""
+    cdef Py_ssize_t[::1] rows = np.empty(before.shape[0], dtype=np.intp)
+    cdef Py_ssize_t m = 0
+    cdef Beside at
+    if before.shape[0]:
+        at = beside(before, kinks)
+        with nogil:
+            m = sk_crossed(&at, &after[0], &rows[0])
+    return np.asarray(rows)[:m].copy()

@@ -4,14 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklosses._isa import kernel
+
+_kernel = kernel("sklosses.solvers._reading_kernel")
+
 # A band reaches so many times as far as predictions are expected to move.
 REACH = 3.0
 # Rounding of sums of slopes, relative to their absolute values.
 FLAT = 1e-12
-# The best shift is looked for among so many of the nearest kinks first: sorting all takes ten times as long.
-NEAREST = 4000
+# The best shift is looked for among so many of the nearest kinks first.
+NEAREST = 500, 8000
 # Numbers that a median is taken of.
-MANY = 20_000
+MANY = 5000
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,38 +56,69 @@ class Sides:
         Kinks of rows that count.
     steepness : float
         Of the mean loss: what its slopes rise by in all.
+    left, left_sizes : float
+        The slope of the mean loss left of all kinks, and that of its rows' absolute slopes.
     lowest : float
         Below which the mean loss cannot fall: each row's at its lowest kink.
     """
 
     def __init__(self, reading, k):
-        self.total = reading.totals[k]
-        self.positions, jumps = reading.losses[k].kinks(reading.target(k))
+        self._reading, self._k, self.total = reading, k, reading.totals[k]
+        positions, jumps = reading.losses[k].kinks(reading.target(k))
         weight = reading.weight(k)
-        self.jumps = jumps / self.total if weight is None else jumps * (weight / self.total)
+        self._kinks = np.empty((len(positions), 2, reading.n_rows))
+        self.positions, self.jumps = self._kinks[:, 0], self._kinks[:, 1]
+        self.positions[:] = positions
+        if weight is None:
+            np.divide(jumps, self.total, out=self.jumps)
+        else:
+            np.multiply(jumps, weight / self.total, out=self.jumps)
         self.count, self.steepness = np.count_nonzero(self.jumps), float(self.jumps.sum())
-        left = np.empty(reading.n_rows)
-        reading.sweep(k, self.positions[0] - np.maximum(1.0, np.abs(self.positions[0])), gradient=left)
-        self.left = left / self.total
-        at_kinks = [reading.values(k, position) for position in self.positions]
-        self.lowest = float(np.min(at_kinks, axis=0).sum()) / self.total
+        first = self.positions[0]
+        far = max(1.0, first.max(initial=0.0), -first.min(initial=0.0))
+        _, slope, steepness, _ = reading.along(k, first, None, -far)
+        self.left, self.left_sizes = slope / self.total, steepness / self.total
+        self.lowest = self._lowest() / self.total
 
-    def _inside(self, *bands):
-        inside = np.zeros(self.positions.shape, dtype=bool)
-        for band in bands:
-            if band is not None:
-                inside[band.kink, band.row] = True
-        return inside
+    def _lowest(self):
+        if len(self.positions) == 1:
+            return self._reading.along(self._k, self.positions[0], None, 0.0)[0]
+        at_kinks = [self._reading.values(self._k, position) for position in self.positions]
+        return float(np.min(at_kinks, axis=0).sum())
 
-    def _distances(self, p):
-        distances = np.abs(p - self.positions)
-        distances[self.jumps == 0] = np.inf
+    # A kink's number is its row's and, for each kink of a row before it, the number of rows.
+
+    def _numbers(self, rows_of):
+        """Numbers of kinks whose rows a function finds, given the positions and jumps of each row's first, second, ..."""
+        if len(self._kinks) == 1:
+            return rows_of(self._kinks[0])
+        return np.concatenate([rows_of(kinks) + kink * kinks.shape[1] for kink, kinks in enumerate(self._kinks)])
+
+    def _numbers_of(self, band):
+        return band.row + band.kink * self.positions.shape[1]
+
+    def _band(self, numbers):
+        """The band of kinks of ascending numbers."""
+        m, n = self.positions.shape
+        if m == 1:
+            return Band(np.zeros(len(numbers), dtype=np.intp), numbers)
+        kink, row = np.divmod(numbers, n)
+        whole = len(row) % m == 0 and np.array_equal(kink, np.repeat(np.arange(m), len(row) // m)) and (
+            np.array_equal(row, np.tile(row[: len(row) // m], m)))
+        return Band(kink, row, copies=m if whole else 1)
+
+    def _distances(self, p, rows=slice(None)):
+        distances = np.abs(p[rows] - self.positions[:, rows])
+        distances[self.jumps[:, rows] == 0] = np.inf
         return distances
 
     def typical(self, p):
         """The median distance of predictions from their kinks; more than 0."""
-        distances = self._distances(p)
+        distances = self._distances(p, some(len(p)))
         distances = distances[np.isfinite(distances)]
+        if not len(distances):
+            distances = self._distances(p)
+            distances = distances[np.isfinite(distances)]
         typical = middle(distances) or distances.mean()
         return typical or max(1e-3 * np.abs(p).max(initial=0.0), 1e-3)
 
@@ -101,54 +136,84 @@ class Sides:
         move : float or None
             How far predictions are expected to move; None: nothing is known, all kinks are taken.
         reach : ndarray of shape (n_rows,)
-            Factors of `move`.
+            Factors of `move`, 1 or more.
         fewest : int
             Kinks to take at least.
         joining : tuple of Band or None
             Kinks to take besides.
         """
-        distances = self._distances(p)
-        near = np.isfinite(distances)
-        if move is not None and near.sum() > 2 * fewest:
-            least = np.partition(distances.ravel(), fewest)[fewest]
-            near &= (distances <= np.maximum(REACH * move * reach, least)) | self._inside(*joining)
-        whole = len(near) > 1 and bool((near[0] == near).all())
-        return Band(*np.nonzero(near), copies=len(near) if whole else 1)
+        if move is None or self.count <= 2 * fewest:
+            return self._band(np.flatnonzero(self.jumps))
+        near = self._numbers(lambda kinks: _kernel.near(p, kinks, reach, REACH * move))
+        if len(near) <= fewest:
+            distances = self._distances(p).ravel()
+            least = np.partition(distances, fewest)[fewest]
+            near = np.union1d(near, np.flatnonzero(distances <= least))
+        for band in joining:
+            if band is not None and len(band.row):
+                near = np.union1d(near, self._numbers_of(band))
+        return self._band(near)
 
     def without(self, p, band, rows):
-        """Slopes of some rows without their kinks in a band."""
-        out = ~self._inside(band)[:, rows]
-        right = p[rows] > self.positions[:, rows]
-        return self.left[rows] + (self.jumps[:, rows] * (right & out)).sum(axis=0)
+        """Slopes of some rows, in ascending order, without their kinks in a band."""
+        first, slopes = self.positions[0, rows], np.empty(len(rows))
+        self._reading.sweep(self._k, first - np.maximum(1.0, np.abs(first)), rows, gradient=slopes)
+        slopes /= self.total
+        if len(band.row) == len(rows) * len(self.positions):
+            return slopes
+        out = p[rows] > self.positions[:, rows]
+        out[band.kink, np.searchsorted(rows, band.row)] = False
+        return slopes + (self.jumps[:, rows] * out).sum(axis=0)
 
     def crossed(self, before, after, band):
         """Kinks outside a band on other sides than before, and what they add to the objective with the old sides."""
-        changed = (before > self.positions) != (after > self.positions)
-        changed &= ~self._inside(band) & (self.jumps > 0)
-        kink, row = np.nonzero(changed)
-        return Band(kink, row), float(self.jumps[kink, row] @ np.abs(after[row] - self.positions[kink, row]))
+        numbers = self._numbers(lambda kinks: _kernel.crossed(before, after, kinks))
+        inside = self._numbers_of(band)
+        places = np.minimum(np.searchsorted(inside, numbers), max(0, len(inside) - 1))
+        crossed = self._band(numbers[inside[places] != numbers] if len(inside) else numbers)
+        kink, row = crossed.kink, crossed.row
+        return crossed, float(self.jumps[kink, row] @ np.abs(after[row] - self.positions[kink, row]))
 
     def best_shift(self, p, cost):
         """The number that, added to all predictions, minimises the loss: the middle, where there are many."""
-        places, jumps = (self.positions - p).ravel(), self.jumps.ravel()
-        slope = self.left.sum() + cost
-        if len(places) > 2 * NEAREST:
-            reach = np.partition(np.abs(places), NEAREST)[NEAREST]
-            below, near = places < -reach, np.abs(places) <= reach
-            start = slope + jumps[below].sum()
-            if start < 0 <= start + jumps[near].sum():
-                places, jumps, slope = places[near], jumps[near], start
+        places, jumps, slope = self._near_zero(p, self.left + cost)
         order = np.argsort(places, kind="stable")
         places, slopes = places[order], slope + np.cumsum(jumps[order])
-        zero = FLAT * (np.abs(self.left).sum() + jumps.sum())
+        zero = FLAT * (self.left_sizes + self.jumps.sum())
         first = min(np.searchsorted(slopes, -zero), len(places) - 1)
         last = min(np.searchsorted(slopes, zero, side="right"), len(places) - 1)
         return 0.5 * (places[first] + places[last])
 
+    def _near_zero(self, p, slope):
+        """Where kinks are, from predictions, and their jumps: those near 0, if the best shift is; the slope before.
+
+        Sorting all takes ten times as long.
+        """
+        every = self.positions.size
+        for nearest in NEAREST:
+            if every <= 2 * nearest:
+                break
+            rows = some(len(p))
+            distances = np.abs(self.positions[:, rows] - p[rows]).ravel()
+            number = min(len(distances) * nearest // every, len(distances) - 1)
+            reach = np.partition(distances, number)[number]
+            numbers = self._numbers(lambda kinks, reach=reach: _kernel.near(p, kinks, None, reach))
+            kink, row = np.divmod(numbers, len(p))
+            start = slope + sum(_kernel.below(p, kinks, reach) for kinks in self._kinks)
+            jumps = self.jumps[kink, row]
+            if start < 0 <= start + jumps.sum():
+                return self.positions[kink, row] - p[row], jumps, start
+        return (self.positions - p).ravel(), self.jumps.ravel(), slope
+
+
+def some(n):
+    """Some thousands of n numbers, at regular distances."""
+    return slice(None, None, max(1, n // MANY))
+
 
 def middle(numbers):
-    """The median, of some tens of thousands at regular distances where there are more."""
-    numbers = numbers[:: max(1, len(numbers) // MANY)]
+    """The median, of some thousands at regular distances where there are more."""
+    numbers = numbers[some(len(numbers))]
     half = len(numbers) // 2
     low, high = half - 1 + len(numbers) % 2, half
     parts = np.partition(numbers, (low, high) if low != high else half)
