@@ -18,8 +18,8 @@ _kernel = kernel("sklosses.solvers._reading_kernel")
 FEWEST = 4
 # Halving the distance of the neighbours leaves a quarter of what their line misses, were it smooth; with room:
 SHARE_LEFT = 0.35
-# How closely the best place between neighbours is found among some of the rows; how far from there the slope of all rows
-# is asked for once more, and how far they may move it.
+# How closely the best place between neighbours is found among some of the rows; how far from there the slope of all
+# rows is asked for once more, and how far they may move it.
 CLOSELY, NEARBY, FURTHEST = 1e-3, 0.02, 0.1
 
 

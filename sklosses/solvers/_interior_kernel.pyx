@@ -184,7 +184,7 @@ cdef class Design:
         cdef double[::1] to = out
         with nogil:
             self.multiply(&z[0], &to[0])
-        return out[:-1]
+        return out[:self.n_rows * self.copies]
 
     def back(self, const double[::1] v):
         """A'v."""
@@ -354,6 +354,12 @@ cdef class System:
             out[i, i] = 1
         return out
 
+    cdef void leave_fixed(self, double* v) noexcept nogil:
+        """Take what asks fixed coordinates to move out of a right side: of a constant column that is rounding."""
+        cdef Py_ssize_t k
+        for k in range(self.fixed.shape[0]):
+            v[self.fixed[k]] = 0
+
     cdef double bound(self, const double* rest, const double* z) noexcept nogil:
         """By how much at most a rest of the stationarity condition lowers the dual's bound.
 
@@ -381,7 +387,7 @@ cdef class System:
         out = np.empty(self.m + self.n_own + 1)
         cdef double[::1] to = out
         self.multiply(&z[0], &to[0])
-        return out[:-1]
+        return out[:self.m + self.n_own]
 
     def back(self, const double[::1] v):
         """A'v of all hinges."""
@@ -484,8 +490,7 @@ cdef class Path:
         system.multiply_back(self.seen.slope, &self._rest[0])
         for j in range(system.size):
             self._rest[j] += system.linear[j] + system.quadratic[j] * self._z[j]
-        for j in range(system.fixed.shape[0]):
-            self._rest[system.fixed[j]] = 0
+        system.leave_fixed(&self._rest[0])
         defect = system.bound(&self._rest[0], &self._z[0])
         for j in range(system.size):
             self._rest[j] += self._hold[j] * self._z[j]
@@ -500,6 +505,7 @@ cdef class Path:
         self.system.multiply_back(self.seen.pull, &self._target[0])
         for j in range(self.system.size):
             self._target[j] = -self._rest[j] - self._target[j]
+        self.system.leave_fixed(&self._target[0])
         self.find_step()
         lengths = Ends(self.best.primal, self.best.dual)
         with nogil:
@@ -554,6 +560,7 @@ cdef class Path:
         self.system.multiply_back(self.goals.push, &self._right[0])
         for j in range(self.system.size):
             self._right[j] = self._target[j] - self._right[j]
+        self.system.leave_fixed(&self._right[0])
         with nogil:
             self.factor.solve_for(&self._right[0], step.z)
         self.system.multiply(step.z, step.moved)

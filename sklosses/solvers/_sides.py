@@ -89,7 +89,7 @@ class Sides:
     # A kink's number is its row's and, for each kink of a row before it, the number of rows.
 
     def _numbers(self, rows_of):
-        """Numbers of kinks whose rows a function finds, given the positions and jumps of each row's first, second, ..."""
+        """Numbers of kinks whose rows a function finds, given positions and jumps of each row's first, second, ..."""
         if len(self._kinks) == 1:
             return rows_of(self._kinks[0])
         return np.concatenate([rows_of(kinks) + kink * kinks.shape[1] for kink, kinks in enumerate(self._kinks)])
