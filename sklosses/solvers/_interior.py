@@ -15,8 +15,8 @@ NEXT_TO = 1e-10
 ITERATIONS = 80
 # And once the gap is closed, for what is left of stationarity: rounding may not allow what is asked.
 PATIENCE = 5
-# Sums over rows are exact to about this share of what they are made of.
-ROUNDING = 1e-16
+# Sums over rows are exact to this share of what they are made of; mostly to a part of that, which is waited for.
+ROUNDING, MOSTLY = 1e-16, 0.03
 # Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
 HOLD = 1e-13
 
@@ -165,8 +165,8 @@ def interior_point(problem, start, width, *, gone, goal):
         if point.gap <= goal:
             if point.defect > goal and not point.rounding:
                 point.rounding = problem.system.defect(ROUNDING * problem.total * problem.scales, point.z)
-            point.settled = point.defect <= max(goal, point.rounding) or _settles(problem, point, path.rest, goal)
-            if point.settled or patience == 0:
+            if point.defect <= max(goal, MOSTLY * point.rounding) or _settles(problem, point, path.rest, goal) or (
+                    patience == 0):
                 break
             patience -= 1
         if not path.go_on():
@@ -176,6 +176,7 @@ def interior_point(problem, start, width, *, gone, goal):
             break
         if path.length < 1e-10:
             break
+    point.settled = point.gap <= 2 * goal and point.defect <= max(goal, point.rounding)
     return point
 
 
@@ -199,4 +200,4 @@ def _settles(problem, point, rest, goal):
     if gap + defect > point.gap + point.defect:
         return False
     point.hinges[0], point.hinges[1], point.gap, point.defect = alpha, tau, gap, defect
-    return gap + defect <= goal + max(goal, point.rounding)
+    return gap + defect <= goal + max(goal, MOSTLY * point.rounding)

@@ -37,6 +37,8 @@ ROUNDS, AGAIN = 30, 2
 # A start too near the boundary of the central path stalls: then again from further inside, until this near the goal, or
 # until this share of what is left is: the next round starts from there.
 AGAIN_WIDER, NEAR_GOAL, WELL = (10.0, 100.0), 10.0, 1e-2
+# How far a weak ridge is expected to move predictions, as a share of the typical distance from a kink.
+RIDGE_MOVE = 0.1
 # A round that leaves more than this share of the distance to the bound is not worth many others.
 STALLED = 0.1
 # What rounding makes of F itself, relative; and of predictions whose large parts cancel.
@@ -189,7 +191,7 @@ class KinkedColumn:
     def with_ridge(self, problem, reading, ridge):
         """The same column, here, with an l2 penalty."""
         column = KinkedColumn(problem, reading, self.k, (self.l1, ridge), None)
-        column.start_from(self, self, 0.0, Sides(reading, self.k).typical(self.p))
+        column.start_from(self, self, 0.0, RIDGE_MOVE * Sides(reading, self.k).typical(self.p))
         return column
 
     # The way down ---------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ _kernel = kernel("sklosses.solvers._reading_kernel")
 
 # A band reaches so many times as far as predictions are expected to move.
 REACH = 3.0
+# Predictions are at their kinks, to rounding, where they are nearer than this share of the mean distance.
+TIED = 1e-6
 # Rounding of sums of slopes, relative to their absolute values.
 FLAT = 1e-12
 # The best shift is looked for among so many of the nearest kinks first.
@@ -113,13 +115,14 @@ class Sides:
         return distances
 
     def typical(self, p):
-        """The median distance of predictions from their kinks; more than 0."""
+        """The median distance of predictions from their kinks, the mean where most are at theirs; more than 0."""
         distances = self._distances(p, some(len(p)))
         distances = distances[np.isfinite(distances)]
         if not len(distances):
             distances = self._distances(p)
             distances = distances[np.isfinite(distances)]
-        typical = middle(distances) or distances.mean()
+        typical, mean = middle(distances), distances.mean()
+        typical = typical if typical > TIED * mean else mean
         return typical or max(1e-3 * np.abs(p).max(initial=0.0), 1e-3)
 
     def at_kinks(self, p, share):
