@@ -166,7 +166,7 @@ class Column(Certified):
         diagonal = np.einsum("ii->i", matrix)       # a view
         if not np.isfinite(diagonal).all():
             raise OverflowError("The squares of X do not fit into float64.")
-        self._find_constant(diagonal[:-1], matrix[-1, -1])
+        self._find_constant(reading, diagonal[:-1], matrix[-1, -1])
         if self.any_constant:
             matrix[:-1][self.constant] = 0.0
             matrix[:, :-1][:, self.constant] = 0.0
@@ -175,10 +175,13 @@ class Column(Certified):
         diagonal[:-1] += self.l2 + self.ridge
         return matrix
 
-    def _find_constant(self, diagonal, mass):
-        """What is left of a constant column when its mean is taken off is rounding."""
+    def _find_constant(self, reading, diagonal, mass):
+        """What is left of a constant column without its mean is rounding: in all rows, not only those that bend."""
         if mass > 0:
-            self.constant = diagonal <= (CONSTANT * self.centre) ** 2 * mass
+            least = (CONSTANT * self.centre) ** 2
+            self.constant = diagonal <= least * mass
+            if self.constant.any():
+                self.constant &= self._variances(reading) <= least
             self.any_constant = self.constant.any()
 
     def _curvature_at(self, reading, look):
@@ -190,14 +193,14 @@ class Column(Certified):
         matrix = self._matrix(reading, self._second(look))
         gradient = self._gradient(look, self.coef)      # now that it is known which columns are constant
         curvature = Curvature(matrix)
-        if not self._is_lost(look, gradient, curvature):
+        if not self._is_lost(reading, look, gradient, curvature):
             return gradient, curvature, True
         self.lost = True
         features = self._matrix(reading, reading.mass(self.k))
         steepest = min(1.0, reading.traits[self.k].curvature)
         return self._gradient(look, self.coef), Curvature(matrix + STRAIGHT * steepest * features), False
 
-    def _is_lost(self, look, gradient, curvature):
+    def _is_lost(self, reading, look, gradient, curvature):
         """Whether there is a way down that no curvature bounds."""
         diagonal, down = np.diag(curvature.matrix), gradient
         if self.l1 > 0:         # which holds what matrices of dependent features do not
@@ -206,6 +209,7 @@ class Column(Certified):
             down = np.where(diagonal > 0, 0.0, np.append(self._least_subgradient(gradient[:-1]), gradient[-1]))
         if curvature.explains(down):
             return False
+        down = np.where(np.abs(down) > ROUNDING * self._sizes(reading, look), down, 0.0)
         worth = down @ np.divide(down, diagonal, out=1e300 * down, where=diagonal > 0)
         return worth > self._noise(look)
 
@@ -246,7 +250,7 @@ class Column(Certified):
         """
         if not sample.totals[self.k] > 0:
             return              # no row of it counts
-        self.total, whole = sample.totals[self.k], self.total
+        self.total, whole, self.variances = sample.totals[self.k], self.total, None
         self._find_centre(sample)
         look = yield from self._begin(sample)
         diagonal = np.maximum(sample.squares(self._second(look), self.centre), 0.0) / self.total
@@ -279,13 +283,15 @@ class Column(Certified):
         The curvature of a sample makes the first steps, kept up to date by BFGS. That of all rows takes its place
         where it serves badly, and where an estimate asks for it.
         """
+        self.variances = None       # of a sample
         if self.centre is None:
             self._find_centre(reading)
         look = yield from self._begin(reading)
         if self.curvature is not None:      # of a sample, which may hardly have seen some columns
             second = self._second(look)
             diagonal = reading.squares(second, self.centre) / self.total
-            self._find_constant(diagonal, second.sum() / self.total)    # what a sample has not seen may be no constant
+            # What a sample has not seen may be no constant.
+            self._find_constant(reading, diagonal, second.sum() / self.total)
             self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.l2, 0.0))
         before, tries = np.inf, PROOF_STEPS if self.dual else 0
         while not self._falls_for_ever(reading, look):
@@ -411,7 +417,7 @@ class Column(Certified):
         return self.damping != was
 
     def _variances(self, reading):
-        """Those of the features: read once."""
+        """Those of the features: read once a stage."""
         if self.variances is None:
             self.variances = reading.squares(reading.mass(self.k), self.centre) / self.total
         return self.variances
@@ -452,8 +458,12 @@ class Column(Certified):
         hidden = self.curvature.hidden(gradient, step, self.l1)
         if hidden <= PIECES * decrement:
             return hidden
+        return self.curvature.hidden(gradient, step, self.l1, CANCELLING * self._sizes(reading, look))
+
+    def _sizes(self, reading, look):
+        """The size of what is added up to the gradient's entries."""
         sizes = np.append(np.abs(self.centre) + np.sqrt(self._variances(reading)), 1.0)
-        return self.curvature.hidden(gradient, step, self.l1, CANCELLING * look.steepness / self.total * sizes)
+        return look.steepness / self.total * sizes
 
     def _promised(self, gradient, step):
         """By how much F falls along a step, by its slope: the squared Newton decrement."""
@@ -476,6 +486,8 @@ class Column(Certified):
             return look
         for _ in range(3):
             coef, intercept = self._moved(length * step)
+            if intercept == self.intercept and np.array_equal(coef, self.coef):
+                break           # shorter than float64 can tell
             trial = yield coef, intercept
             end = self._objective(trial, coef)
             # Where F can no longer tell, the step is trusted: gradients go on to shrink for a while.

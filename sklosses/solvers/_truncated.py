@@ -243,7 +243,7 @@ class _Column(Column):
         diagonal = np.maximum(reading.squares(self.second, self.centre) / self.total, 0.0)
         if not np.isfinite(diagonal).all():
             raise OverflowError("The squares of X do not fit into float64.")
-        self._find_constant(diagonal, mass)
+        self._find_constant(reading, diagonal, mass)
         diagonal[self.constant] = 0.0
         self.diagonal = np.append(diagonal + self.l2, mass if self.fit_intercept else 0.0)
 

@@ -204,3 +204,32 @@ def test_rows_of_no_weight_may_be_anywhere(name):
         there = quietly(X, y, name, penalty, tol=1e-8, sample_weight=weight)
         left_out = quietly(X[:40], y[:40], name, penalty, tol=1e-8)
         np.testing.assert_allclose(there.coef, left_out.coef, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["l2", "elasticnet"])
+@pytest.mark.parametrize("name", ["smoothed_epsilon_insensitive", "smoothed_hinge", "huber"])
+def test_codes_that_no_sample_and_no_bent_row_has(name, kind):
+    """A code of a few rows, all on straight parts of their loss, is no constant column."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    X = np.column_stack([rng.standard_normal((n, 4)), np.zeros((n, 60))])
+    X[rng.permutation(n)[:180].reshape(60, 3), 4 + np.arange(60)[:, np.newaxis]] = 1.0
+    y = np.where(X[:, 0] + rng.standard_normal(n) > 1.5, 1.0, -1.0)
+    y[X[:, 4:].any(axis=1)] = 1.0
+    penalty = get_penalty(kind, alpha=1e-4)
+    result = quietly(X, y * (1 if name == "smoothed_hinge" else 30), name, penalty, tol=1e-6)
+    assert result.gap[0] <= 1e-6
+    assert result.gap_kind == ("proof",)
+    assert np.all(result.coef[0, 4:] > 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_intercept_that_may_be_anywhere(seed):
+    """No coefficient is worth its penalty, no row bends at the best constant, and its slope is 0 to rounding."""
+    rng = np.random.default_rng(seed)
+    X, weight = rng.standard_normal((60, 3)), rng.integers(1, 4, 60).astype(float)
+    y = np.where(rng.permutation(60) < 30, -40.0, 70.0) + rng.standard_normal(60).round(1)
+    weight[np.argmax(y)] += max(weight[y < 0].sum() - weight[y > 0].sum(), 0.0)
+    weight[np.argmin(y)] += max(weight[y > 0].sum() - weight[y < 0].sum(), 0.0)
+    result = quietly(X, y, "huber", get_penalty("l1", alpha=10.0), tol=1e-6, sample_weight=weight)
+    assert result.gap[0] <= 1e-12
