@@ -79,6 +79,8 @@ SK_INLINE void sk_add_to_line(float *line, float x, const float *change)
     }
 }
 
+SK_INLINE int sk_same_line(const float *a, const float *b) { return memcmp(a, b, SK_COLUMNS * sizeof *a) == 0; }
+
 /* mean += mix (shrink(v) - mean), and then v += ahead (v - before), with what v was as the next `before`. */
 SK_INLINE void sk_advance_line(float *v, float *before, float *mean, const float *ahead, const float *mix,
                                const float *by)
@@ -101,6 +103,27 @@ typedef struct {
 
 SK_INLINE void sk_clear_sums(sk_sums *sums) { memset(sums, 0, sizeof *sums); }
 
+/* With the coefficients shrink(before) and shrink(v): fall += the first ones' squares less the others', and
+   way += (shrink(before) - shrink(v))^2. */
+SK_INLINE void sk_add_way(sk_sums *fall, sk_sums *way, const float *v, const float *before, const float *by)
+{
+    float falls[SK_COLUMNS], ways[SK_COLUMNS];
+    SK_EACH
+    for (int i = 0; i < SK_COLUMNS; i += SK_FLOATS) {
+        const sk_floats shrink = sk_load_floats(by + i);
+        const sk_floats now = sk_shrunk_floats(sk_load_floats(v + i), shrink);
+        const sk_floats was = sk_shrunk_floats(sk_load_floats(before + i), shrink);
+        const sk_floats product = (was - now) * (was + now), square = (was - now) * (was - now);
+        memcpy(falls + i, &product, sizeof product);
+        memcpy(ways + i, &square, sizeof square);
+    }
+    SK_EACH
+    for (int i = 0; i < SK_COLUMNS / SK_LANES; i++) {
+        fall->part[i] += sk_elements_f32(falls + i * SK_LANES);
+        way->part[i] += sk_elements_f32(ways + i * SK_LANES);
+    }
+}
+
 SK_INLINE void sk_sum_line(sk_sums *sums, double x, const float *line)
 {
     SK_EACH
@@ -110,11 +133,29 @@ SK_INLINE void sk_sum_line(sk_sums *sums, double x, const float *line)
 
 SK_INLINE void sk_store_sums(double *out, const sk_sums *sums) { memcpy(out, sums, sizeof *sums); }
 
+/* sums += others */
+SK_INLINE void sk_add_sums(sk_sums *sums, const sk_sums *others)
+{
+    SK_EACH
+    for (int v = 0; v < SK_COLUMNS / SK_LANES; v++)
+        sums->part[v] += others->part[v];
+}
+
 SK_INLINE void sk_add_line_to(double *line, double x, const double *change)
 {
     SK_EACH
     for (int v = 0; v < SK_COLUMNS; v += SK_LANES)
         sk_store(line + v, sk_load(line + v) + x * sk_load(change + v));
+}
+
+/* Whether a line has other numbers than 0. */
+SK_INLINE int sk_has_any(const double *line)
+{
+    double any = 0;
+    SK_SIMD_SUM(any)
+    for (int k = 0; k < SK_COLUMNS; k++)
+        any += line[k] != 0 ? 1 : 0;
+    return any > 0;
 }
 
 /* out = even + odd */
@@ -130,8 +171,8 @@ SK_INLINE void sk_store_lanes(float *out, const sk_lanes *even, const sk_lanes *
 /* What is kept of eight columns, one number each: see `Together` in _dual_kernel.pyx. */
 typedef struct {
     double inverse[SK_COLUMNS], rho[SK_COLUMNS], shrink[SK_COLUMNS], intercept[SK_COLUMNS], sum[SK_COLUMNS];
-    double sum_before[SK_COLUMNS], account[SK_COLUMNS], turn[SK_COLUMNS], ahead[SK_COLUMNS], mix[SK_COLUMNS];
-    double resting[SK_COLUMNS];
+    double sum_before[SK_COLUMNS], account[SK_COLUMNS], rise[SK_COLUMNS], bend[SK_COLUMNS], ahead[SK_COLUMNS];
+    double mix[SK_COLUMNS], resting[SK_COLUMNS];
 } sk_sides;
 
 /* Of a row: its weight, ||x||^2, offset, and the bits of the columns that train on it. */
@@ -142,15 +183,18 @@ typedef struct {
 
 /* Of a row, for each column: its prediction p; c, 0 where the column does not train on it, and q = c (||x||^2 + rho),
    what its dual variable does to p; the variable where the last epoch left it, where the leap has brought it, and after
-   the step; the row's part of the gap; what is added to the coefficients. */
+   the step; the row's part of the gap, and of what the dual has risen since the last epoch, without the coefficients';
+   what is added to the coefficients. */
 typedef struct {
     float p[SK_COLUMNS], q[SK_COLUMNS], c[SK_COLUMNS], past[SK_COLUMNS], u[SK_COLUMNS], next[SK_COLUMNS];
-    float gap[SK_COLUMNS], change[SK_COLUMNS];
+    float gap[SK_COLUMNS], rise[SK_COLUMNS], bend[SK_COLUMNS], change[SK_COLUMNS];
+    float offset;
 } sk_row;
 
 /* Sizes of the steps, predictions with the intercept, and dual variables ahead. */
 static void sk_begin_row(const sk_sides *s, const sk_of_row *of, const float *u, const float *before, sk_row *row)
 {
+    row->offset = of->offset;
     SK_SIMD
     for (int k = 0; k < SK_COLUMNS; k++) {
         const float c = (of->bits >> k) & 1 ? of->weight * (float)s->inverse[k] : 0;
@@ -187,7 +231,8 @@ static int sk_end_row(sk_sides *s, sk_row *row, float *u, float *before, float *
         s->account[k] += gap;
         s->sum[k] -= change;
         s->intercept[k] += s->rho[k] * change;
-        s->turn[k] += row->q[k] * c * moved * way;
+        s->rise[k] += c > 0 ? c * row->rise[k] : 0;
+        s->bend[k] += c * row->bend[k];
     }
     *part = most;
     return (changed > 0) | (stirred > 0) << 1;
@@ -217,7 +262,30 @@ SK_INLINE float sk_dual_part(const sk_parabola *f, float away, float u)
     return u * (away - 0.5f * (u > 0 ? f->above : f->below) * u) - f->dead * fabsf(u);
 }
 
-/* The step of each column, in closed form. The variable may come from beyond its range, where a leap has brought it. */
+/* -phi*(u) */
+SK_INLINE float sk_below(const sk_parabola *f, float u) { return sk_dual_part(f, -f->centre, u); }
+
+/* Dual variables ahead that have left their range are brought back to its ends. Returns whether there are such: then
+   row->change is to be added to the coefficients, which are where the leap has brought them. */
+static int sk_bring_back(sk_sides *s, const sk_of_row *of, const sk_parabola *given, const float *u, const float *before,
+                         sk_row *row)
+{
+    const sk_parabola f = *given;
+    float changed = 0;
+    SK_SIMD_SUM(changed)
+    for (int k = 0; k < SK_COLUMNS; k++) {
+        const float c = (of->bits >> k) & 1 ? of->weight * (float)s->inverse[k] : 0;
+        const float goal = u[k] + (float)s->ahead[k] * (u[k] - before[k]);
+        const float change = c * (goal - sk_within(goal, f.low, f.high));
+        row->change[k] = change;
+        changed += change * change > 0 ? 1.0f : 0.0f;
+        s->sum[k] -= change;
+        s->intercept[k] += s->rho[k] * change;
+    }
+    return changed > 0;
+}
+
+/* The step of each column, in closed form, from within the range. */
 static void sk_parabolic_lanes(const sk_parabola *given, sk_row *row)
 {
     const sk_parabola f = *given;
@@ -225,7 +293,11 @@ static void sk_parabolic_lanes(const sk_parabola *given, sk_row *row)
     for (int k = 0; k < SK_COLUMNS; k++) {
         const float away = row->p[k] - f.centre, u = sk_within(row->u[k], f.low, f.high);
         row->gap[k] = sk_dual_part(&f, away, sk_peak(&f, away, 0)) - sk_dual_part(&f, away, u);
-        row->next[k] = sk_peak(&f, away + row->q[k] * row->u[k], row->q[k]);
+        row->u[k] = u;
+        row->next[k] = sk_peak(&f, away + row->q[k] * u, row->q[k]);
+        const float next = row->next[k], past = row->past[k];
+        row->rise[k] = (next - past) * row->offset + sk_below(&f, next) - sk_below(&f, past);
+        row->bend[k] = (next > 0 ? f.above : f.below) * (next - past) * (next - past);
     }
 }
 
@@ -266,6 +338,7 @@ static void sk_bracket(sk_row *row, const float *at, const float *bend, sk_searc
         s->high[k] = rest > 0 ? s->point[k] : other;
         s->first[k] = none ? -1 : fabs(rest);
         row->gap[k] = (float)(none ? 0 : 0.5 * rest * rest * curved);
+        row->rise[k] = row->bend[k] = 0;
     }
 }
 

@@ -35,6 +35,8 @@ LEAST_TOL = 1e-5
 FEATURE_BYTES, ALWAYS = 3 * 4 * COLUMNS + 8 * COLUMNS, 1 << 26
 # Until a model is evaluated its objective is estimated from each so many-th row, every so many epochs.
 SPARSE, REVALUE = 8, 3
+# So few columns are looked at one by one.
+ALONE = 2
 # Epochs that a column which promises to be done waits for others.
 WAIT = 2
 
@@ -197,7 +199,7 @@ class _Group:
         self.kernel.epoch(self.order.draw(self.seed, self.epochs).positions)
         self.epochs += 1
         for column in left:
-            column.count(lanes["account"][column.lane], lanes["turn"][column.lane], self.epochs)
+            column.count(*(lanes[name][column.lane] for name in ("account", "rise", "bend")), self.epochs)
 
     def _ready(self, left):
         """Columns to look at: all now and then, and those that promise to be done, once one of them has waited."""
@@ -224,7 +226,12 @@ class _Group:
             u, own = column.bound.feasible(column.dual(kernel))
             duals.append(u)
             multiple[column.rows, column.lane] = own
-        kernel.see(multiple, p, back)
+        if len(columns) <= ALONE:
+            for column, u in zip(columns, duals, strict=True):
+                coef, k = kernel.means[:, column.lane], column.lane
+                p[:, k], back[:, k] = self.table.look(coef.astype(np.float64), np.ascontiguousarray(multiple[:, k]))
+        else:
+            kernel.see(multiple, p, back)
         self.looks += 1
         self.looked = self.readings
         for column, u in zip(columns, duals, strict=True):
@@ -267,13 +274,17 @@ class _Column:
         self.history = {"rows": [], "objective": [], "gap": [], "seconds": []}
         self.done, self.result = False, None
 
-    def count(self, account, turn, epochs):
-        """Take account of an epoch."""
+    def count(self, account, rise, bend, epochs):
+        """Take account of an epoch.
+
+        Leaps go where the dual is largest on the way that the epoch has gone, as far as Nesterov's method would.
+        """
         before, self.account = self.account, max(account, 0.0)
         self.fall = min(self.account / before, 1.0) if before > 0 else 1.0
         if self.leaps:
-            self.steps = self.steps + 1 if turn >= 0 else 1
-            self.ahead = (self.steps - 1) / (self.steps + 2) if epochs >= FIRST_LEAP else 0.0
+            self.steps = self.steps + 1 if rise >= 0 else 1
+            most = (self.steps - 1) / (self.steps + 2) if epochs >= FIRST_LEAP else 0.0
+            self.ahead = min(max(rise / bend - 0.5, 0.0), most) if bend > 0 else 0.0
         slow = self.leaps or (epochs >= FIRST_MEAN and self.fall > SLOW)
         self.averaged = self.averaged + 1 if slow else 0
         self.mix = POWER / (self.averaged - 1 + POWER) if slow else 1.0

@@ -30,9 +30,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 import numpy as np
 
 from sklosses.data._lanes cimport (
-    COLUMNS, Bend, Lanes, OfRow, Row, Search, Sides, Sums, add_line, add_line_to, add_shrunk_line, add_to_line,
-    advance_line, begin_row, begin_search, bracket, clear_lanes, clear_sums, end_row, end_search, narrow,
-    parabolic_lanes, search_on, store_lanes, store_sums, sum_line,
+    COLUMNS, Bend, Lanes, OfRow, Row, Search, Sides, Sums, add_line, add_line_to, add_shrunk_line, add_sums,
+    add_to_line, add_way, advance_line, begin_row, begin_search, bracket, bring_back, clear_lanes, clear_sums, end_row,
+    end_search, has_any, narrow, parabolic_lanes, same_line, search_on, store_lanes, store_sums, sum_line,
 )
 from sklosses.data._products cimport (
     accumulate, dense_t, dot, gather, index_t, locate, padded, prefetch, prefetch_one, square_norm,
@@ -312,7 +312,7 @@ cdef int do(Table t, Task task, const double* w, const double* multiple, double*
 
 # Columns side by side -----------------------------------------------------------------------------------------------
 
-SIDES = ("inverse", "rho", "shrink", "intercept", "sum", "sum_before", "account", "turn", "ahead", "mix", "resting")
+SIDES = ("inverse", "rho", "shrink", "intercept", "sum", "sum_before", "account", "rise", "bend", "ahead", "mix", "resting")
 
 
 cdef void bent(const Parabola* parabola, Bend* bend) noexcept nogil:
@@ -461,7 +461,26 @@ cdef int epoch(Table t, Together c, const Py_ssize_t* order) except -1 nogil:
                 PyErr_CheckSignals()
     for k in range(COLUMNS):
         c.sides.intercept[k] -= c.sides.rho[k] * c.sides.sum[k]
+    if c.bends:
+        add_coefs_rise(c)
     return pending_error()
+
+
+cdef void add_coefs_rise(Together c) noexcept nogil:
+    """What the coefficients have to do with by how much an epoch has raised the dual, see `rise`, and its curvature."""
+    cdef Sides* s = c.sides
+    cdef Sums falls, ways
+    cdef double[COLUMNS] fall, way
+    cdef Py_ssize_t i, k
+    clear_sums(&falls)
+    clear_sums(&ways)
+    for i in range(c.n_used):
+        add_way(&falls, &ways, c.v + COLUMNS * c.used[i], c.v_before + COLUMNS * c.used[i], c.shrink)
+    store_sums(fall, &falls)
+    store_sums(way, &ways)
+    for k in range(COLUMNS):
+        s.rise[k] += 0.5 * fall[k] + s.intercept[k] * (s.sum[k] - s.sum_before[k])
+        s.bend[k] += way[k]
 
 
 cdef void proceed(Together c) noexcept nogil:
@@ -483,6 +502,32 @@ cdef void proceed(Together c) noexcept nogil:
         f = COLUMNS * c.used[i]
         v, before, mean = c.v + f, c.v_before + f, c.mean + f
         advance_line(v, before, mean, ahead, mix, c.shrink)
+    if c.bends:
+        stay_within(c)
+
+
+cdef void stay_within(Together c) noexcept nogil:
+    """Bring dual variables that have leapt out of their range back to its ends."""
+    cdef Row row
+    cdef OfRow of_row
+    cdef Parabola parabola
+    cdef Bend bend
+    cdef const float* x
+    cdef const int32_t* j = NULL
+    cdef float* u
+    cdef float* before
+    cdef Py_ssize_t i, k, n = 0
+    for i in range(c.table.n_rows):
+        u, before = c.u + COLUMNS * i, c.u_before + COLUMNS * i
+        if (c.bits[i] & c.alive) == 0 or same_line(u, before):
+            continue
+        of_row = OfRow(<float>c.weight[i], c.norm[i], <float>c.offset[i], c.bits[i] & c.alive)
+        (<Loss>c.loss).conjugate_parabola(c.y[i], 0, &parabola)
+        bent(&parabola, &bend)
+        if bring_back(c.sides, &of_row, &bend, u, before, &row):
+            x = single_row(c.table, i, &j, &n)
+            for k in range(n):
+                add_to_line(c.v + COLUMNS * <Py_ssize_t>j[k], x[k], row.change)
 
 
 cdef void survey(Table t, float* norm, unsigned char* seen) noexcept nogil:
@@ -502,15 +547,25 @@ cdef void see(Together c, double* p, const double* multiple, double* back) noexc
     cdef Py_ssize_t i, k, n = 0
     cdef const int32_t* j = NULL
     cdef const double* x
-    cdef Sums sums
+    cdef Sums even, odd
     for i in range(c.table.n_rows):
+        if c.bits[i] == 0:
+            continue
         x = double_row(c.table, i, &j, &n)
-        clear_sums(&sums)
-        for k in range(n):
-            sum_line(&sums, x[k], c.mean + COLUMNS * <Py_ssize_t>j[k])
-        store_sums(p + COLUMNS * i, &sums)
-        for k in range(n):
-            add_line_to(back + COLUMNS * <Py_ssize_t>j[k], x[k], multiple + COLUMNS * i)
+        clear_sums(&even)
+        clear_sums(&odd)
+        k = 0
+        while k + 2 <= n:
+            sum_line(&even, x[k], c.mean + COLUMNS * <Py_ssize_t>j[k])
+            sum_line(&odd, x[k + 1], c.mean + COLUMNS * <Py_ssize_t>j[k + 1])
+            k += 2
+        if k < n:
+            sum_line(&even, x[k], c.mean + COLUMNS * <Py_ssize_t>j[k])
+        add_sums(&even, &odd)
+        store_sums(p + COLUMNS * i, &even)
+        if has_any(multiple + COLUMNS * i):
+            for k in range(n):
+                add_line_to(back + COLUMNS * <Py_ssize_t>j[k], x[k], multiple + COLUMNS * i)
 
 
 # The face that Python sees ------------------------------------------------------------------------------------------
@@ -763,8 +818,9 @@ cdef class Together:
     ----------
     lanes : dict of str to ndarray of shape (8,)
         Of each column: ``intercept``; ``sum`` of c_i u_i; ``account``, the sum of c_i gap_i in the last epoch;
-        ``turn``, which is negative if the last epoch went back on the way that its leap had gone; ``ahead``, how far
-        the next leap goes; ``mix``, the weight of the last iterate in the mean; ``resting``, the inverse of the part
+        ``rise``, by how much the last epoch, with its leap, has raised the dual, of losses whose steps need nothing but
+        the dual variable, and ``bend``, the dual's curvature along that way; ``ahead``, how far the next leap goes, in
+        such ways; ``mix``, the weight of the last iterate in the mean; ``resting``, the inverse of the part
         of the gap below which rows may rest.
     alive : int
         Bits of the columns that are not done.
@@ -850,7 +906,8 @@ cdef class Together:
     def epoch(self, const Py_ssize_t[::1] order):
         """Visit all rows: `order` holds the numbers of all blocks."""
         self.lanes["account"][:] = 0.0
-        self.lanes["turn"][:] = 0.0
+        self.lanes["rise"][:] = 0.0
+        self.lanes["bend"][:] = 0.0
         with nogil:
             epoch(self.table, self, &order[0])
 
