@@ -272,7 +272,7 @@ class Block:
 
     def _answers(self, reading, asked, by_pattern):
         """What columns ask for, in one reading; with many features those of a loss share second derivatives."""
-        looks = [k for k, ask in asked.items() if not ask.gram]
+        looks = [k for k, ask in asked.items() if ask.look]
         groups, own = {}, reading.n_features <= OWN_MATRIX
         for k, ask in asked.items():
             if ask.gram:
@@ -281,10 +281,10 @@ class Block:
             group.sort(key=lambda k: asked[k].cell.l2)
         middle = [asked[group[len(group) // 2]] for group in groups.values()]
         found, matrices = reading.read([asked[k] for k in looks], middle, by_pattern=by_pattern)
-        answers = dict(zip(looks, found, strict=True))
+        sums, curved = dict(zip(looks, found, strict=True)), {}
         for group, matrix in zip(groups.values(), matrices, strict=True):
-            answers |= {k: matrix if len(group) == 1 else matrix.copy() for k in group}
-        return {k: answers[k] for k in asked}
+            curved |= {k: matrix if len(group) == 1 else matrix.copy() for k in group}
+        return {k: (sums.get(k), curved.get(k)) for k in asked}
 
     def _report(self, done, of):
         if self.progress is not None and self.progress(done / of):

@@ -166,9 +166,9 @@ class BlockColumn:
         """By how much the objective falls, by half the slope of the model's step."""
         return 0.5 * max(self._step()[1], 0.0)
 
-    def ask(self, z=None, *, gram=False):
+    def ask(self, z=None, *, look=True, gram=False):
         """For what is at a place, its own if none is given."""
-        return Ask(self.cell, self.z if z is None else z, self.width, gram)
+        return Ask(self.cell, self.z if z is None else z, self.width, look, gram)
 
     def renew(self):
         """Ask for second derivatives here.
@@ -176,7 +176,7 @@ class BlockColumn:
         A sample may hardly have seen a column: none is given less curvature than a part of what its spread and the mean
         curvature make likely.
         """
-        self.model((yield self.ask(gram=True)))
+        self.model((yield self.ask(look=False, gram=True))[1])
 
     def model(self, matrix):
         """Second derivatives here, times the sum of weights, are known: the matrix becomes the metric's."""
@@ -200,7 +200,7 @@ class BlockColumn:
         share = min(1.0, MORE * self.share)
         for _ in range(TRIES):
             z = self.z + share * step
-            found = yield self.ask(z)
+            found, _ = yield self.ask(z)
             self.looked += 1
             sums = _total(found)
             smooth = sums[SMOOTH] / sums[WEIGHT] + self._penalty(z)
@@ -224,10 +224,12 @@ class BlockColumn:
         return min(max(best, least), 0.5) if np.isfinite(best) and best > 0 else least
 
     def look(self):
-        """See what is at the column's place."""
-        found = yield self.ask(self.z)
+        """See what is at the column's place, and how it bends there if that is not known."""
+        found, matrix = yield self.ask(gram=self.metric is None)
         self.looked += 1
         self.take(self.z, found)
+        if matrix is not None:
+            self.model(matrix)
 
     def descend(self, arrived, budget, renewals):
         """Steps until `arrived(self, decrement)`.
@@ -257,12 +259,14 @@ class BlockColumn:
             if (fresh or self.flat) and not self.must_step and self.widen(decrement):
                 fresh, self.metric = False, None
                 yield from self.look()
+                before, slow = np.inf, 0
                 continue
             fresh = False
             slow = slow + 1 if decrement > SLOW * before else 0
             if not self.must_step and self._narrow(decrement):
                 self.metric, self.z = None, self.z + step
                 yield from self.look()
+                before, slow = np.inf, 0
             elif renewals and slow >= (SLOW_STEPS_CHEAP if self.cheap else SLOW_STEPS):
                 renewals, self.metric = renewals - 1, None
             else:

@@ -75,13 +75,14 @@ class Ask:
         Centred coefficients and the prediction at the centre.
     width : float or None
         Of the band in which a loss with kinks is smoothed.
-    gram : bool
-        Whether it is second derivatives that are asked for.
+    look, gram : bool
+        Whether sums and the gradient are asked for, and whether second derivatives are.
     """
 
     cell: Cell
     z: np.ndarray
     width: float | None = None
+    look: bool = True
     gram: bool = False
 
 
