@@ -34,10 +34,11 @@ class WorkingSet:
 
     Most coefficients of a solution are 0. A reading of the table tells the loss's slopes g in all of them, of which
     those with abs(g_j) > l1 may become others. The steepest of these, no more than are others already, make up the
-    working set with them (Massias, Gramfort and Salmon 2018). Their columns are copied together once. On them a step minimises the quadratic model of the loss with the penalty, coordinate by coordinate
-    (Friedman, Hastie and Tibshirani 2010), where the intercept is always the best one: features are centred without
-    being touched. A line search makes up for what the model does not see. Where that cuts one step after the other, as
-    with huber and targets far beyond its bend, the solver returns before its time: :class:`DualDescent` does not mind.
+    working set with them (Massias, Gramfort and Salmon 2018). Their columns are copied together once. On them a step
+    minimises the quadratic model of the loss with the penalty, coordinate by coordinate (Friedman, Hastie and
+    Tibshirani 2010), where the intercept is always the best one: features are centred without being touched. A line
+    search makes up for what the model does not see. Where that cuts one step after the other, as with huber and targets
+    far beyond its bend, the solver returns before its time: :class:`DualDescent` does not mind.
 
     Parameters
     ----------

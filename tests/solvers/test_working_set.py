@@ -200,7 +200,8 @@ def test_dual_descent_returns_where_much_is_to_come():
     assert not short.converged
     assert long.converged
     assert short.n_iter < long.n_iter / 2
-    np.testing.assert_array_equal(short.history["objective"], long.history["objective"][:len(short.history["objective"])])
+    looks = len(short.history["objective"])
+    np.testing.assert_array_equal(short.history["objective"], long.history["objective"][:looks])
 
 
 def test_auto_goes_on_where_steps_are_short():
