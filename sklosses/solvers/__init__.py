@@ -9,13 +9,14 @@ from sklosses.solvers._problem import OneVsRest, Problem, Result, State
 from sklosses.solvers._sgd import SGD
 
 __all__ = ["SGD", "Auto", "Coupled", "DualDescent", "Epoch", "Monitor", "Newton", "OneVsRest", "Ordered", "Problem",
-           "Result", "State", "Streaming", "TruncatedNewton", "Verdict", "alpha_max", "minimize", "objective",
-           "row_order", "solve_by_steps", "solve_many"]
+           "Result", "State", "Streaming", "TruncatedNewton", "Verdict", "WorkingSet", "alpha_max", "minimize",
+           "objective", "row_order", "solve_by_steps", "solve_many"]
 
 # Imported when they are asked for: `import sklosses` stays quick.
 LATER = {"Auto": "_auto", "Coupled": "_coupled", "DualDescent": "_dual_descent", "Newton": "_newton",
-         "Ordered": "_ordered", "Streaming": "_streaming", "TruncatedNewton": "_truncated", "alpha_max": "_alpha_max",
-         "minimize": "_minimize", "solve_by_steps": "_together", "solve_many": "_many"}
+         "Ordered": "_ordered", "Streaming": "_streaming", "TruncatedNewton": "_truncated",
+         "WorkingSet": "_working_set", "alpha_max": "_alpha_max", "minimize": "_minimize",
+         "solve_by_steps": "_together", "solve_many": "_many"}
 
 
 def __getattr__(name):

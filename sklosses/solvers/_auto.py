@@ -12,6 +12,7 @@ from sklosses.solvers._newton import LARGEST_D, Newton
 from sklosses.solvers._problem import State
 from sklosses.solvers._sgd import SGD
 from sklosses.solvers._truncated import TruncatedNewton
+from sklosses.solvers._working_set import WorkingSet
 
 # Dual coordinate descent takes about 60 readings of a sparse table's entries at some 1e9 a second, Newton's method
 # three Gram matrices at some 4e10 operations a second: they are even where d^2 is this times the entries of a row.
@@ -24,6 +25,8 @@ LOOSE = 50.0
 STIFF = 100.0
 # Readings after which Newton's method goes on from where dual descent has come, if it can: the rest would be slow.
 LONG = 200
+# Epochs of dual descent that are worth waiting for where a working set may go on: a step on it takes as long as a few.
+SOON = 6
 # A block does not count its readings against a limit: it is used where there is room for as many as it may take.
 LEAST_READINGS = 100
 
@@ -37,7 +40,9 @@ class Auto:
     - :class:`DualDescent` is faster, which takes all wider tables. That depends on the strength of the penalty too.
       Where it has not arrived after 200 readings, Newton's method goes on from there: that of
     - :class:`TruncatedNewton` with more columns, if the loss is smooth and the penalty l2. It begins at once on dense
-      tables for which dual descent would take hundreds of readings.
+      tables for which dual descent would take hundreds of readings. With an l1 penalty alone and a smooth loss
+    - :class:`WorkingSet` goes on from a few epochs, which find most of the columns that are in use, unless a few more
+      of them suffice.
     - :class:`Coupled` for losses that look at all predictions of a row.
     - Losses that no coefficients at all satisfy best, as the perceptron's, have no minimum worth finding: the
       perceptron algorithm runs, :class:`SGD` with a constant step of 1.
@@ -84,23 +89,31 @@ class Auto:
                 if result is not None:
                     return result
             if isinstance(solver, DualDescent):
-                return self._by_both(solver, problem, given)
+                return self._in_turn(problem, given)
             return solver.solve(problem, **given)
 
-    def _by_both(self, solver, problem, given):
-        """Dual descent; where it does not arrive soon, Newton's method, if there is one for the problem."""
-        limit, newton = given["max_iter"], self._newton(problem)
-        if newton is None:
-            return solver.solve(problem, **given)
+    def _in_turn(self, problem, given):
+        """Dual descent; where it does not arrive soon, what goes on from there."""
+        limit, found = given["max_iter"], None
         if given["monitor"] is not None:
             given = given | {"monitor": _Relay(given["monitor"])}
-        found = solver.solve(problem, **given | {"max_iter": min(limit, LONG)})
-        if found.converged or found.endless or limit <= LONG or (
-                given["monitor"] is not None and given["monitor"].ends_with(found)):
-            return found
-        state = State(found.coef.copy(), found.intercept.copy())
-        rest = newton.solve(problem, **given | {"max_iter": limit - LONG, "state": state})
-        return _joined(found, rest)
+        for solver, most in self._sequence(problem):
+            left = limit if found is None else limit - found.n_iter
+            rest = solver.solve(problem, **given | {"max_iter": min(left, most)})
+            found = rest if found is None else _joined(found, rest)
+            if found.converged or found.endless or found.n_iter >= limit or (
+                    given["monitor"] is not None and given["monitor"].ends_with(found)):
+                break
+            given = given | {"state": State(found.coef.copy(), found.intercept.copy())}
+        return found
+
+    def _sequence(self, problem):
+        """Solvers, each of which goes on where the one before has come to, and readings after which one is to end."""
+        if WorkingSet.can(problem) and np.max(problem.penalty.l2) == 0:
+            working_set = WorkingSet(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
+            return (DualDescent(patience=SOON), LONG), (working_set, np.inf), (DualDescent(), np.inf)
+        newton = self._newton(problem)
+        return ((DualDescent(), np.inf),) if newton is None else ((DualDescent(), LONG), (newton, np.inf))
 
     def _newton(self, problem):
         """Newton's method for a problem, with a matrix or without; None if neither serves it."""

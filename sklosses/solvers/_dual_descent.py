@@ -69,6 +69,12 @@ class DualDescent:
     Without an l2 penalty an outer loop adds (mu/2) ||w - centre||^2 and moves the centre to w after each epoch
     (Rockafellar 1976), with mu falling.
 
+    Parameters
+    ----------
+    patience : float, default=inf
+        Without an l2 penalty: epochs that are worth waiting for. Where a look at the certificate says that more are to
+        come the solver returns, for another one to go on.
+
     Notes
     -----
     The certificate. Any u that satisfies the constraint bounds F from below, by ::
@@ -119,6 +125,8 @@ class DualDescent:
     (True, ('proof',))
     """
 
+    patience: float = np.inf
+
     def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
         """Minimise.
 
@@ -148,7 +156,7 @@ class DualDescent:
             If a loss is not convex, or weights are negative or those of a column all 0.
         """
         _check(problem)
-        run = _Run(problem, tol, max_iter, Monitor() if monitor is None else monitor)
+        run = _Run(problem, tol, max_iter, Monitor() if monitor is None else monitor, self.patience)
         with Reading(problem) as reading:
             if not np.all(reading.totals > 0):
                 raise ValueError("DualDescent needs a weight that is not 0 in each column: there is nothing to fit.")
@@ -179,8 +187,8 @@ def _check(problem):
 class _Run:
     """One call of `solve`: the columns, and what has been seen of them."""
 
-    def __init__(self, problem, tol, max_iter, monitor):
-        self.problem, self.max_iter, self.monitor = problem, max_iter, monitor
+    def __init__(self, problem, tol, max_iter, monitor, patience):
+        self.problem, self.max_iter, self.monitor, self.patience = problem, max_iter, monitor, patience
         self.tol = tol or 0.0
         self.began = perf_counter()
         self.columns = []
@@ -203,7 +211,7 @@ class _Run:
         self.monitor.begin(len(self.history["rows"]))
         for column in self.columns:
             if not column.done:
-                column.descend(max(self.tol, 1e-13), self.max_iter)
+                column.descend(max(self.tol, 1e-13), self.max_iter, self.patience)
         objective = np.array([column.bound.objective for column in self.columns])
         gaps = np.array([column.bound.gap for column in self.columns])
         seconds = perf_counter() - self.began
@@ -286,7 +294,7 @@ class _Column:
         self.account, self.fall = 0.0, 1.0          # see `_expected`
         self.trust = FIRST_TRUST if self.leaps else 1.0
         self.mean, self.mean_since = None, 0
-        self.seen = []
+        self.seen, self.left = [], 0.0              # gaps, and epochs that are still to come, about
         self.done = False
 
     @property
@@ -329,8 +337,8 @@ class _Column:
 
     # Epochs ---------------------------------------------------------------------------------------------------------
 
-    def descend(self, tol, budget):
-        """Epochs until the certificate is worth a look, and the look."""
+    def descend(self, tol, budget, patience):
+        """Epochs until the certificate is worth a look, and the look; no more if too many are to come."""
         bound = self.bound
         enough = budget if self.mu else min(budget, self.readings + EPOCHS)
         for _ in range(self.wait):
@@ -351,7 +359,7 @@ class _Column:
         self._plan(tol)
         self.seen.append(bound.gap)
         stuck = len(self.seen) > PATIENCE and bound.gap <= LIMIT and bound.gap > 0.9 * self.seen[-1 - PATIENCE]
-        self.done = bound.gap <= tol or stuck or self.readings >= budget
+        self.done = bound.gap <= tol or stuck or self.readings >= budget or self.left > patience
 
     def _judge_leaps(self):
         """No more of them where the gap has not halved: with few rows and an intercept they may go in circles."""
@@ -412,14 +420,15 @@ class _Column:
 
     def _plan(self, tol):
         """How many epochs to wait before the next look, from how the gap has fallen so far."""
-        gap = self.bound.gap
+        gap, before = self.bound.gap, self.seen[-1] if self.seen else 1.0
         if not self.mu:
             return
-        if not self.seen or not 0 < gap < self.seen[-1] or gap == np.inf:
-            self.wait = min(2 * self.wait, EPOCHS)
+        if not 0 < gap < before or gap == np.inf:
+            self.wait, self.left = min(2 * self.wait, EPOCHS), np.inf
             return
-        rate = np.log(self.seen[-1] / gap) / self.wait
-        self.wait = int(np.clip(np.log(gap / tol) / rate if tol > 0 else EPOCHS, 1, EPOCHS))
+        rate = np.log(before / gap) / self.wait
+        self.left = max(np.log(gap / tol) / rate, 0.0) if tol > 0 else np.inf
+        self.wait = int(np.clip(self.left, 1, EPOCHS))
 
     def _set_mu(self, mu):
         """Change the strength of the proximal term, and all that is in its unit."""

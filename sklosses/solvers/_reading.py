@@ -326,6 +326,11 @@ class Reading:
         vector = np.ascontiguousarray(vector)
         return added(self.each(lambda chunk: _kernel.back(self._source, chunk.start, chunk.stop, vector)))
 
+    def columns(self, places, ends, values=None, rows=None):
+        """Entries of some features, column by column, in one reading: see the kernel's function of this name."""
+        self.readings += 1
+        _kernel.columns(self._source, self.n_rows, places, ends, values, rows)
+
     def squares(self, weight, centre):
         """The diagonal of :meth:`gram` without its last entry, in one reading."""
         self.readings += 1

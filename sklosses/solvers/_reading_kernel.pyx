@@ -51,6 +51,7 @@ cdef enum Task:
     GRAM
     SQUARES
     LEVERAGE
+    COLUMNS
 
 # What `look` finds of each column, in this order; the product back follows.
 SUMS = ("value", "slope", "steepness")
@@ -125,6 +126,9 @@ cdef struct Call:
     View turned             # of the transpose of the rows at hand, where they lie across memory
     Py_ssize_t* features    # numbers of the columns, the last one repeated
     double* dots            # a number for each of them
+    const int32_t* places   # of features, among those that are wanted; negative: not one of them
+    int32_t* entries        # numbers of the rows of entries
+    Py_ssize_t* ends        # where the next entry of a feature goes
     bint ahead              # whether the next rows have still to be asked for
 
 
@@ -289,6 +293,26 @@ cdef void gram(Source s, Call* c, const floating* x, const index_t* j) noexcept 
         m = 0
 
 
+cdef void take_columns(Source s, Call* c, Py_ssize_t first, Py_ssize_t n, const floating* x,
+                       const index_t* j) noexcept nogil:
+    """Entries of the features that are wanted, column by column; without room for them they are counted."""
+    cdef Py_ssize_t i, e, m, to
+    cdef int32_t place
+    for i in range(n):
+        locate(&c.view, c.at[i], &x, &j, &m)
+        for e in range(m):
+            if index_t is dense_t:
+                place = c.places[e]
+            else:
+                place = c.places[j[e]]
+            if place < 0 or x[e] == 0:
+                continue
+            to = c.ends[place]
+            c.ends[place] = to + 1
+            if c.out != NULL:
+                c.out[to], c.entries[to] = x[e], <int32_t>(first + i)
+
+
 cdef int visit(Source s, Call* c, const floating* x, const index_t* j) except -1 nogil:
     cdef Py_ssize_t first = c.start, n, a
     if c.task == GRAM:
@@ -297,7 +321,7 @@ cdef int visit(Source s, Call* c, const floating* x, const index_t* j) except -1
     while first < c.stop:
         n = min(s.height, c.stop - first)
         number(s, c, first, n)
-        if not s.upright or c.task == SQUARES or c.task == LEVERAGE:
+        if not s.upright or c.task == SQUARES or c.task == LEVERAGE or c.task == COLUMNS:
             bring(s, c, n, x)
         c.ahead = True
         if c.task == LOOK:
@@ -308,6 +332,8 @@ cdef int visit(Source s, Call* c, const floating* x, const index_t* j) except -1
             curve(s, c, first, n, x, j)
         elif c.task == BACK:
             send_back(s, c, first, n, x, j)
+        elif c.task == COLUMNS:
+            take_columns(s, c, first, n, x, j)
         elif index_t is dense_t:
             square(s, c, first, n, x, j)
         first += n
@@ -479,6 +505,33 @@ def add_gram(Source source, Py_ssize_t start, Py_ssize_t stop, weight, centre, o
         `stride` is d + 1 padded to a multiple of `PAD`.
     """
     ask(source, GRAM, start, stop, weight, centre, out)
+
+
+def columns(Source source, Py_ssize_t n_rows, const int32_t[::1] places, Py_ssize_t[::1] ends, double[::1] values,
+            int32_t[::1] rows):
+    """Entries of some features, column by column.
+
+    Parameters
+    ----------
+    source : Source
+    n_rows : int
+    places : ndarray of shape (d,)
+        Of features among those that are wanted; negative of others.
+    ends : ndarray
+        Where the entries of each begin; becomes where they end. Entries that are 0 are left out.
+    values, rows : ndarrays or None
+        To be filled; None: entries are counted only.
+    """
+    cdef Call c
+    if n_rows == 0 or places.shape[0] == 0 or ends.shape[0] == 0:
+        return
+    c.task, c.start, c.stop, c.places, c.ends = COLUMNS, 0, n_rows, &places[0], &ends[0]
+    c.out, c.entries = NULL, NULL
+    if values is not None:
+        if values.shape[0] == 0:
+            return
+        c.out, c.entries = &values[0], &rows[0]
+    call(source, &c, padded(source.height), source.height)
 
 
 PAD = PADDING

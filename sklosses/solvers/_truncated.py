@@ -1,15 +1,14 @@
 """Truncated Newton, for wide tables and smooth losses: steps by conjugate gradients, and no matrix."""
 
-from dataclasses import dataclass, replace
-from math import ceil
+from dataclasses import dataclass
 
 import numpy as np
 
-from sklosses.solvers._descent import CANCELLING, MOST_DAMPING, STALLED, STRAIGHT, Column
+from sklosses.solvers._descent import CANCELLING, MOST_DAMPING, STALLED, STRAIGHT
 from sklosses.solvers._monitor import Monitor
-from sklosses.solvers._newton import Newton, Run
+from sklosses.solvers._newton import Newton
+from sklosses.solvers._one_by_one import Counted, OneByOne
 from sklosses.solvers._problem import refuse_negative_weights
-from sklosses.solvers._reading import Reading
 
 # A step is solved to this residual at most, relative; an estimate asks for this.
 LOOSEST, TIGHT = 0.25, 1e-3
@@ -129,8 +128,8 @@ class TruncatedNewton:
             raise ValueError(f"TruncatedNewton needs {fault}")
         refuse_negative_weights(problem, "TruncatedNewton")
         settings = Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change, thorough=False)
-        run = _Run(settings, problem, tol, max_iter, Monitor() if monitor is None else monitor)
-        return run.descend(state)
+        run = OneByOne(_Column, settings, problem, tol, max_iter, Monitor() if monitor is None else monitor)
+        return run.descend(state, "TruncatedNewton")
 
 
 def _fault(problem):
@@ -145,57 +144,10 @@ def _fault(problem):
     return None
 
 
-class _Run(Run):
-    """One call of `solve`: columns side by side, each with an account of its readings."""
-
-    def descend(self, state):
-        """From the start to the end; returns the result."""
-        with Reading(self.problem, self.n_threads) as reading, np.errstate(all="ignore"):
-            if not np.all(reading.totals > 0):
-                raise ValueError("TruncatedNewton needs a weight that is not 0 in each column: there is nothing to "
-                                 "fit.")
-            reading.by_entries()
-            penalty = np.broadcast_to(self.problem.penalty.l2, self.problem.n_columns)
-            start = None if state is None else replace(state, near=None)
-            self.columns = [_Column(self.problem, reading, k, (0.0, l2), start) for k, l2 in enumerate(penalty)]
-            self._lockstep(reading, {k: column.descend(reading, self.tol, self.max_iter)
-                                     for k, column in enumerate(self.columns)})
-            if self.stopped or self.listener.best:
-                self._settle(reading)
-        readings = np.array([ceil(column.readings) for column in self.columns])
-        self.n_iter = int(readings.max())
-        return replace(self.result(), n_iter_per_column=readings)
-
-    def _side_by_side(self, reading, go_on, columns, looks):
-        """Let columns go on, one after the other: each uses threads."""
-        for k, look in zip(columns, looks, strict=True):
-            column = self.columns[k]
-            before, column.readings = reading.readings, column.readings + (look is not None)
-            column.since = reading.readings - column.readings
-            go_on(k, look)
-            column.readings += reading.readings - before
-
-
-class _Column(Column):
-    """A column on its way, without a matrix.
-
-    Attributes
-    ----------
-    readings : float
-        Of the table for this column, before it went on last.
-    since : float
-        The reading's own count less this column's.
-    """
+class _Column(Counted):
+    """A column on its way, without a matrix."""
 
     solver = "truncated newton"
-
-    def __init__(self, problem, reading, k, penalty, state):
-        super().__init__(problem, reading, k, penalty, state)
-        self.readings, self.since = 0.0, 0.0
-
-    def knowledge(self):
-        """None: nothing but the model is kept."""
-        return
 
     def descend(self, reading, tol, budget):
         """Down to a relative gap of `tol` in about `budget` readings: a generator, as those of `Column`."""
@@ -231,10 +183,6 @@ class _Column(Column):
                 if self.gap <= goal:
                     break
         self._end(reading, look, tol, goal)
-
-    def _left(self, reading, budget):
-        """Readings left."""
-        return budget - (reading.readings - self.since)
 
     def _find_diagonal(self, reading, look):
         """The Hessian's diagonal, and which columns are constant."""
