@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sklosses.solvers._approach import approach, bend_of
 from sklosses.solvers._centred import CentredRows
 from sklosses.solvers._curvature import rank
 from sklosses.solvers._descent import CONSTANT, LEAST_TOL, STAGE_TOL
@@ -24,8 +25,9 @@ KINKS_A_COEFFICIENT = 20
 # Samples grow by a factor of 4, so that the next stage moves predictions half as far as the last one; and about
 # sqrt(d / m) times as far as they are from their kinks, times this (0.8 to 1.7 were seen).
 NEXT_MOVE, NEXT_ERROR = 0.5, 1.5
-# Moves are not taken to be less than these shares of a typical distance from a kink: in a stage's first round, later.
-FIRST_MOVE, LEAST_MOVE = 1e-2, 1e-6
+# Moves are not taken to be less than these shares of a typical distance from a kink: in a stage's first round, there if
+# the gradient tells, later.
+FIRST_MOVE, KNOWN_MOVE, LEAST_MOVE = 1e-2, 1e-3, 1e-6
 # Where kinks that were left out would have held predictions back, the next band reaches so many times as far. A round
 # is given up where predictions are so many times as far away as was expected.
 WIDER, GONE = 3.0, 30.0
@@ -153,6 +155,9 @@ class KinkedColumn:
         self.squares = None     # mean squares of the centred features, of the last stage's rows
         self.moved = None       # by how much the last stage moved predictions, and the rows it had
         self.p = None           # predictions of the rows last used
+        self.bend = None        # the curvature there
+        self.even = True        # whether kinks are dense and even enough to tell
+        self.leads = False      # whether other columns will start from here
         if state is not None and state.near is not None:
             self.centre, self.null, self.squares, change = state.near[k]
             self.moved = change, problem.n_rows
@@ -172,6 +177,8 @@ class KinkedColumn:
         self.intercept = left.intercept + share * (right.intercept - left.intercept)
         self.centre, self.squares, self.null = left.centre, left.squares, left.null
         self.moved = away / NEXT_MOVE, 1
+        if left.bend is not None and right.bend is not None:
+            self.bend = left.bend.between(right.bend, share)
 
     def may_choose(self, reading):
         """Whether there may be minimisers with other predictions.
@@ -217,12 +224,18 @@ class KinkedColumn:
                       sides.lowest if self.cost == 0 else -np.inf)
         self._show(stage)
         move, joining, again, before = self._next_move(stage.typical), (), AGAIN, np.inf
+        if self.even and self.bend is not None:
+            known = yield from approach(self, stage)
+            self.even = known is not None
+            move = max(known, KNOWN_MOVE * stage.typical) if self.even else move
+            here = stage.best
+            self._show(stage)
         for _ in range(ROUNDS):
             if stage.done or reading.readings >= budget:
                 break
             band = sides.band(here.p, move, stage.reach, self.fewest, joining)
             found = self._solve(stage, here, band, move or stage.typical)
-            there = yield from self._go_to(*self.model(found.z), sides)
+            there = yield from self.go_to(*self.model(found.z), stage)
             crossed, excess = sides.crossed(here.p, there.p, band)
             bound = there.objective - found.gap - found.defect - excess
             if bound > stage.bound:
@@ -240,7 +253,7 @@ class KinkedColumn:
             else:               # too far: kinks that were left out would have held it back
                 # Where most rows are at their kinks, a typical distance says nothing of how far there is to go.
                 if not there.objective < here.objective:
-                    there = yield from self._part_way(stage, here, there)
+                    there = yield from self.part_way(stage, here, there)
                     crossed, _ = sides.crossed(here.p, there.p, band)
                 move, kept = max(WIDER * (move or stage.typical), stage.worth), band
             here = there
@@ -255,9 +268,11 @@ class KinkedColumn:
             before = rest
             joining = kept, crossed
         self.moved = typical_change(began.p, stage.best.p, stage.reach), reading.n_rows
+        if self.even and (self.leads or reading.n_rows < self.problem.n_rows):
+            self.bend = bend_of(self, stage)
         self._keep(stage)
 
-    def _part_way(self, stage, here, there):
+    def part_way(self, stage, here, there):
         """The best place on the way between two, of which the second is no better."""
         step = there.coef - here.coef
         low, high, cost = 0.0, 1.0, self.cost * (there.intercept - here.intercept)
@@ -273,11 +288,12 @@ class KinkedColumn:
         if low == 0:
             return here
         intercept = here.intercept + low * (there.intercept - here.intercept)
-        return (yield from self._go_to(here.coef + low * step, intercept, stage.sides))
+        return (yield from self.go_to(here.coef + low * step, intercept, stage))
 
-    def _go_to(self, coef, intercept, sides):
+    def go_to(self, coef, intercept, stage):
+        """Look at a model: a generator, which returns its place."""
         look = yield coef, intercept
-        return self.place(look, coef, intercept, sides.total)
+        return self.place(look, coef, intercept, stage.sides.total)
 
     # What is known before a stage -----------------------------------------------------------------------------------
 
@@ -344,12 +360,23 @@ class KinkedColumn:
         coef = z[:-1]
         return coef, z[-1] - self.centre @ coef if self.fit_intercept else self.intercept
 
+    def centred(self, place):
+        """What :meth:`model` makes a place's model of."""
+        return np.append(place.coef, place.intercept + self.centre @ place.coef if self.fit_intercept else 0.0)
+
+    def gradient(self, stage, place):
+        """The gradient in what :meth:`model` takes, of all but the l1 penalty."""
+        look, total = place.look, stage.sides.total
+        slope = look.slope / total + self.cost
+        of_coef = look.product / total - self.centre * slope + self.l2 * place.coef
+        return np.append(of_coef, slope if self.fit_intercept else 0.0)
+
     def _solve(self, stage, here, band, move):
         """Minimise with all kinks but the band's on the sides where they are."""
         threads = stage.reading.n_threads if self.problem.n_columns == 1 else 1
         with self.rows_of(stage.reading, band.rows, threads, band.copies) as rows:
             hinges = self.hinges(rows, stage.sides, here, band)
-            start = np.append(here.coef, here.intercept + self.centre @ here.coef if self.fit_intercept else 0.0)
+            start = self.centred(here)
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
             least = max(abs(here.objective), 1e-12 * self.null)
             goal, well = ROUND_TOL * stage.goal * least, WELL * (here.objective - max(stage.bound, stage.sides.lowest))

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import ceil
 from time import perf_counter
 
@@ -196,6 +197,8 @@ class Run:
         with Reading(self.problem, self.n_threads) as reading:
             self.start(reading, state)
             self.first, *self.later = self._levels(reading, state)
+            for place in chain(*self.later):
+                self.columns[place.left].leads = self.columns[place.right].leads = True
             near = state is not None and state.near is not None
             for rows in () if near else samples(self.problem, random_state):
                 with self.sample(replace(self.problem, subset=rows)) as sample:

@@ -446,8 +446,7 @@ class _Together:
             parts = [column.hinges(*given) for column, given
                      in zip(columns, zip(rows, self.sides, self.here, bands, strict=True), strict=True)]
             hinges = self._joined(parts, CoupledRows(rows, pairs), near)
-            start = np.concatenate([np.append(place.coef, place.intercept + column.centre @ place.coef)
-                                    for column, place in zip(columns, self.begin, strict=True)])
+            start = np.concatenate([column.centred(place) for column, place in zip(columns, self.begin, strict=True)])
             goal = ROUND_TOL * self.goal * max(abs(self.upper), 1e-12 * sum(column.null for column in columns))
             some = any(len(band.row) < sides.count for band, sides in zip(bands, self.sides, strict=True))
             found = interior_point(hinges, start, width, gone=10 * GONE * width if some else np.inf, goal=goal)

@@ -16,6 +16,8 @@ TIED = 1e-6
 FLAT = 1e-12
 # The best shift is looked for among so many of the nearest kinks first.
 NEAREST = 500, 8000
+# The nearest kinks are about so many times as many as are asked for, so that they are hardly ever too few.
+WITH_ROOM = 1.1
 # Numbers that a median is taken of.
 MANY = 5000
 
@@ -148,14 +150,35 @@ class Sides:
         if move is None or self.count <= 2 * fewest:
             return self._band(np.flatnonzero(self.jumps))
         near = self._numbers(lambda kinks: _kernel.near(p, kinks, reach, REACH * move))
-        if len(near) <= fewest:
-            distances = self._distances(p).ravel()
-            least = np.partition(distances, fewest)[fewest]
-            near = np.union1d(near, np.flatnonzero(distances <= least))
+        if len(near) < fewest:
+            near = np.union1d(near, self._nearest(p, fewest)[0])
         for band in joining:
             if band is not None and len(band.row):
                 near = np.union1d(near, self._numbers_of(band))
         return self._band(near)
+
+    def density(self, p, count):
+        """Each row's jumps in a unit of predictions, of about so many kinks: the second derivative, were kinks even.
+
+        None where they are all in one place.
+        """
+        numbers, width = self._nearest(p, count)
+        kink, row = np.divmod(numbers, len(p))
+        return np.bincount(row, self.jumps[kink, row] / (2 * width), len(p)) if width > 0 else None
+
+    def _nearest(self, p, count):
+        """Numbers of the kinks nearest to predictions, so many or somewhat more, and how far they are."""
+        rows = some(len(p))
+        distances = self._distances(p, rows).ravel()
+        number = min(int(WITH_ROOM * count / self.count * len(distances)), len(distances) - 1)
+        width = np.partition(distances, number)[number]
+        numbers = self._numbers(lambda kinks: _kernel.near(p, kinks, None, width))
+        if len(numbers) < min(count, self.count) or not np.isfinite(width):
+            distances = self._distances(p).ravel()
+            number = min(count, self.count) - 1
+            width = np.partition(distances, number)[number]
+            numbers = np.flatnonzero(distances <= width)
+        return numbers, width
 
     def without(self, p, band, rows):
         """Slopes of some rows, in ascending order, without their kinks in a band."""
@@ -192,15 +215,10 @@ class Sides:
 
         Sorting all takes ten times as long.
         """
-        every = self.positions.size
         for nearest in NEAREST:
-            if every <= 2 * nearest:
+            if self.count <= 2 * nearest:
                 break
-            rows = some(len(p))
-            distances = np.abs(self.positions[:, rows] - p[rows]).ravel()
-            number = min(len(distances) * nearest // every, len(distances) - 1)
-            reach = np.partition(distances, number)[number]
-            numbers = self._numbers(lambda kinks, reach=reach: _kernel.near(p, kinks, None, reach))
+            numbers, reach = self._nearest(p, nearest)
             kink, row = np.divmod(numbers, len(p))
             start = slope + sum(_kernel.below(p, kinks, reach) for kinks in self._kinks)
             jumps = self.jumps[kink, row]
