@@ -227,7 +227,7 @@ class _Group:
             duals.append(u)
             multiple[column.rows, column.lane] = own
         if len(columns) <= ALONE:
-            for column, u in zip(columns, duals, strict=True):
+            for column in columns:
                 coef, k = kernel.means[:, column.lane], column.lane
                 p[:, k], back[:, k] = self.table.look(coef.astype(np.float64), np.ascontiguousarray(multiple[:, k]))
         else:
