@@ -96,7 +96,7 @@ def hinges(rows, A, l1):
 
 def least(A, problem):
     """The minimum by HiGHS: min linear z + omega t, t >= A z - c, t >= 0, and likewise for coordinates."""
-    n, Q = A.shape
+    Q = A.shape[1]
     own = np.flatnonzero(problem.strengths > 0)
     extra = np.zeros((len(own), Q))
     extra[np.arange(len(own)), own] = problem.scales[own]
