@@ -147,3 +147,14 @@ def test_far_from_where_it_began(module):
     problem = hinges(InMemory(module, A), A, 0.0)
     problem.positions[:] += 1e6
     assert not interior_point(problem, np.zeros(2), 1.0, gone=10.0, goal=1e-12).arrived
+
+
+def test_what_is_fixed_stays(module):
+    """A constant column, of which centring has left rounding."""
+    rng = np.random.default_rng(8)
+    A = np.column_stack([rng.choice([-1e-13, 1e-13], 200), rng.normal(size=(200, 3)), np.ones(200)])
+    problem = hinges(InMemory(module, A), A, 1e-3)
+    problem.fixed[0], problem.scales[0], problem.strengths[0] = True, 1.0, 2e-3
+    point = interior_point(problem, np.zeros(5), 10.0, gone=np.inf, goal=1e-13)
+    assert point.z[0] == 0
+    assert np.all(point.z[1:] != 0)
