@@ -59,6 +59,8 @@ SK_INLINE void sk_strip(const int vectors, ptrdiff_t rows, ptrdiff_t inner, cons
     ptrdiff_t i = 0;
     for (; i + SK_TILE_ROWS <= rows; i += SK_TILE_ROWS)
         sk_tile(SK_TILE_ROWS, vectors, inner, a + i * a_row, a_row, a_step, b, b_step, c + i * c_row, c_row);
+    for (; i + 4 <= rows; i += 4)
+        sk_tile(4, vectors, inner, a + i * a_row, a_row, a_step, b, b_step, c + i * c_row, c_row);
     for (; i + 2 <= rows; i += 2)       /* one row at a time would wait for its own sums */
         sk_tile(2, vectors, inner, a + i * a_row, a_row, a_step, b, b_step, c + i * c_row, c_row);
     if (i < rows)
@@ -79,13 +81,21 @@ static void sk_multiply(const ptrdiff_t *shape, const double *a, ptrdiff_t a_row
         sk_strip(1, rows, inner, a, a_row, a_step, b + j, b_step, c + j, c_row);
 }
 
-/* out += A'B, the lower triangle, by strips of columns: A has n rows, B the same ones times their weights. */
+/* out += A'B, the lower triangle, by strips of columns: A has n rows, B the same ones times their weights. Of the square
+   on the diagonal, what is right of it is left out, but for whole vectors. */
 static void sk_lower_gram(ptrdiff_t n, ptrdiff_t columns, ptrdiff_t stride, const double *a, const double *b, double *out)
 {
-    const ptrdiff_t strip = SK_TILE_VECTORS * SK_PADDING;
+    const ptrdiff_t strip = SK_TILE_VECTORS * SK_LANES;
     for (ptrdiff_t j = 0; n > 0 && j < columns; j += strip) {
-        const ptrdiff_t shape[3] = {columns - j, stride - j < strip ? stride - j : strip, n};
-        sk_multiply(shape, a + j, 1, stride, b + j, stride, out + j * stride + j, stride);
+        for (ptrdiff_t v = 1; v <= SK_TILE_VECTORS; v++) {
+            const ptrdiff_t first = j + (v - 1) * SK_LANES, left = columns - first;
+            const ptrdiff_t shape[3] = {left < SK_LANES ? left : SK_LANES, v * SK_LANES, n};
+            if (left > 0)
+                sk_multiply(shape, a + first, 1, stride, b + j, stride, out + first * stride + j, stride);
+        }
+        const ptrdiff_t below[3] = {columns - j - strip, strip, n};
+        if (below[0] > 0)
+            sk_multiply(below, a + j + strip, 1, stride, b + j, stride, out + (j + strip) * stride + j, stride);
     }
 }
 

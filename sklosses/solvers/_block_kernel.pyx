@@ -394,24 +394,6 @@ cdef Py_ssize_t keep(Py_ssize_t n, Py_ssize_t Q, const double* x, Py_ssize_t str
     return m
 
 
-def gram(const double[:, ::1] rows, const double[::1] weight, double[:, ::1] out):
-    """Add rows' diag(weight) rows, its lower triangle.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n, Q)
-    weight : ndarray of shape (n,)
-    out : ndarray of shape (Q, stride)
-        `stride` is Q padded to a multiple of `PAD`.
-    """
-    cdef Py_ssize_t Q = rows.shape[1], m
-    cdef double[::1] room = np.zeros(KEPT * (out.shape[1] + PANEL))
-    if rows.shape[0]:
-        with nogil:
-            m = keep(rows.shape[0], Q, &rows[0, 0], Q, &weight[0], 1, 0, &room[0], &out[0, 0])
-            add_gram(m, Q, out.shape[1], &room[0], &out[0, 0])
-
-
 cdef inline void weigh_curvature(Py_ssize_t K, Py_ssize_t k, Py_ssize_t n, double mask, Work* w) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):

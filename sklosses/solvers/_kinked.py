@@ -32,7 +32,7 @@ FIRST_MOVE, KNOWN_MOVE, LEAST_MOVE = 1e-2, 1e-3, 1e-6
 # is given up where predictions are so many times as far away as was expected.
 WIDER, GONE = 3.0, 30.0
 # The interior point method starts as far from the kinks as predictions are expected to move, times this.
-START = 2.0
+START = 4.0
 # A round ends at this share of its stage's goal.
 ROUND_TOL = 0.1
 ROUNDS, AGAIN = 30, 2
@@ -411,22 +411,21 @@ class KinkedColumn:
             np.unique(band.row, return_index=True))
         change = np.zeros(len(band.row))
         change[first] = sides.without(here.p, band, unique) - look.gradient[unique] / sides.total
-        slope = look.slope / sides.total
-        linear = np.append(look.product / sides.total - self.centre * slope, slope) + rows.back(change)
-        linear[:d] -= self.l1 + self.cost * self.centre
-        linear[d] = linear[d] + self.cost if self.fit_intercept else 0.0
-        scales = rows.spread()
+        slope, linear = look.slope / sides.total, rows.back(change)
+        linear[:d] += look.product / sides.total - self.l1 - (slope + self.cost) * self.centre
+        linear[d] = linear[d] + slope + self.cost if self.fit_intercept else 0.0
+        scales, fixed = rows.spread(), np.full(d + 1, not self.fit_intercept)
         # What is left of a constant column when its mean is taken off is rounding.
-        constant = scales[:d] <= CONSTANT * np.abs(self.centre)
-        scales[~(scales > 0) | np.append(constant, False)] = 1.0
-        strengths = np.append(2 * self.l1 / scales[:d], 0.0)
+        fixed[:d] = scales[:d] <= CONSTANT * np.abs(self.centre)
+        scales[:d][fixed[:d]] = 1.0
+        scales[~(scales > 0)] = 1.0
+        strengths, quadratic = np.zeros(d + 1), np.zeros(d + 1)
+        strengths[:d], quadratic[:d] = 2 * self.l1 / scales[:d], self.l2
         positions = sides.positions[band.kink, band.row]
         if rows.reading.offset is not None:
             positions = positions - np.tile(rows.reading.offset, rows.copies)
         if not self.fit_intercept:
             positions = positions - here.intercept
-        fixed = np.append(constant, not self.fit_intercept)
-        quadratic = np.append(np.full(d, self.l2), 0.0)
         weights, level = sides.jumps[band.kink, band.row], here.objective - sides.lowest
         return Hinges(rows, positions, weights, scales, strengths, linear, quadratic, fixed, level)
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sklosses._isa import kernel
 from sklosses.data import as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
@@ -81,14 +80,3 @@ def test_threads(n_threads):
     """Bit for bit."""
     problem = wide("hinge")
     assert np.array_equal(Auto(n_jobs=n_threads).solve(problem).coef, Auto(n_jobs=3).solve(problem).coef)
-
-
-@pytest.mark.parametrize(("n", "Q"), [(0, 3), (1, 1), (255, 8), (256, 24), (257, 25), (900, 55), (600, 131)])
-def test_gram(n, Q):
-    """Against NumPy, with rows of weight 0."""
-    rng, tile = np.random.default_rng(2), kernel("sklosses.solvers._block_kernel")
-    A, weight = rng.normal(size=(n, Q)), rng.random(n) * (rng.random(n) > 0.3)
-    out = np.zeros((Q, -(-Q // tile.PAD) * tile.PAD))
-    tile.gram(A, weight, out)
-    tile.mirror(out)
-    np.testing.assert_allclose(out[:, :Q], (A.T * weight) @ A, rtol=1e-12, atol=1e-12)
