@@ -77,7 +77,7 @@ def test_passes_carry_objective_and_gap(loss, multiclass):
         for name in ("objective", "gap"):
             seen = [getattr(fitted, f"{name}_") for *_, fitted in recorder.ended]
             np.testing.assert_array_equal(seen, model.history_[name])
-        stopped = AutoClassifier(loss=loss, tol=1e-6, random_state=0).set_callbacks(Recorder(stop_after=2)).fit(X, targets)
+        stopped = clone(model).set_callbacks(Recorder(stop_after=2)).fit(X, targets)
         assert np.all(stopped.objective_ >= model.objective_ * (1 - 1e-6))
     recorder = Recorder()
     SGDClassifier(loss=loss, max_iter=3, tol=None).set_callbacks(recorder).fit(X, y == y[0])
