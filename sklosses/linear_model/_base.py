@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklosses import solvers
 from sklosses.exceptions import DivergenceError
-from sklosses.linear_model._monitor import EpochHooks, FitMonitor, ValidationScore
+from sklosses.linear_model._monitor import EpochHooks, FitMonitor, ValidationScore, reached
 from sklosses.linear_model._parameters import (
     all_satisfied,
     check_settings,
@@ -341,12 +341,10 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         self._steps = state.steps
         if state.stream is not None:
             self._stream = state.stream
-        self.objective_ = float(result.objective[0]) if len(result.objective) == 1 else result.objective
+        vars(self).update(reached(result.objective, result.gap))
         self.history_ = dict(result.history)
         self.solver_ = result.solver
         alone, certified = len(result.objective) == 1, result.gap is not None
-        gap = result.gap if certified else np.full(len(result.objective), np.nan)
-        self.gap_ = float(gap[0]) if alone else gap
         self.gap_kind_ = None if not certified else result.gap_kind[0] if alone else result.gap_kind
         if self.average:
             # Of solvers that take no steps, the model is its own mean.

@@ -118,8 +118,15 @@ class FitMonitor(Monitor):
         if self._verbose:
             _print_epoch(epoch, score)
         if self._hooks is not None:
-            stop = self._hooks.end(attributes)
+            stop = self._hooks.end(attributes | reached(epoch.objective, epoch.gap))
         return Verdict(stop=stop, score=score if validation is not None and validation.decides else None)
+
+
+def reached(objective, gap):
+    """The attributes `objective_` and `gap_`, of one column as numbers; nan where a solver certifies nothing."""
+    gap = np.full(len(objective), np.nan) if gap is None else gap
+    alone = len(objective) == 1
+    return {"objective_": float(objective[0]) if alone else np.array(objective), "gap_": float(gap[0]) if alone else np.array(gap)}
 
 
 def _print_epoch(epoch, score):

@@ -20,6 +20,8 @@ from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._sides import Sides, middle, some
 
+# Shares of coefficients to begin with; predictions this near to each other are a constant.
+SHARES, NARROW = 0.5 ** np.arange(30), 1e-3
 # A band has at least so many kinks a coefficient.
 KINKS_A_COEFFICIENT = 20
 # Samples grow by a factor of 4, so that the next stage moves predictions half as far as the last one; and about
@@ -217,8 +219,7 @@ class KinkedColumn:
     def _descend(self, reading, goal, budget):
         """Rounds of solving for a band, reading all rows and letting crossed kinks join."""
         sides = Sides(reading, self.k)
-        self._prepare(reading, sides)
-        look = yield self.coef, self.intercept
+        look = yield from self._begin(reading, sides)
         here = began = self.place(look, self.coef, self.intercept, sides.total)
         stage = Stage(reading, sides, goal, sides.typical(here.p), self.reach(reading), here,
                       sides.lowest if self.cost == 0 else -np.inf)
@@ -296,6 +297,31 @@ class KinkedColumn:
         return self.place(look, coef, intercept, stage.sides.total)
 
     # What is known before a stage -----------------------------------------------------------------------------------
+
+    def _begin(self, reading, sides):
+        """The first look.
+
+        A constant is no start where the intercept has a cost, as the one-class SVM's: it puts all rows at their kinks,
+        however large features are. Slopes that are the cost, of every row, balance it: a share of the coefficients
+        that belong to these is where predictions have the size of the solution's.
+        """
+        begins = self.centre is None and self.at_best and self.cost > 0 and self.l2 > 0
+        self._prepare(reading, sides)
+        if begins:
+            coef = self.cost * self.centre
+            coef = np.sign(coef) * np.maximum(np.abs(coef) - self.l1, 0.0) / self.l2
+            look = yield coef, 0.0
+            offset = 0.0 if reading.offset is None else reading.offset
+            change, best = look.p - offset, np.inf
+            for share in SHARES if np.abs(change).max(initial=0.0) > NARROW else ():
+                p = offset + share * change
+                shift = sides.best_shift(p, self.cost)
+                objective = (reading.sweep(self.k, p + shift) / sides.total + self.cost * shift
+                             + 0.5 * self.l2 * share * share * coef @ coef + self.l1 * share * np.abs(coef).sum())
+                if not objective < best:
+                    break
+                best, self.coef, self.intercept = objective, share * coef, shift
+        return (yield self.coef, self.intercept)
 
     def _prepare(self, reading, sides):
         """The centre, and where to start, from the first rows that are seen."""

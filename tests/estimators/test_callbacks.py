@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from oracle.classic import SGDClassifier, SGDOneClassSVM, SGDRegressor
+from sklosses import SGDClassifier as AutoClassifier
 
 CLASSES = [SGDClassifier, SGDRegressor, SGDOneClassSVM]
 
@@ -64,6 +65,23 @@ def test_a_request_to_stop_is_honoured(cls, regression):
     assert model.n_iter_ == 2
     assert all(len(values) == 2 for values in model.history_.values())
     np.testing.assert_array_equal(model.coef_, cls(max_iter=2, **settings).fit(X, y).coef_)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "hinge"])
+def test_passes_carry_objective_and_gap(loss, multiclass):
+    """What a callback is given says how far the fit has come: as `history_` does."""
+    X, y = multiclass
+    for targets in (y, y == y[0]):
+        recorder = Recorder()
+        model = AutoClassifier(loss=loss, tol=1e-6, random_state=0).set_callbacks(recorder).fit(X, targets)
+        for name in ("objective", "gap"):
+            seen = [getattr(fitted, f"{name}_") for *_, fitted in recorder.ended]
+            np.testing.assert_array_equal(seen, model.history_[name])
+        stopped = clone(model).set_callbacks(Recorder(stop_after=2)).fit(X, targets)
+        assert np.all(stopped.objective_ >= model.objective_ * (1 - 1e-6))
+    recorder = Recorder()
+    SGDClassifier(loss=loss, max_iter=3, tol=None).set_callbacks(recorder).fit(X, y == y[0])
+    assert all(np.isnan(fitted.gap_) and fitted.objective_ > 0 for *_, fitted in recorder.ended)
 
 
 def test_a_request_to_stop_beside_early_stopping(regression):

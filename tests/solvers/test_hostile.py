@@ -5,7 +5,11 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.preprocessing import scale
+from sklearn.svm import OneClassSVM
 
+from sklosses import SGDOneClassSVM
 from sklosses.losses import get_loss, loss_names
 from sklosses.penalties import get_penalty
 from sklosses.solvers import minimize
@@ -233,3 +237,25 @@ def test_an_intercept_that_may_be_anywhere(seed):
     weight[np.argmin(y)] += max(weight[y > 0].sum() - weight[y < 0].sum(), 0.0)
     result = quietly(X, y, "huber", get_penalty("l1", alpha=10.0), tol=1e-6, sample_weight=weight)
     assert result.gap[0] <= 1e-12
+
+
+@pytest.mark.parametrize("nu", [0.02, 0.3, 0.8])
+@pytest.mark.parametrize("name", ["wine", "breast cancer", "many at 0", "wine, scaled"])
+def test_a_one_class_svm_of_raw_features(name, nu):
+    """All rows are at the kink at the best constant, and the solution 1e5 away: no worse than libsvm's, and proven."""
+    rng = np.random.default_rng(0)
+    X = {"wine": lambda: load_wine().data, "breast cancer": lambda: load_breast_cancer().data,
+         "many at 0": lambda: rng.lognormal(8, 1, (400, 4)) * (rng.random((400, 4)) < 0.9),
+         "wine, scaled": lambda: scale(load_wine().data)}[name]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = SGDOneClassSVM(nu=nu, tol=1e-6).fit(X)
+    assert model.gap_ <= 1e-6
+    reference = OneClassSVM(kernel="linear", nu=nu).fit(X)
+
+    def objective(w, offset):
+        return nu / 2 * w @ w + nu * (1 - offset) + np.maximum(offset - X @ w, 0).mean()
+
+    theirs = objective(reference.coef_[0] / (nu * len(X)), reference.offset_[0] / (nu * len(X)))
+    assert model.objective_ <= theirs + 1e-6 * abs(theirs)
+    assert objective(np.ravel(model.coef_), model.offset_[0]) == pytest.approx(model.objective_, rel=1e-6)
