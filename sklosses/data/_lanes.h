@@ -79,8 +79,6 @@ SK_INLINE void sk_add_to_line(float *line, float x, const float *change)
     }
 }
 
-SK_INLINE int sk_same_line(const float *a, const float *b) { return memcmp(a, b, SK_COLUMNS * sizeof *a) == 0; }
-
 /* mean += mix (shrink(v) - mean), and then v += ahead (v - before), with what v was as the next `before`. */
 SK_INLINE void sk_advance_line(float *v, float *before, float *mean, const float *ahead, const float *mix,
                                const float *by)
@@ -285,11 +283,12 @@ static int sk_bring_back(sk_sides *s, const sk_of_row *of, const sk_parabola *gi
     return changed > 0;
 }
 
-/* The step of each column, in closed form, from within the range. */
-static void sk_parabolic_lanes(const sk_parabola *given, sk_row *row)
+/* The step of each column, in closed form, from within the range. Returns whether a leap might lead out of that. */
+static int sk_parabolic_lanes(const sk_parabola *given, sk_row *row)
 {
     const sk_parabola f = *given;
-    SK_SIMD
+    float out = 0;
+    SK_SIMD_SUM(out)
     for (int k = 0; k < SK_COLUMNS; k++) {
         const float away = row->p[k] - f.centre, u = sk_within(row->u[k], f.low, f.high);
         row->gap[k] = sk_dual_part(&f, away, sk_peak(&f, away, 0)) - sk_dual_part(&f, away, u);
@@ -297,8 +296,11 @@ static void sk_parabolic_lanes(const sk_parabola *given, sk_row *row)
         row->next[k] = sk_peak(&f, away + row->q[k] * u, row->q[k]);
         const float next = row->next[k], past = row->past[k];
         row->rise[k] = (next - past) * row->offset + sk_below(&f, next) - sk_below(&f, past);
+        const float goal = next + (next - past), within = sk_within(goal, f.low, f.high);
         row->bend[k] = (next > 0 ? f.above : f.below) * (next - past) * (next - past);
+        out += goal != within ? 1.0f : 0.0f;
     }
+    return out > 0;
 }
 
 /* Newton's method for point + q slope(point) = p + q u of each column, between two ends. */

@@ -28,7 +28,6 @@ cdef extern from "_lanes.h" nogil:
     void add_shrunk_line "sk_add_shrunk_line"(Lanes* sum, float x, const float* line, const float* by) noexcept
     void store_lanes "sk_store_lanes"(float* out, const Lanes* even, const Lanes* odd) noexcept
     void add_to_line "sk_add_to_line"(float* line, float x, const float* change) noexcept
-    bint same_line "sk_same_line"(const float* a, const float* b) noexcept
     void advance_line "sk_advance_line"(float* v, float* before, float* mean, const float* ahead, const float* mix,
                                         const float* by) noexcept
     ctypedef struct Sums "sk_sums":
@@ -45,7 +44,7 @@ cdef extern from "_lanes.h" nogil:
     int end_row "sk_end_row"(Sides* s, Row* row, float* u, float* before, float* part) noexcept
     int bring_back "sk_bring_back"(Sides* s, const OfRow* of, const Bend* f, const float* u, const float* before,
                                    Row* row) noexcept
-    void parabolic_lanes "sk_parabolic_lanes"(const Bend* f, Row* row) noexcept
+    bint parabolic_lanes "sk_parabolic_lanes"(const Bend* f, Row* row) noexcept
     bint begin_search "sk_begin_search"(const Row* row, const float* at, double y, Search* s) noexcept
     void bracket "sk_bracket"(Row* row, const float* at, const float* bend, Search* s) noexcept
     bint search_on "sk_search_on"(const Row* row, double part, Search* s) noexcept

@@ -16,11 +16,13 @@ from sklosses.solvers._dual_descent import (
     FIRST_MEAN,
     FIRST_REST,
     FIRST_TRUST,
+    LEAST_LEAP,
     LEAST_TRUST,
     NEXT_TO_NONE,
     POWER,
     SLOW,
     intercept_weight,
+    most_ahead,
 )
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State, has_negative_weights
@@ -78,9 +80,8 @@ def solve_side_by_side(problems, *, tol, max_iter, random_state, n_threads, done
     of one holds the coefficients that an entry meets: what is waited for is waited for once. Columns of nearly equal
     strength stand together, because they take about as many epochs.
 
-    The descent is that of :class:`DualDescent`, in float32, with two differences. A row rests when none of the columns
-    needs it. Leaps may lead out of the range of the dual variables, since the next step leads back, and begin anew
-    where the epoch goes against them. What is found is judged in float64 by the same certificate.
+    The descent is that of :class:`DualDescent`, in float32; a row rests when none of the columns needs it. What is
+    found is judged in float64 by the same certificate.
 
     Parameters
     ----------
@@ -266,7 +267,8 @@ class _Column:
         self.inverse = 1 / (bound.total * bound.l2)
         self.rho = intercept_weight(self.n_active * bound.l2, mean_norm) if bound.fit_intercept else 0.0
         self.shrink, self.intercept = bound.l1 / bound.l2, bound.intercept
-        self.leaps = _kernel().has_parabola(bound.loss)
+        self.most_ahead = most_ahead(bound, self.n_active * bound.l2, mean_norm)
+        self.leaps = _kernel().has_parabola(bound.loss) and self.most_ahead > LEAST_LEAP
         self.steps, self.ahead, self.averaged, self.mix = 0, 0.0, 0, 1.0
         self.account, self.fall, self.trust = 0.0, 1.0, FIRST_TRUST if self.leaps else 1.0
         self.value, self.valued, self.waited = -np.inf, -REVALUE, 0
@@ -283,7 +285,7 @@ class _Column:
         self.fall = min(self.account / before, 1.0) if before > 0 else 1.0
         if self.leaps:
             self.steps = self.steps + 1 if rise >= 0 else 1
-            most = (self.steps - 1) / (self.steps + 2) if epochs >= FIRST_LEAP else 0.0
+            most = min(self.most_ahead, (self.steps - 1) / (self.steps + 2)) if epochs >= FIRST_LEAP else 0.0
             self.ahead = min(max(rise / bend - 0.5, 0.0), most) if bend > 0 else 0.0
         slow = self.leaps or (epochs >= FIRST_MEAN and self.fall > SLOW)
         self.averaged = self.averaged + 1 if slow else 0

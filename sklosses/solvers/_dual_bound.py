@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sklosses.solvers._line import along
 from sklosses.solvers._gap import F_ROUNDING, relative_gap
 from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, left_along, lowest_value
 
@@ -14,6 +15,8 @@ NEAR = 30
 ROOM, STEPS = 2.0, 4.0
 # Predictions beyond all kinks.
 FAR = 1e100
+# Coefficients are made larger or smaller by up to that share, until the objective falls this much slower than at first.
+STRETCH, STILL = 0.25, 0.1
 # What rounding makes of the dual's value, relative to its terms, which cancel where targets are far from 0.
 CANCELLING = 2e-16
 # The share of the tolerance that the search for the best intercept may leave.
@@ -79,6 +82,7 @@ class Bound:
         self.null_slope = float(np.abs(slopes).sum()) / self.total
         self.objective, self.lower, self.bound, self.gap = np.inf, -np.inf, np.inf, np.inf
         self.provable = self.l2 > 0 and self.loss.traits.has_conjugate
+        self.stretchy = self.l2 > 0 and not self.loss.traits.smooth
         self.kind = "proof" if self.provable else "estimate"
         self.least = least_value(reading, k) / self.total if self.cost == 0 else -np.inf
         self.readings, self.reach, self.blur = 0, 0.0, 0.0
@@ -144,12 +148,23 @@ class Bound:
         return better
 
     def _try(self, p, coef, intercept, tol):
-        """Take a model if it is the best so far: predictions with its intercept, slopes there, and whether it is."""
+        """Take a model if it is the best so far: predictions with its intercept, slopes there, and whether it is.
+
+        The intercept, and with kinks the size of the coefficients, are the best for their direction.
+        """
+        alone = p.copy() if self.stretchy else None
         p += self.offset
         if self.fit_intercept:
             room = SLACK * tol * abs(self.objective if np.isfinite(self.objective) else self.null)
             intercept = best_shift(self.reading, self.k, p, intercept, room * self.total, self.cost * self.total)
         p += intercept
+        more = self._stretch(p, alone, coef) if self.stretchy else 0.0
+        if more:
+            p += more * alone
+            coef = (1 + more) * coef
+            if self.fit_intercept:
+                shift = best_shift(self.reading, self.k, p, 0.0, room * self.total, self.cost * self.total)
+                p, intercept = p + shift, intercept + shift
         slopes = np.empty(self.n_rows)
         value = self.reading.sweep(self.k, p, gradient=slopes) / self.total
         objective = value + self._penalty(coef) + self.cost * intercept
@@ -157,6 +172,26 @@ class Bound:
         if better:
             self.objective, self.coef, self.intercept = objective, coef, intercept
         return p, slopes, better
+
+    def _stretch(self, p, alone, coef):
+        """By what share larger coefficients would be better.
+
+        Slopes within a kink's range say that a prediction stays there, where it is a little off to either side: it
+        costs unlike sums.
+        """
+        norm, square = self.l1 * np.abs(coef).sum(), self.l2 * float(coef @ coef)
+        most = min(STRETCH, self.gap)       # the last model's
+        for reach in (most, -most):
+            end = p + reach * alone
+
+            def slope(t, reach=reach, end=end):
+                rise = self.reading.along(self.k, p, end, t)[1] / self.total
+                return rise + reach * (norm + (1 + reach * t) * square)
+
+            share = along(slope, STILL)
+            if share > 0:
+                return reach * share
+        return 0.0
 
     def _raise(self, lower):
         self.lower = max(self.lower, lower)

@@ -61,9 +61,9 @@ class DualDescent:
     for some epochs.
 
     Where the loss's slope is piecewise linear (hinge, squared_hinge, huber, quantile, squared_error, ...), an epoch
-    begins ahead of where the last one has ended: the dual variables are moved on by (k - 1) / (k + 2) of what that has
-    moved them, within their range, k counting the epochs since the dual last fell (Nesterov 1983; O'Donoghue and Candes
-    2015). Coefficients are linear in them, so it costs next to nothing. The model is the mean of the last iterates,
+    begins ahead of where the last one has ended: the dual variables are moved on, within their range, to where the dual
+    is largest on the way that it has moved them, by (k - 1) / (k + 2) of that at most, k counting the epochs since the
+    dual last fell (Nesterov 1983; O'Donoghue and Candes 2015). Coefficients are linear in them, so it costs next to nothing. The model is the mean of the last iterates,
     whose coefficients swing more than their dual variables.
 
     Without an l2 penalty an outer loop adds (mu/2) ||w - centre||^2 and moves the centre to w after each epoch
@@ -174,6 +174,15 @@ def _kernel():
 def intercept_weight(strength, mean_norm):
     """The augmented Lagrangian's rho, from n l2 and the mean of ||x_i||^2."""
     return mean_norm * np.clip(INTERCEPT_WEIGHT * strength / (mean_norm or 1.0), LEAST_WEIGHT, MOST_WEIGHT)
+
+
+def most_ahead(bound, strength, mean_norm):
+    """The share by which Nesterov's method goes ahead in the end, by the condition number of the dual.
+
+    An epoch leaves exp(-1 / condition) of the gap, at most (Shalev-Shwartz and Zhang 2013).
+    """
+    root = (1 + bound.reading.traits[bound.k].curvature * mean_norm / strength) ** -0.5
+    return (1 - root) / (1 + root)
 
 
 def _check(problem):
@@ -287,7 +296,7 @@ class _Column:
             self.kernel.sum = 0.0
         self.order = RowOrder(bound.table.n_blocks, FAR_APART)
         self.epochs, self.wait = 0, STEADY_EPOCHS if self.mu else MOST_EPOCHS
-        self.kernel.most_ahead = self._most_ahead(mean_norm)
+        self.kernel.most_ahead = most_ahead(bound, self.n_active * self.kappa, mean_norm)
         # Where a step needs nothing but the dual variable, dual variables may be moved without one.
         self.leaps = not self.mu and self.kernel.forgets and self.kernel.most_ahead > LEAST_LEAP
         self.judged = 0.0, np.inf                   # when the leaps were, and the gap then
@@ -316,15 +325,6 @@ class _Column:
         if worth == 0:
             return natural, 0.05 * natural
         return max(FIRST_SHARE * worth, 0.05 * natural), max(LAST_SHARE * worth, 0.01 * natural)
-
-    def _most_ahead(self, mean_norm):
-        """The share by which Nesterov's method goes ahead in the end, by the condition number of the dual.
-
-        An epoch leaves exp(-1 / condition) of the gap, at most (Shalev-Shwartz and Zhang 2013).
-        """
-        condition = 1 + self.bound.reading.traits[self.bound.k].curvature * mean_norm / (self.n_active * self.kappa)
-        root = condition ** -0.5
-        return (1 - root) / (1 + root)
 
     def _start_from_slopes(self):
         """Dual variables from the slopes at the state, as much of them as serves the dual."""

@@ -13,7 +13,9 @@ an augmented Lagrangian of little weight rho: each step moves it by rho times th
 times what the sum has come to. A small rho costs the steps nothing of their length, and the multiplier takes few epochs
 all the same: it moves with each row.
 
-Between epochs dual variables may leap, further on the way that the last epoch has moved them, as Nesterov's method does.
+Between epochs dual variables may leap, further on the way that the last epoch has moved them: to where the dual is
+largest on it, but no farther than Nesterov's method goes. That alone goes too far where it has gone on for long, and the
+dual hardly rises for dozens of epochs before it falls.
 
 Rows are visited by blocks of contiguous ones, in order inside a block: one by one in random order they would come from
 memory at half the speed, and the number of epochs is the same.
@@ -32,7 +34,7 @@ import numpy as np
 from sklosses.data._lanes cimport (
     COLUMNS, Bend, Lanes, OfRow, Row, Search, Sides, Sums, add_line, add_line_to, add_shrunk_line, add_sums,
     add_to_line, add_way, advance_line, begin_row, begin_search, bracket, bring_back, clear_lanes, clear_sums, end_row,
-    end_search, has_any, narrow, parabolic_lanes, same_line, search_on, store_lanes, store_sums, sum_line,
+    end_search, has_any, narrow, parabolic_lanes, search_on, store_lanes, store_sums, sum_line,
 )
 from sklosses.data._products cimport (
     accumulate, dense_t, dot, gather, index_t, locate, padded, prefetch, prefetch_one, square_norm,
@@ -247,31 +249,41 @@ cdef int descend(Table t, Column c, const Py_ssize_t* order, const floating* x, 
     return pending_error()
 
 
-cdef double rise(Table t, Column c) noexcept nogil:
-    """By how much the last epoch has raised the dual, in units of kappa: the constraint counts as the intercept says."""
+cdef double rise(Table t, Column c, double* bend) noexcept nogil:
+    """By how much the last epoch has raised the dual, in units of kappa: the constraint counts as the intercept says.
+
+    `bend` becomes the dual's curvature along the way that it has gone.
+    """
     cdef Py_ssize_t i, k
-    cdef double u, before, now, was, sum = 0
+    cdef double u, before, now, was, sum = 0, square = 0
+    cdef Parabola parabola
     for k in range(t.view.n_features):
         now, was = shrunk(c.v[k], c.shrink), shrunk(c.v_before[k], c.shrink)
         sum += 0.5 * (was - now) * (was + now)
+        square += (was - now) * (was - now)
     for i in range(t.n_rows):
         u, before = c.dual[i].u, c.u_before[i]
         if u != before and c.scale[i] != 0:
             sum += c.scale[i] * ((u - before) * c.offset[i] + (<Loss>c.loss).conjugate_at(c.y[i], before, c.place)
                                  - (<Loss>c.loss).conjugate_at(c.y[i], u, c.place))
+            if (<Loss>c.loss).conjugate_parabola(c.y[i], c.place, &parabola):
+                square += c.scale[i] * (u - before) ** 2 * (
+                    parabola.width_above if u > 0 else parabola.width_below)
+    bend[0] = square
     return sum + c.intercept * (c.sum - c.sum_before)
 
 
 cdef int leap(Table t, Column c, const floating* x, const index_t* j) except -1 nogil:
-    """All dual variables as far ahead of where the epoch has brought them as Nesterov's method goes, within their range.
+    """All dual variables ahead of where the epoch has brought them, to where the dual is largest on that way.
 
-    Not far where the dual has just fallen: then it begins anew. v is linear in the dual variables, so only the rows that
-    meet the end of their range are read.
+    Within their range; no farther than Nesterov's method goes, which begins anew where the dual has just fallen. v is
+    linear in the dual variables, so only the rows that meet the end of their range are read.
     """
     cdef Py_ssize_t block, i, k, n, m
-    cdef double u, moved, goal, kept, now, by
-    c.leaps = c.leaps + 1 if rise(t, c) >= 0 else 1
-    by = min(c.most_ahead, (c.leaps - 1.0) / (c.leaps + 2.0))
+    cdef double u, moved, goal, kept, now, by = 0, bend = 0, risen = rise(t, c, &bend)
+    c.leaps = c.leaps + 1 if risen >= 0 else 1
+    if bend > 0:
+        by = min(c.most_ahead, (c.leaps - 1.0) / (c.leaps + 2.0), max(risen / bend - 0.5, 0.0))
     c.sum_before = c.sum
     for k in range(t.view.n_features):
         now = c.v[k]
@@ -407,7 +419,7 @@ cdef int visit(Together c, Py_ssize_t i) except -1 nogil:
     if c.bends:
         (<Loss>c.loss).conjugate_parabola(c.y[i], 0, &parabola)
         bent(&parabola, &bend)
-        parabolic_lanes(&bend, &row)
+        c.may_leave[i] = parabolic_lanes(&bend, &row)
     else:
         newton_lanes(<Loss>c.loss, c.y[i], &row, c.at + COLUMNS * i, c.curvature + COLUMNS * i)
     moved = end_row(c.sides, &row, u, before, &most)
@@ -514,17 +526,14 @@ cdef void stay_within(Together c) noexcept nogil:
     cdef Bend bend
     cdef const float* x
     cdef const int32_t* j = NULL
-    cdef float* u
-    cdef float* before
     cdef Py_ssize_t i, k, n = 0
     for i in range(c.table.n_rows):
-        u, before = c.u + COLUMNS * i, c.u_before + COLUMNS * i
-        if (c.bits[i] & c.alive) == 0 or same_line(u, before):
+        if not c.may_leave[i] or (c.bits[i] & c.alive) == 0:
             continue
         of_row = OfRow(<float>c.weight[i], c.norm[i], <float>c.offset[i], c.bits[i] & c.alive)
         (<Loss>c.loss).conjugate_parabola(c.y[i], 0, &parabola)
         bent(&parabola, &bend)
-        if bring_back(c.sides, &of_row, &bend, u, before, &row):
+        if bring_back(c.sides, &of_row, &bend, c.u + COLUMNS * i, c.u_before + COLUMNS * i, &row):
             x = single_row(c.table, i, &j, &n)
             for k in range(n):
                 add_to_line(c.v + COLUMNS * <Py_ssize_t>j[k], x[k], row.change)
@@ -855,6 +864,7 @@ cdef class Together:
     cdef float* shrink
     cdef unsigned char* level
     cdef unsigned char* rest
+    cdef unsigned char* may_leave       # rows whose dual variables a leap might lead out of their range
     cdef Sides* sides
     cdef bint shrinks
     cdef list _held
@@ -897,6 +907,7 @@ cdef class Together:
         self.at, self.curvature = <float*>self._keep(self.places), <float*>self._keep(curvature)
         self.level = <unsigned char*>self._keep(np.zeros(n, dtype=np.uint8))
         self.rest = <unsigned char*>self._keep(np.zeros(n, dtype=np.uint8))
+        self.may_leave = <unsigned char*>self._keep(np.zeros(n, dtype=np.uint8))
 
     cdef void* _keep(self, array) except? NULL:
         """Where an array's elements are."""
