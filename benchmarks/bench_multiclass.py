@@ -61,15 +61,16 @@ def objective(model, X, y, loss, alpha):
     return loss(y, raw) + alpha / 2 * np.sum(model.coef_**2)
 
 
-def peers(name, X, y, alpha):
-    """(name, function of a number of iterations that makes an estimator, the numbers)"""
+def peers(name, X, y, alpha, wanted):
+    """(name, function of a number of iterations that makes an estimator, the numbers), of those wanted"""
     C, size = 1 / (alpha * len(y)), X.shape[1] * (y.max() + 1)
     if name == "crammer_singer":
         make = partial(LinearSVC, multi_class="crammer_singer", C=C, fit_intercept=False, tol=1e-9, random_state=0)
-        yield "liblinear", make, (10, 30, 100, 300, 1000)
+        if "liblinear" in wanted:
+            yield "liblinear", make, (10, 30, 100, 300, 1000)
         return
     for solver, (numbers, most) in PEERS.items():
-        if size <= most:
+        if size <= most and solver in wanted:
             yield solver, partial(LogisticRegression, C=C, solver=solver, tol=1e-12), numbers
 
 
@@ -86,16 +87,17 @@ def run(table, X, y, name, options):
     measure("sklosses, tol=1e-3", ours(), options.repeats)
     fine = 1e-8 if X.size < LARGE else 1e-4
     _, best = measure(f"sklosses, tol={fine:g}", ours(tol=fine))
-    for solver, make, numbers in peers(name, X, y, options.alpha):
+    for solver, make, numbers in peers(name, X, y, options.alpha, options.peers):
         for number in numbers:
             spent, value = measure(f"{solver}, {number} iterations", make(max_iter=number))
             if spent > options.patience or value <= best * (1 + GOAL):
                 break
     lowest = min(value for _, _, value, _ in rows)
-    print(f"\n{table} {X.shape[0]} x {X.shape[1]}, {y.max() + 1} classes, {name}, alpha={options.alpha:.3g}")
+    n, d = X.shape
+    print(f"\n{table} {n} x {d}, {y.max() + 1} classes, {name}, alpha={options.alpha:.3g}", flush=True)
     for label, spent, value, gap in rows:
         certified = "" if np.isnan(gap) else f"  certified {gap:.1e}"
-        print(f"  {label:32} {spent:9.3f} s   {value / lowest - 1:9.1e}{certified}")
+        print(f"  {label:32} {spent:9.3f} s   {value / lowest - 1:9.1e}{certified}", flush=True)
 
 
 def main():
@@ -103,6 +105,7 @@ def main():
     parser.add_argument("--tables", nargs="*", default=[], help="names; all there are if none is given")
     parser.add_argument("--losses", nargs="*", default=["multinomial", "crammer_singer"])
     parser.add_argument("--C", type=float, default=1.0, help="alpha is 1 / (n C)")
+    parser.add_argument("--peers", nargs="*", default=[*PEERS, "liblinear"], help="solvers to run beside")
     parser.add_argument("--patience", type=float, default=20.0, help="seconds after which a solver gets no more")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

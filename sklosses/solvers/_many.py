@@ -13,6 +13,7 @@ from sklosses.solvers._block import Block, fitted_to
 from sklosses.solvers._dual_block import FEWEST, can_stand_aside, solve_side_by_side
 from sklosses.solvers._dual_descent import DualDescent
 from sklosses.solvers._newton import SMALL, Newton
+from sklosses.solvers._objective import objective
 from sklosses.solvers._patterns import patterns
 from sklosses.solvers._problem import Result
 from sklosses.solvers._reading import allowed_threads, one_blas_thread
@@ -22,6 +23,8 @@ from sklosses.solvers._spread import spread
 WORTH_A_THREAD = 1e7
 # Where folds start from need not be exact.
 START_TOL = 1e-6
+# A weaker penalty starts where a stronger one has ended if that is no larger a share of the objective there.
+LITTLE = 0.1
 
 
 def solve_many(problems, *, tol=1e-3, max_iter=100, random_state=0, n_jobs=None, progress=None):
@@ -189,35 +192,79 @@ def _candidate(problem):
 def _solve_each(problems, left, results, starts, given, n_threads, progress):
     """Problem by problem, a thread each; the folds of a candidate from where it is on all rows that they have."""
 
-    def first(numbers, watch):
-        """A candidate on the rows of all its folds."""
-        solver = Auto(n_jobs=1, thorough=False)
-        with suppress(Exception):       # its folds will say what the matter is
-            rows = _union(problems[number] for number in numbers)
-            roughly = given | {"tol": max(given["tol"] or 0.0, START_TOL), "state": starts.common.get(numbers[0])}
-            state = solver.solve(replace(problems[numbers[0]], subset=rows), monitor=watch, **roughly).state
-            if state.near is not None:
-                starts.own.update(dict.fromkeys(numbers, state))
+    def first(path, watch):
+        """Candidates on the rows of all their folds."""
+        solver, before = Auto(n_jobs=1, thorough=False), None
+        for numbers in path:
+            with suppress(Exception):       # their folds will say what the matter is
+                problem = replace(problems[numbers[0]], subset=_union(problems[number] for number in numbers))
+                state = _nearer(problem, starts.common.get(numbers[0]), before)
+                roughly = given | {"tol": max(given["tol"] or 0.0, START_TOL), "state": state}
+                result = solver.solve(problem, monitor=watch, **roughly)
+                before = _near(problem, result)
+                if result.state.near is not None:
+                    starts.own.update(dict.fromkeys(numbers, result.state))
 
-    def solve(number, watch):
-        # What a block takes is solved to the tolerance, whether the block has managed or not.
-        solver = Auto(n_jobs=1, thorough=not _fits(problems[number], given["tol"]))
-        try:
-            results[number] = solver.solve(problems[number], state=starts.own.get(number), monitor=watch, **given)
-        except Exception as error:
-            results[number] = error
+    def solve(path, watch):
+        before = None
+        for number in path:
+            problem = problems[number]
+            # What a block takes is solved to the tolerance, whether the block has managed or not.
+            solver = Auto(n_jobs=1, thorough=not _fits(problem, given["tol"]))
+            try:
+                state = _nearer(problem, starts.own.get(number), before)
+                results[number] = solver.solve(problem, state=state, monitor=watch, **given)
+                before = _near(problem, results[number])
+            except Exception as error:
+                results[number] = error
 
     groups = {}
     for number in left:
         if number not in starts.own:
             groups.setdefault(_table(problems[number]) + _candidate(problems[number]), []).append(number)
+    groups = [numbers for numbers in groups.values() if _worth_it(problems, numbers)]
+    of_candidate = {numbers[0]: numbers for numbers in groups}
     # Where arrays are short, threads wait for each other's Python.
     work = max(problems[number].n_rows * (problems[number].n_features + 1) for number in left)
     n_threads = n_threads if work >= WORTH_A_THREAD else 1
-    spread(first, [numbers for numbers in groups.values() if _worth_it(problems, numbers)], n_threads,
-           lambda _: progress(0, 1))
+    paths = [[of_candidate[number] for number in path] for path in _paths(problems, of_candidate, of_fold=False)]
+    spread(first, paths, n_threads, lambda _: progress(0, 1))
+    paths = _paths(problems, left)
     if not progress.stopped:
-        spread(solve, left, n_threads, lambda done: progress(done, 1))
+        spread(solve, paths, n_threads, lambda done: progress(sum(map(len, paths[:done])), 1))
+
+
+def _paths(problems, numbers, *, of_fold=True):
+    """Problems of the interior point method that differ in strengths alone, the strongest first; others by themselves.
+
+    Where a loss is linear between kinks, weak penalties hardly change the minimum, and a solution proves the next one.
+    """
+    paths = {}
+    for number in numbers:
+        problem = problems[number]
+        follows = not any(loss.traits.smooth for loss, _ in problem.losses) and _is_large(problem)
+        key = (*_table(problem), *fitted_to(problem), of_fold and id(problem.subset)) if follows else number
+        paths.setdefault(key, []).append(number)
+    return [sorted(path, key=lambda number: -_strength(problems[number])) for path in paths.values()]
+
+
+def _strength(problem):
+    return float(np.sum(problem.penalty.l1) + np.sum(problem.penalty.l2))
+
+
+def _near(problem, result):
+    """Where the same problem with a weaker penalty may start; None if that may be far from its minimum."""
+    part = np.sum(problem.penalty.value(result.coef)) / max(np.sum(result.objective), 1e-300)
+    return result.state if result.state.near is not None and part <= LITTLE else None
+
+
+def _nearer(problem, *states):
+    """Of known states the one with the least objective."""
+    states = [state for state in states if state is not None]
+    if len(states) < 2:
+        return states[0] if states else None
+    values = [objective(problem, state.coef, state.intercept).sum() for state in states]
+    return states[int(np.nanargmin(values))] if np.any(np.isfinite(values)) else states[0]
 
 
 def _union(problems):
@@ -234,6 +281,9 @@ def _union(problems):
 
 def _worth_it(problems, numbers):
     """Whether folds should start from where their candidate is on all rows: small tables are as quick without."""
-    problem = problems[numbers[0]]
-    return (len(numbers) > 2 and problem.n_rows * (problem.n_features + 1) > SMALL
-            and isinstance(Auto().choose(problem), Newton))
+    return len(numbers) > 2 and _is_large(problems[numbers[0]])
+
+
+def _is_large(problem):
+    """Whether Newton's method takes a problem in stages."""
+    return problem.n_rows * (problem.n_features + 1) > SMALL and isinstance(Auto().choose(problem), Newton)

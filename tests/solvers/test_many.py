@@ -75,3 +75,22 @@ def test_a_hinge_whose_frequent_class_is_at_its_kinks(share):
                 for alpha in (share / 1e4, share / 100) for subset in subsets]
     results = solve_many(problems, tol=1e-3)
     assert all(result.converged and result.gap[0] <= 1e-3 for result in results)
+
+
+def test_strengths_follow_each_other():
+    """What starts from another strength's solution is proven like the rest, whatever the order and the threads."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(41_000, 25))
+    y = np.where(X[:, :3].sum(axis=1) + rng.normal(size=41_000) > 3, 1.0, -1.0)
+    base = Problem(as_rows(X), y, ((get_loss("hinge"), 1),), get_penalty("l2", alpha=1.0))
+    subsets = [np.flatnonzero(np.arange(41_000) % 3 != fold) for fold in range(2)]
+    problems = [replace(base, penalty=get_penalty("l2", alpha=alpha), subset=subset)
+                for alpha in (1e-5, 1e-2, 1e-4) for subset in subsets]
+    results = solve_many(problems, tol=1e-8, n_jobs=1)
+    assert {result.solver for result in results} == {"interior point"}
+    assert all(result.gap[0] <= 1e-8 for result in results)
+    for first, second in zip(results, solve_many(problems[::-1], tol=1e-8, n_jobs=2)[::-1], strict=True):
+        np.testing.assert_array_equal(first.coef, second.coef)
+    alone = Auto().solve(problems[0], tol=1e-8)
+    np.testing.assert_allclose(results[0].objective, alone.objective, rtol=2e-8)
+    assert sum(result.n_iter for result in results[:2]) <= 2 * alone.n_iter

@@ -225,6 +225,22 @@ def test_subset_is_the_table_of_its_rows():
     np.testing.assert_allclose(theta_of(part), theta_of(alone), rtol=1e-12)
 
 
+def test_rows_at_their_kinks_do_not_say_how_far_it_is():
+    """With a rare class nearly all rows are at the kink of a hinge: a round that fails there must reach further."""
+    readings = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_t(1, size=(30_000, 8)) * np.logspace(0, 4, 8)
+        y = np.where(rng.uniform(size=30_000) < 0.05 + 0.3 * (X[:, 0] > 2), 1.0, -1.0)
+        problem = Problem(as_rows(X), y, ((get_loss("hinge"), 1),), L2(1e-5))
+        fold = replace(problem, subset=np.flatnonzero(rng.integers(0, 5, 30_000)))
+        newton = Newton(thorough=False)
+        result = newton.solve(fold, state=newton.solve(problem).state)
+        assert result.gap[0] <= 1e-3
+        readings.append(result.n_iter)
+    assert sum(readings) <= 14, readings        # 16 if each round reached three times as far as the one before
+
+
 def test_going_on_from_a_state_saves_readings():
     X, y, _, _ = table("log_loss", n=3000)
     cold = minimize(X, y, "log_loss", L2(1e-3))
