@@ -23,11 +23,11 @@ EASY = 10.0
 LOOSE = 50.0
 # A step by conjugate gradients takes dozens of readings of a dense table, dual descent hundreds beyond this.
 STIFF = 100.0
-# Readings after which Newton's method goes on from where dual descent has come, if it can: the rest would be slow. And
-# after which dual descent goes on from a working set, whose features depend on each other then.
+# Readings after which Newton's method goes on from where dual descent has come, if it can: the rest would be slow.
 LONG = 200
 # Epochs of dual descent that are worth waiting for where a working set may go on: a step on it takes as long as a few.
-SOON = 6
+# Readings after which that is left, because its features depend on each other.
+SOON, ENOUGH = 6, 100
 # A block does not count its readings against a limit: it is used where there is room for as many as it may take.
 LEAST_READINGS = 100
 
@@ -113,7 +113,7 @@ class Auto:
         newton, sparse = self._newton(problem), hasattr(problem.rows, "indptr")
         if sparse and WorkingSet.can(problem) and np.max(problem.penalty.l2) == 0:
             working_set = WorkingSet(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
-            return (DualDescent(patience=SOON), LONG), (working_set, LONG), (newton or DualDescent(), np.inf)
+            return (DualDescent(patience=SOON), LONG), (working_set, ENOUGH), (newton or DualDescent(), np.inf)
         return ((DualDescent(), np.inf),) if newton is None else ((DualDescent(), LONG), (newton, np.inf))
 
     def _newton(self, problem):
