@@ -25,9 +25,9 @@ LOOSE = 50.0
 STIFF = 100.0
 # Readings after which Newton's method goes on from where dual descent has come, if it can: the rest would be slow.
 LONG = 200
-# Epochs of dual descent that are worth waiting for where a working set may go on: a step on it takes as long as a few.
+# Epochs of dual descent that are worth waiting for where a working set may go on: its proof takes as long as so many.
 # Readings after which that is left, because its features depend on each other.
-SOON, ENOUGH = 6, 100
+SOON, ENOUGH = 15, 100
 # A block does not count its readings against a limit: it is used where there is room for as many as it may take.
 LEAST_READINGS = 100
 
