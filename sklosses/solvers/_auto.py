@@ -25,8 +25,9 @@ LOOSE = 50.0
 STIFF = 100.0
 # Readings after which Newton's method goes on from where dual descent has come, if it can: the rest would be slow.
 LONG = 200
-# Epochs of dual descent that are worth waiting for where a working set may go on: a step on it takes as long as a few.
-SOON = 6
+# Epochs of dual descent that are worth waiting for where a working set may go on: its proof takes as long as so many.
+# Readings after which that is left, because its features depend on each other.
+SOON, ENOUGH = 15, 100
 # A block does not count its readings against a limit: it is used where there is room for as many as it may take.
 LEAST_READINGS = 100
 
@@ -41,8 +42,8 @@ class Auto:
       Where it has not arrived after 200 readings, Newton's method goes on from there: that of
     - :class:`TruncatedNewton` with more columns, if the loss is smooth and the penalty l2. It begins at once on dense
       tables for which dual descent would take hundreds of readings. With an l1 penalty alone and a smooth loss
-    - :class:`WorkingSet` goes on from a few epochs, which find most of the columns that are in use, unless a few more
-      of them suffice.
+    - :class:`WorkingSet` goes on, of sparse tables, from a few epochs, which find most of the columns that are in use,
+      unless a few more of them suffice.
     - :class:`Coupled` for losses that look at all predictions of a row.
     - Losses that no coefficients at all satisfy best, as the perceptron's, have no minimum worth finding: the
       perceptron algorithm runs, :class:`SGD` with a constant step of 1.
@@ -108,11 +109,11 @@ class Auto:
         return found
 
     def _sequence(self, problem):
-        """Solvers, each of which goes on where the one before has come to, and readings after which one is to end."""
-        if WorkingSet.can(problem) and np.max(problem.penalty.l2) == 0:
+        """Solvers, each of which goes on where the one before has come to, with the readings that it gets."""
+        newton, sparse = self._newton(problem), hasattr(problem.rows, "indptr")
+        if sparse and WorkingSet.can(problem) and np.max(problem.penalty.l2) == 0:
             working_set = WorkingSet(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change)
-            return (DualDescent(patience=SOON), LONG), (working_set, np.inf), (DualDescent(), np.inf)
-        newton = self._newton(problem)
+            return (DualDescent(patience=SOON), LONG), (working_set, ENOUGH), (newton or DualDescent(), np.inf)
         return ((DualDescent(), np.inf),) if newton is None else ((DualDescent(), LONG), (newton, np.inf))
 
     def _newton(self, problem):
