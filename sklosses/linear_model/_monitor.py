@@ -125,8 +125,8 @@ class FitMonitor(Monitor):
 def reached(objective, gap):
     """The attributes `objective_` and `gap_`, of one column as numbers; nan where a solver certifies nothing."""
     gap = np.full(len(objective), np.nan) if gap is None else gap
-    alone = len(objective) == 1
-    return {"objective_": float(objective[0]) if alone else np.array(objective), "gap_": float(gap[0]) if alone else np.array(gap)}
+    found = {"objective_": objective, "gap_": gap}
+    return {name: float(of[0]) if len(of) == 1 else np.array(of) for name, of in found.items()}
 
 
 def _print_epoch(epoch, score):

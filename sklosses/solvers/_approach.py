@@ -55,8 +55,15 @@ def bend_of(column, stage):
     return Bend(matrix, float(density.sum()))
 
 
-def approach(column, stage):
+def approach(column, stage, budget):
     """Take steps while they are worth a reading: a generator, as those of the column. The stage's best place moves.
+
+    Parameters
+    ----------
+    column : KinkedColumn
+    stage : Stage
+    budget : float
+        Readings after which to take no more.
 
     Returns
     -------
@@ -73,8 +80,8 @@ def approach(column, stage):
         if not 0 < promised <= STALLED * before:
             return None
         move, before = np.sqrt(promised / bend.density), promised
-        band = min(2 * REACH * move * bend.density / stage.sides.jumps.sum(), 1.0)      # a share of all kinks
-        if number == STEPS or band * (len(here.coef) + 10) < PRICE:
+        band = min(2 * REACH * move * bend.density / stage.sides.steepness, 1.0)      # a share of all kinks
+        if number == STEPS or band * (len(here.coef) + 10) < PRICE or stage.reading.readings >= budget:
             return move
         there = yield from column.go_to(*column.model(column.centred(here) + step), stage)
         if not there.objective < here.objective:

@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from sklosses.solvers._line import along
 from sklosses.solvers._gap import F_ROUNDING, relative_gap
+from sklosses.solvers._line import along
 from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, left_along, lowest_value
 
 # The second dual point costs a reading: it is tried where the first is within this factor of what is asked.

@@ -16,6 +16,7 @@ from sklosses.solvers._approach import approach, bend_of
 from sklosses.solvers._centred import CentredRows
 from sklosses.solvers._curvature import rank
 from sklosses.solvers._descent import CONSTANT, LEAST_TOL, STAGE_TOL
+from sklosses.solvers._gap import F_ROUNDING, NOTHING, relative_gap
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._sides import Sides, middle, some
@@ -45,8 +46,8 @@ AGAIN_WIDER, NEAR_GOAL, WELL = (10.0, 100.0), 10.0, 1e-2
 RIDGE_MOVE = 0.1
 # A round that leaves more than this share of the distance to the bound is not worth many others.
 STALLED = 0.1
-# What rounding makes of F itself, relative; and of predictions whose large parts cancel.
-ROUNDING, CANCELLING = 1e-15, 2e-16
+# What rounding makes of predictions whose large parts cancel, relative.
+CANCELLING = 2e-16
 # A model this far below a bound, relative, says that the bound is wrong.
 IMPOSSIBLE = 1e-9
 # Predictions are at a kink, and coefficients at 0, if nearer than this share of a typical one.
@@ -106,7 +107,8 @@ class Stage:
     @property
     def done(self):
         """Whether the goal is reached."""
-        return np.isfinite(self.bound) and self.best.objective - self.bound <= self.goal * abs(self.bound)
+        least = max(self.bound, -self.best.objective)       # that the minimum's size can be
+        return np.isfinite(self.bound) and self.best.objective - self.bound <= self.goal * max(least, 0.0)
 
 
 class KinkedColumn:
@@ -158,7 +160,6 @@ class KinkedColumn:
         self.moved = None       # by how much the last stage moved predictions, and the rows it had
         self.p = None           # predictions of the rows last used
         self.bend = None        # the curvature there
-        self.even = True        # whether kinks are dense and even enough to tell
         self.leads = False      # whether other columns will start from here
         if state is not None and state.near is not None:
             self.centre, self.null, self.squares, change = state.near[k]
@@ -220,17 +221,12 @@ class KinkedColumn:
         """Rounds of solving for a band, reading all rows and letting crossed kinks join."""
         sides = Sides(reading, self.k)
         look = yield from self._begin(reading, sides)
-        here = began = self.place(look, self.coef, self.intercept, sides.total)
-        stage = Stage(reading, sides, goal, sides.typical(here.p), self.reach(reading), here,
+        began = self.place(look, self.coef, self.intercept, sides.total)
+        stage = Stage(reading, sides, goal, sides.typical(began.p), self.reach(reading), began,
                       sides.lowest if self.cost == 0 else -np.inf)
         self._show(stage)
-        move, joining, again, before = self._next_move(stage.typical), (), AGAIN, np.inf
-        if self.even and self.bend is not None:
-            known = yield from approach(self, stage)
-            self.even = known is not None
-            move = max(known, KNOWN_MOVE * stage.typical) if self.even else move
-            here = stage.best
-            self._show(stage)
+        move = yield from self._first_move(stage, budget)
+        here, joining, again, before = stage.best, (), AGAIN, np.inf
         for _ in range(ROUNDS):
             if stage.done or reading.readings >= budget:
                 break
@@ -247,7 +243,10 @@ class KinkedColumn:
                 left = min(excess + found.gap + found.defect, 1e300)
                 rest = np.sqrt(left / max(here.objective - stage.bound, left, 1e-300))
                 change = typical_change(here.p, there.p, stage.reach)
-                move = max(change * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
+                if np.isfinite(found.defect):
+                    move = max(change * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
+                else:       # too few kinks for the dual to meet its conditions
+                    move = WIDER * (move or stage.typical)
                 kept = None
             elif found.arrived and not len(crossed.row):
                 break           # no better, with every kink in its place: the limit of precision
@@ -269,9 +268,22 @@ class KinkedColumn:
             before = rest
             joining = kept, crossed
         self.moved = typical_change(began.p, stage.best.p, stage.reach), reading.n_rows
-        if self.even and (self.leads or reading.n_rows < self.problem.n_rows):
+        if self.leads or reading.n_rows < self.problem.n_rows:
             self.bend = bend_of(self, stage)
         self._keep(stage)
+
+    def _first_move(self, stage, budget):
+        """How far predictions are from the solution's, about, once steps are made; None before anything is known."""
+        move = self._next_move(stage.typical)
+        if self.bend is None:
+            return move
+        began = stage.best
+        known = yield from approach(self, stage, budget)
+        if known is None:       # what misled steps have gained says nothing of how far rows have to go from there
+            stage.best = began
+            return move
+        self._show(stage)
+        return max(known, KNOWN_MOVE * stage.typical)
 
     def part_way(self, stage, here, there):
         """The best place on the way between two, of which the second is no better."""
@@ -404,7 +416,7 @@ class KinkedColumn:
             hinges = self.hinges(rows, stage.sides, here, band)
             start = self.centred(here)
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
-            least = max(abs(here.objective), 1e-12 * self.null)
+            least = max(abs(here.objective), NOTHING * self.null)
             goal, well = ROUND_TOL * stage.goal * least, WELL * (here.objective - max(stage.bound, stage.sides.lowest))
             found = interior_point(hinges, start, START * move, gone=gone, goal=goal)
             for wider in AGAIN_WIDER:
@@ -460,22 +472,19 @@ class KinkedColumn:
         place = stage.best
         self.coef, self.intercept, self.objective = place.coef, place.intercept, place.objective
         self.bound = stage.bound
-        self.gap = self._relative(self.objective - stage.bound, stage)
+        self.gap = self._relative(stage)
 
-    def _relative(self, away, stage):
-        """A distance from the bound as a share of it, and what rounding may hide."""
-        place = stage.best
+    def _relative(self, stage):
+        """The gap that the bound proves, with what rounding may hide."""
+        away, place = self.objective - stage.bound, stage.best
         parts = np.abs(place.coef * self.centre).sum() + abs(place.intercept)
         slopes = place.look.steepness / stage.sides.total
-        noise = ROUNDING * abs(place.objective) + CANCELLING * parts * slopes
-        if not np.isfinite(stage.bound):
-            return np.inf
+        noise = F_ROUNDING * abs(place.objective) + CANCELLING * parts * slopes
         if away <= 0 and stage.bound == stage.sides.lowest:
             return 0.0          # every row is as well off as can be
-        scale = max(abs(stage.bound), 1e-12 * self.null, 1e-300)
-        if away < -(noise + IMPOSSIBLE * scale):        # nothing is below a bound
+        if away < -(noise + IMPOSSIBLE * max(abs(stage.bound), NOTHING * self.null)):       # nothing is below a bound
             return np.inf
-        return (max(away, 0.0) + noise) / scale
+        return relative_gap(self.objective, max(away, 0.0) + noise, self.null)
 
     # The end --------------------------------------------------------------------------------------------------------
 
@@ -489,7 +498,7 @@ class KinkedColumn:
             self.intercept += shift
             self.p = stage.best.p + shift
             self.objective += value / stage.sides.total + self.cost * shift
-            self.gap = self._relative(self.objective - stage.bound, stage)
+            self.gap = self._relative(stage)
         if self.gap == 0:       # every row is at its least: no dual is needed to see that
             self.gap_kind = "proof"
 

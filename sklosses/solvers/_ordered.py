@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from sklosses.solvers._descent import LEAST_TOL, STAGE_TOL
+from sklosses.solvers._gap import F_ROUNDING, NOTHING, relative_gap
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._kinked import (
     AGAIN,
@@ -27,7 +28,6 @@ from sklosses.solvers._kinked import (
     NEXT_ERROR,
     NEXT_MOVE,
     ROUND_TOL,
-    ROUNDING,
     ROUNDS,
     START,
     WIDER,
@@ -370,7 +370,7 @@ class _Together:
     def _exact_weights(self):
         """For each pair of neighbours, what its constraints weigh: more than their multipliers can be."""
         falls = np.array([-sides.left for sides in self.sides])
-        rises = np.array([sides.left + sides.jumps.sum() for sides in self.sides])
+        rises = np.array([sides.left + sides.steepness for sides in self.sides])
         below, above = np.cumsum(falls)[:-1], np.cumsum(rises[::-1])[::-1][1:]
         return EXACT * np.minimum(below, above)
 
@@ -447,7 +447,7 @@ class _Together:
                      in zip(columns, zip(rows, self.sides, self.here, bands, strict=True), strict=True)]
             hinges = self._joined(parts, CoupledRows(rows, pairs), near)
             start = np.concatenate([column.centred(place) for column, place in zip(columns, self.begin, strict=True)])
-            goal = ROUND_TOL * self.goal * max(abs(self.upper), 1e-12 * sum(column.null for column in columns))
+            goal = ROUND_TOL * self.goal * max(abs(self.upper), NOTHING * sum(column.null for column in columns))
             some = any(len(band.row) < sides.count for band, sides in zip(bands, self.sides, strict=True))
             found = interior_point(hinges, start, width, gone=10 * GONE * width if some else np.inf, goal=goal)
             hinges.rest_at_kinks(found, width, goal)
@@ -480,13 +480,12 @@ class _Together:
     def show(self, tol):
         """Make the best places the columns' models, and the certificate that of their sum."""
         null = sum(column.null for column in self.columns)
-        noise = ROUNDING * abs(self.upper)
+        noise = F_ROUNDING * abs(self.upper)
         for column, place, sides in zip(self.columns, self.best, self.sides, strict=True):
             column.coef, column.intercept, column.objective = place.coef, place.intercept, place.objective
             parts = np.abs(place.coef * column.centre).sum() + abs(place.intercept)
             noise += CANCELLING * parts * np.abs(place.look.gradient).sum() / sides.total
-        scale = max(abs(self.bound), 1e-12 * null, 1e-300)
-        gap = (max(self.upper - self.bound, 0.0) + noise) / scale if np.isfinite(self.bound) else np.inf
+        gap = relative_gap(self.upper, max(self.upper - self.bound, 0.0) + noise, null)
         # What margins cost at most, were every slope 1, is no tolerance missed.
         apart = len(self.columns) ** 2 * self.margin
         for column in self.columns:

@@ -205,7 +205,7 @@ class Sides:
         places, jumps, slope = self._near_zero(p, self.left + cost)
         order = np.argsort(places, kind="stable")
         places, slopes = places[order], slope + np.cumsum(jumps[order])
-        zero = FLAT * (self.left_sizes + self.jumps.sum())
+        zero = FLAT * (self.left_sizes + self.steepness)
         first = min(np.searchsorted(slopes, -zero), len(places) - 1)
         last = min(np.searchsorted(slopes, zero, side="right"), len(places) - 1)
         return 0.5 * (places[first] + places[last])

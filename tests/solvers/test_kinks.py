@@ -1,0 +1,139 @@
+"""Kinks near predictions, and steps by their density: against loops over all of them."""
+
+import numpy as np
+import pytest
+
+from sklosses.data import as_rows
+from sklosses.losses import EpsilonInsensitive, Hinge, Quantile
+from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
+from sklosses.solvers import Newton, Problem, _kinked
+from sklosses.solvers._approach import bend_of
+from sklosses.solvers._reading import Reading
+from sklosses.solvers._sides import Sides
+
+LOSSES = [Quantile(quantile=0.3), Hinge(), EpsilonInsensitive(epsilon=0.7)]
+
+
+def sides_of(loss, n=700, weighted=True, seed=0):
+    """Sides of random rows, predictions, and every kink as (number, position, jump)."""
+    rng = np.random.default_rng(seed)
+    y = rng.choice([-1.0, 1.0], size=n) if isinstance(loss, Hinge) else np.round(rng.normal(size=n), 1)
+    weights = rng.choice([0.0, 1.0, 2.5], size=n) if weighted else None
+    problem = Problem(as_rows(np.ones((n, 1))), y, ((loss, 1),), NoPenalty(), weights=weights)
+    with Reading(problem) as reading:
+        sides = Sides(reading, 0)
+    positions, jumps = loss.kinks(y)
+    jumps = jumps * (np.ones(n) if weights is None else weights) / (n if weights is None else weights.sum())
+    return sides, rng.normal(size=n), positions, jumps
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("move", [0.01, 0.2])
+def test_a_band_has_every_kink_within_reach(move, loss, weighted):
+    sides, p, positions, jumps = sides_of(loss, weighted=weighted)
+    reach = 1 + np.random.default_rng(1).exponential(size=len(p))
+    band = sides.band(p, move, reach, 0)
+    inside = (np.abs(p - positions) <= 3.0 * move * reach) & (jumps > 0)
+    np.testing.assert_array_equal(np.transpose([band.kink, band.row]), np.argwhere(inside))
+    more = sides.band(p, move, reach, 0, (None, sides.band(p, 3 * move, reach, 0)))
+    np.testing.assert_array_equal(more.row, sides.band(p, 3 * move, reach, 0).row)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+@pytest.mark.parametrize("fewest", [1, 50, 200])
+def test_a_band_has_the_nearest_kinks_at_least(fewest, loss):
+    sides, p, positions, jumps = sides_of(loss)
+    band = sides.band(p, 1e-9, np.ones(len(p)), fewest)
+    assert len(band.row) >= min(fewest, sides.count)
+    distances = np.where(jumps > 0, np.abs(p - positions), np.inf)
+    outside = np.ones(positions.shape, dtype=bool)
+    outside[band.kink, band.row] = False
+    assert distances[~outside].max() <= distances[outside].min()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_crossed_kinks_and_what_they_add(loss, weighted):
+    sides, p, positions, jumps = sides_of(loss, weighted=weighted)
+    after = p + np.random.default_rng(2).normal(size=len(p))
+    band = sides.band(p, 0.1, np.ones(len(p)), 10)
+    crossed, excess = sides.crossed(p, after, band)
+    changed = ((p > positions) != (after > positions)) & (jumps > 0)
+    changed[band.kink, band.row] = False
+    np.testing.assert_array_equal(np.transpose([crossed.kink, crossed.row]), np.argwhere(changed))
+    assert excess == pytest.approx((jumps * np.abs(after - positions))[changed].sum())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_slopes_without_a_band_and_left_of_all_kinks(loss, weighted):
+    sides, p, positions, jumps = sides_of(loss, weighted=weighted)
+    left = sides.without(np.full(len(p), -1e6), sides.band(p, 1e-9, np.ones(len(p)), 1), np.arange(len(p)))
+    assert left.sum() == pytest.approx(sides.left)
+    assert np.abs(left).sum() == pytest.approx(sides.left_sizes)
+    band = sides.band(p, 0.1, np.ones(len(p)), 10)
+    right = p > positions
+    right[band.kink, band.row] = False
+    rows = np.unique(band.row)
+    np.testing.assert_allclose(sides.without(p, band, rows), (left + (jumps * right).sum(axis=0))[rows], atol=1e-15)
+
+
+@pytest.mark.parametrize("cost", [0.0, 0.05])
+@pytest.mark.parametrize("n", [300, 30_000])
+@pytest.mark.parametrize("away", [0.0, 5.0])
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_the_best_shift_is_no_worse_than_any_kink(loss, away, n, cost):
+    sides, p, positions, jumps = sides_of(loss, n)
+    p = p + away
+    shift = sides.best_shift(p, cost)
+
+    def slopes(t):
+        """Of the mean loss and the cost, left and right of a shift."""
+        at = p + t - positions
+        tiny = 1e-9
+        return (sides.left + cost + jumps[at > tiny].sum(), sides.left + cost + jumps[at >= -tiny].sum())
+
+    low, high = slopes(shift)
+    assert low <= 1e-12
+    assert high >= -1e-12
+
+
+def test_the_density_is_that_of_the_kinks():
+    n = 40_000
+    y = np.random.default_rng(0).normal(size=n)
+    problem = Problem(as_rows(np.ones((n, 1))), y, ((Quantile(quantile=0.5), 1),), NoPenalty())
+    with Reading(problem) as reading:
+        sides = Sides(reading, 0)
+        for p in (-1.0, 0.0, 1.5):
+            density = sides.density(np.full(n, p), 2000)
+            assert density.sum() == pytest.approx(np.exp(-p * p / 2) / np.sqrt(2 * np.pi), rel=0.1)
+    flat = Problem(as_rows(np.ones((n, 1))), np.zeros(n), ((Quantile(quantile=0.5), 1),), NoPenalty())
+    with Reading(flat) as reading:
+        assert Sides(reading, 0).density(np.zeros(n), 2000) is None
+
+
+@pytest.mark.parametrize("penalty", [NoPenalty(), L2(alpha=1e-3), L1(alpha=1e-2), ElasticNet(alpha=1e-2, l1_ratio=0.5)],
+                         ids=repr)
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_steps_by_density_change_no_solution_and_narrow_the_bands(fit_intercept, penalty, monkeypatch):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60_000, 30)) * 10.0 ** rng.integers(-2, 4, size=30)
+    y = (X / X.std(axis=0)) @ rng.normal(size=30) + rng.standard_t(3, size=len(X))
+    problem = Problem(as_rows(X), y, ((Quantile(quantile=0.3), 1),), penalty, fit_intercept=fit_intercept)
+    bands, interior_point = [], _kinked.interior_point
+
+    def counted(hinges, *args, **kwargs):
+        bands[-1].append(len(hinges.weights))
+        return interior_point(hinges, *args, **kwargs)
+
+    monkeypatch.setattr(_kinked, "interior_point", counted)
+    results = []
+    for steps in (bend_of, lambda *_: None):
+        monkeypatch.setattr(_kinked, "bend_of", steps)
+        bands.append([])
+        results.append(Newton().solve(problem, tol=1e-8))
+    assert results[0].objective == pytest.approx(results[1].objective, rel=1e-8)
+    assert max(result.gap[0] for result in results) <= 1e-8
+    _, *narrow = bands[0]       # of the first sample nothing is known
+    assert max(narrow) < 0.5 * max(bands[1][1:])
