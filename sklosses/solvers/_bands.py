@@ -27,6 +27,10 @@ ENOUGH = 0.1
 NARROWER, ALIKE = 6.0, 0.1
 # Steps in all, and in a band.
 STEPS, STEPS_A_BAND = 80, 8
+# Bands for an estimate, one after the other: shares of the objective that a mean may add.
+PARTS = 1e-2 * 0.3 ** np.arange(14)
+# What rounding makes of slopes, relative to what is added up.
+CANCELLING = 2e-16
 # A step is cut where the slope is down to this share.
 FLATTER = 0.1
 
@@ -94,6 +98,72 @@ def by_bands(column, reading, look, band, budget):
     return look
 
 
+def bound_by_bands(column, reading, look, tol, budget):
+    """An estimate of what F - F* is at most, for losses of bounded slope: by means over bands that are worth little.
+
+    A mean is above a loss of slopes up to L by no more than L h / 2, or kappa h^2 / 6 by its curvature, and never below
+    it: F - F* is no more than that and what is left of the mean's objective. That has curvature where the loss has
+    none, and its squared decrement is more than what is left, if the curvature is about the same after the step. Where
+    it is not, the step is taken, and what F has fallen by is added.
+
+    Parameters
+    ----------
+    column : Column
+    reading : Reading
+    look : Look
+        Of the column's place.
+    tol : float
+        The relative gap that is asked for.
+    budget : float
+        Readings after which to end.
+
+    Returns
+    -------
+    float
+        inf if nothing is known.
+    """
+    traits, place, best = reading.traits[column.k], (column.coef, column.intercept), np.inf
+    value = column.objective - column.lowest
+    for part in PARTS:
+        band = part * value / traits.lipschitz
+        added = min(traits.lipschitz * band / 2, traits.curvature * band * band / 6)
+        look, left = _left(column, reading, look, band, added, budget)
+        best = min(best, added + left)
+        if best <= tol * value or left == np.inf:
+            break
+    column.coef, column.intercept = place
+    return best
+
+
+def _left(column, reading, look, band, added, budget):
+    """What is left of the mean's objective after steps that move the column, and of F to there; inf if unknown.
+
+    With the look there.
+    """
+    here = look
+    for _ in range(STEPS_A_BAND):
+        if reading.readings >= budget:
+            break
+        mean = _mean(reading, column.k, here.p, band)
+        curvature, gradient = Curvature(column._matrix(reading, mean.hessian)), column._gradient(mean, column.coef)
+        step = curvature.step(gradient, column.coef, column.l1)
+        fall = column._promised(gradient, step)
+        there = column._moved(step)
+        end, = reading.look([column.k], there[0][np.newaxis], np.array([there[1]]))
+        changed = np.abs(_curvature(reading, column.k, end.p, band) - mean.hessian)
+        beyond = changed @ (end.p - here.p) ** 2 / column.total
+        if fall >= 0 and beyond <= ALIKE * max(fall, added):
+            hidden = curvature.hidden(gradient, step, column.l1, CANCELLING * column._sizes(reading, here))
+            fallen = column.objective - column._objective(here, column.coef)
+            return here, fall + beyond + hidden + max(fallen, 0.0)
+        share = _share(column, reading, here.p, end.p, band, step) if fall > 0 else 0.0
+        if share == 0:
+            break
+        column.coef, column.intercept = column._moved(share * step)
+        here, = reading.look([column.k], column.coef[np.newaxis], np.array([column.intercept]))
+    return here, np.inf
+
+
 def first_band(reading, k, look):
     """A band in which the slopes change by a good part of themselves: as far as rows are from their bends."""
     low, high = POWERS
@@ -113,9 +183,13 @@ def _slopes(reading, k, p, band):
 
 def _mean(reading, k, p, band):
     slopes = _slopes(reading, k, p, band)
+    return Mean(p, reading.back(slopes), float(slopes.sum()), _curvature(reading, k, p, band))
+
+
+def _curvature(reading, k, p, band):
     with np.errstate(over="ignore", invalid="ignore"):
         change = reading.derivatives(k, p + band) - reading.derivatives(k, p - band)
-    return Mean(p, reading.back(slopes), float(slopes.sum()), np.maximum(change, 0.0) / (2 * band))
+    return np.maximum(change, 0.0) / (2 * band)
 
 
 def _added(column, mean, band):

@@ -6,7 +6,7 @@ a reading of the rows found there. So one reading serves all columns of a proble
 
 import numpy as np
 
-from sklosses.solvers._bands import by_bands, first_band
+from sklosses.solvers._bands import bound_by_bands, by_bands, first_band
 from sklosses.solvers._certified import PIECES, Certified
 from sklosses.solvers._curvature import Curvature, rank
 from sklosses.solvers._gap import F_ROUNDING
@@ -328,14 +328,14 @@ class Column(Certified):
                 break
             elif look is last and not fresh:        # this curvature knows no way down
                 self.curvature = None
-        self._end(reading, look, tol, goal)
+        self._end(reading, look, tol, goal, budget)
         self.slopes = self._gradient(look, self.coef)[:-1] - self.l2 * self.coef
         self.last = look if self.l2 == 0 else None
         if not self.convex:     # a stationary point, and no more is known
             self.gap, self.gap_kind = np.nan, None
 
-    def _end(self, reading, look, tol, goal):
-        """The certificate of the last place."""
+    def _end(self, reading, look, tol, goal, budget=0.0):
+        """The certificate of the last place; where there is none, an estimate by so many readings."""
         self.objective = self._objective(look, self.coef)
         if self.gap > goal or self.gap_kind != "proof":
             gradient = self._gradient(look, self.coef)
@@ -343,6 +343,10 @@ class Column(Certified):
             if not proven and self.provable and self.gap > max(tol, goal):
                 self._proves(reading, look, gradient, np.inf)       # a bound out of reach of the tolerance is one too
         self._is_least(reading, max(tol, goal))
+        if self.gap > max(tol, LEAST_TOL) and self.bounded and reading.traits[self.k].lipschitz < np.inf:
+            gap = self._relative(bound_by_bands(self, reading, look, max(tol, goal), budget))
+            if gap < self.gap:
+                self.gap, self.gap_kind = gap, "estimate"
         least = F_ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
         self.reached = self.gap <= max(tol, LEAST_TOL, least) and not self.endless
 
