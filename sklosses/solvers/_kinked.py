@@ -248,9 +248,10 @@ class KinkedColumn:
                 else:       # too few kinks for the dual to meet its conditions
                     move = WIDER * (move or stage.typical)
                 kept = None
-            elif found.arrived and not len(crossed.row):
+            elif found.arrived and not len(crossed.row) and (np.isfinite(bound) or again == 0):
                 break           # no better, with every kink in its place: the limit of precision
-            else:               # too far: kinks that were left out would have held it back
+            else:               # too far: kinks that were left out would have held it back; or nothing was proven
+                again -= found.arrived
                 # Where most rows are at their kinks, a typical distance says nothing of how far there is to go.
                 if not there.objective < here.objective:
                     there = yield from self.part_way(stage, here, there)
