@@ -1,10 +1,10 @@
 """A search over losses, alphas and folds: ours, scikit-learn's over our estimator, and scikit-learn's over its own.
 
-3 losses x 6 alphas x 5 folds with default settings, scored by accuracy. Contenders run in turns, each with ``--jobs``
-threads or processes; medians of wall-clock seconds. Afterwards, outside the clock, each runs once more, and the
-objective of every fit is computed in NumPy on its training rows, for everyone by the same formula. At last, each in a
-process of its own: the memory that our search needs beside the table (Linux), and how soon Ctrl-C ends it, at moments
-spread over its course.
+3 losses, or those of ``--losses``, x 6 alphas x 5 folds with default settings, scored by accuracy. Contenders run in
+turns, each with ``--jobs`` threads or processes; medians of wall-clock seconds. Afterwards, outside the clock, each
+runs once more, and the objective of every fit is computed in NumPy on its training rows, for everyone by the same
+formula. At last, each in a process of its own: the memory that our search needs beside the table (Linux), and how
+soon Ctrl-C ends it, at moments spread over its course.
 
 Run ``python benchmarks/bench_search.py``; ``--help`` lists sizes. ``--tables`` takes ``synthetic``, ``texts`` and the
 names of tables in the directory that ``SKLOSSES_DATA`` names (see versus.py).
@@ -48,7 +48,7 @@ def objective(model, X, y):
 def searched(name, X, y, options, **settings):
     """A contender's fitted search."""
     search, estimator = CONTENDERS[name]
-    grid = {"loss": LOSSES, "alpha": np.logspace(*options.alphas, options.n_alphas)}
+    grid = {"loss": options.losses, "alpha": np.logspace(*options.alphas, options.n_alphas)}
     model = search(estimator(random_state=0), grid, cv=options.folds, n_jobs=options.jobs, refit=False, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -128,7 +128,7 @@ def interrupt(X, y, options):
 
 def ours(options):
     """Our search, not fitted."""
-    grid = {"loss": LOSSES, "alpha": np.logspace(*options.alphas, options.n_alphas)}
+    grid = {"loss": options.losses, "alpha": np.logspace(*options.alphas, options.n_alphas)}
     search, estimator = CONTENDERS["sklosses"]
     return search(estimator(random_state=0), grid, cv=options.folds, n_jobs=options.jobs, refit=False)
 
@@ -157,6 +157,7 @@ def main(given=None):
     parser.add_argument("--tables", nargs="+", default=["synthetic"])
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--features", type=int, default=54)
+    parser.add_argument("--losses", nargs="+", default=LOSSES)
     parser.add_argument("--alphas", type=float, nargs=2, default=(-6, -1), help="exponents of the first and the last")
     parser.add_argument("--n-alphas", type=int, default=6)
     parser.add_argument("--folds", type=int, default=5)
@@ -171,7 +172,7 @@ def main(given=None):
         return
     print(versions().replace("one thread", f"n_jobs={options.jobs}"))
     for name, X, y in tables(options):
-        print(f"\n{name}: {X.shape[0]} x {X.shape[1]}, {len(LOSSES) * options.n_alphas * options.folds} fits")
+        print(f"\n{name}: {X.shape[0]} x {X.shape[1]}, {len(options.losses) * options.n_alphas * options.folds} fits")
         compare(X, y, options)
         for what in ("memory", "interrupt"):
             if what != "memory" or Path("/proc/self/clear_refs").exists():

@@ -265,8 +265,8 @@ SK_INLINE float sk_below(const sk_parabola *f, float u) { return sk_dual_part(f,
 
 /* Dual variables ahead that have left their range are brought back to its ends. Returns whether there are such: then
    row->change is to be added to the coefficients, which are where the leap has brought them. */
-static int sk_bring_back(sk_sides *s, const sk_of_row *of, const sk_parabola *given, const float *u, const float *before,
-                         sk_row *row)
+static int sk_bring_back(sk_sides *s, const sk_of_row *of, const sk_parabola *given, const float *u,
+                         const float *before, sk_row *row)
 {
     const sk_parabola f = *given;
     float changed = 0;

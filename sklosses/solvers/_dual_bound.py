@@ -82,7 +82,7 @@ class Bound:
         self.null_slope = float(np.abs(slopes).sum()) / self.total
         self.objective, self.lower, self.bound, self.gap = np.inf, -np.inf, np.inf, np.inf
         self.provable = self.l2 > 0 and self.loss.traits.has_conjugate
-        self.stretchy = self.l2 > 0 and not self.loss.traits.smooth
+        self.stretchy = self.l2 > 0 and self.cost == 0 and not self.loss.traits.smooth
         self.kind = "proof" if self.provable else "estimate"
         self.least = least_value(reading, k) / self.total if self.cost == 0 else -np.inf
         self.readings, self.reach, self.blur = 0, 0.0, 0.0

@@ -64,7 +64,8 @@ class DualDescent:
     begins ahead of where the last one has ended: the dual variables are moved on, within their range, to where the dual
     is largest on the way that it has moved them, by (k - 1) / (k + 2) of that at most, k counting the epochs since the
     dual last fell (Nesterov 1983; O'Donoghue and Candes 2015). Coefficients are linear in them, so it costs next to
-    nothing. The model is the mean of the last iterates, whose coefficients swing more than their dual variables.
+    nothing. The model is the mean of the last iterates, whose coefficients swing more than their dual variables; with
+    kinks it is taken in the size that is best for its direction.
 
     Without an l2 penalty an outer loop adds (mu/2) ||w - centre||^2 and moves the centre to w after each epoch
     (Rockafellar 1976), with mu falling.

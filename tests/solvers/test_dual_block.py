@@ -74,6 +74,29 @@ def test_weights_offset_and_no_intercept(name, dtype):
             assert fit_intercept or intercept == 0
 
 
+@pytest.mark.parametrize("name", PARABOLIC)
+def test_leaps_with_weak_penalties_take_no_more_readings_than_alone(name):
+    problems = [replace(problem, penalty=get_penalty("l2", alpha=1e-5)) for problem in problems_of(name)[:FOLDS]]
+    for problem, result in zip(problems, solve(problems, tol=1e-3), strict=True):
+        alone = DualDescent().solve(problem, tol=1e-3, max_iter=1000)
+        assert result.n_iter <= 2 * alone.n_iter + 15
+
+
+@pytest.mark.parametrize("name", ["hinge", "quantile", "epsilon_insensitive"])
+def test_kinked_models_have_their_best_size(name):
+    """However loose the tolerance, no factor of the coefficients is better by more than a search leaves."""
+    X, _ = texts()
+    for problem, result in zip(problems_of(name), solve(problems_of(name), tol=0.1), strict=True):
+        coef, p = result.coef[0], X[problem.subset] @ result.coef[0]
+
+        def objective(factor, problem=problem, result=result, coef=coef, p=p):
+            value = problem.losses[0][0].value(problem.targets[problem.subset], factor * p + result.intercept[0])
+            return value.mean() + problem.penalty.value(factor * coef)
+
+        assert objective(1.0) == pytest.approx(result.objective[0], rel=1e-9)
+        assert min(map(objective, np.linspace(0.8, 1.2, 81))) >= 0.998 * objective(1.0)
+
+
 def test_threads_and_repetition_change_nothing():
     problems = problems_of("hinge") + problems_of("hinge", "elasticnet")
     problems = [replace(problem, rows=problems[0].rows, targets=problems[0].targets) for problem in problems]
