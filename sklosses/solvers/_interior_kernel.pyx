@@ -1,4 +1,3 @@
-# cython: auto_pickle=False
 """The iteration of the interior point method: products with the rows, the matrix and its factors, the steps.
 
 A point has for each hinge alpha and tau = 1 - alpha, its slope and what is left of it, and xi and zeta, how far a.z is
