@@ -36,7 +36,7 @@ FIRST_MOVE, KNOWN_MOVE, LEAST_MOVE = 1e-2, 1e-3, 1e-6
 WIDER, GONE = 3.0, 30.0
 # The interior point method starts as far from the kinks as predictions are expected to move, times this.
 START = 4.0
-# Rounds that arrive may prove nothing, so many times. A round ends at this share of its stage's goal.
+# A round ends at this share of its stage's goal.
 ROUND_TOL = 0.1
 # Rounds at most; so many again that bring little; so many again that arrive and prove nothing.
 ROUNDS, AGAIN, VAIN = 30, 2, 5
