@@ -165,8 +165,9 @@ def interior_point(problem, start, width, *, gone, goal):
         if point.gap <= goal:
             if point.defect > goal and not point.rounding:
                 point.rounding = problem.system.defect(ROUNDING * problem.total * problem.scales, point.z)
-            if point.defect <= max(goal, MOSTLY * point.rounding) or _settles(problem, point, path.rest, goal) or (
-                    patience == 0):
+            rounding = max(goal, MOSTLY * point.rounding)
+            enough = goal + rounding if patience > 0 else np.inf
+            if point.defect <= rounding or _settles(problem, point, path.rest, enough) or patience == 0:
                 break
             patience -= 1
         if not path.go_on():
@@ -180,11 +181,12 @@ def interior_point(problem, start, width, *, gone, goal):
     return point
 
 
-def _settles(problem, point, rest, goal):
+def _settles(problem, point, rest, enough):
     """Whether the rest can be taken out of the dual variables, each moved in proportion to its room.
 
     Where rows are about to be exactly at their kinks, products of huge curvatures and tiny residuals leave a rest that
-    Newton's steps cannot remove. The weights here are bounded.
+    Newton's steps cannot remove. The weights here are bounded. Unless gap and defect are enough then, the point stays
+    as it is: the next step is for the rest that it has.
     """
     alpha, tau, xi, zeta = point.hinges
     room = np.minimum(alpha, tau)
@@ -197,7 +199,7 @@ def _settles(problem, point, rest, goal):
     rest = problem.linear + problem.quadratic * point.z + problem.system.back(problem.omega * alpha)
     gap = problem.omega @ (xi * tau + zeta * alpha)
     defect = problem.system.defect(np.where(problem.fixed, 0.0, rest), point.z)
-    if gap + defect > point.gap + point.defect:
+    if gap + defect > min(enough, point.gap + point.defect):
         return False
     point.hinges[0], point.hinges[1], point.gap, point.defect = alpha, tau, gap, defect
-    return gap + defect <= goal + max(goal, MOSTLY * point.rounding)
+    return True
