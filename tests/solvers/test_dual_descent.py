@@ -9,12 +9,12 @@ from scipy.optimize import linprog
 from scipy.optimize import minimize as scipy_minimize
 from scipy.sparse import csr_array
 
+from random_tables import LAYOUTS
+from random_tables import table as any_table
 from sklosses.data import as_rows
 from sklosses.losses import as_loss, get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
 from sklosses.solvers import Auto, DualDescent, Monitor, Newton, OneVsRest, Problem, Verdict, minimize
-from tables import LAYOUTS
-from tables import table as any_table
 
 CONVEX = [name for name in loss_names() if get_loss(name).traits.convex]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-1), "l1": L1(2e-2), "elasticnet": ElasticNet(1e-1, 0.3)}

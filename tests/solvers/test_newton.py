@@ -9,12 +9,12 @@ from scipy.optimize import minimize as scipy_minimize
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import OneClassSVM
 
+from random_tables import LAYOUTS, layouts, table
 from sklosses import SGDClassifier, SGDRegressor
 from sklosses.data import as_rows
 from sklosses.losses import Traits, get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
 from sklosses.solvers import Monitor, Newton, OneVsRest, Problem, Verdict, _newton, minimize
-from tables import LAYOUTS, layouts, table
 
 PERCEPTRONS = ["perceptron", "smoothed_perceptron"]      # minimised by no coefficients at all
 CONVEX = [name for name in loss_names() if get_loss(name).traits.convex and name not in PERCEPTRONS]

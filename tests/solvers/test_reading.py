@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from random_tables import LAYOUTS, layouts
 from sklosses import _isa
 from sklosses._isa import available_levels
 from sklosses.data import as_rows
@@ -10,7 +11,6 @@ from sklosses.losses import get_loss
 from sklosses.penalties import NoPenalty
 from sklosses.solvers import OneVsRest, Problem, _reading
 from sklosses.solvers._reading import Reading
-from tables import LAYOUTS, layouts
 
 N, D = 1203, 21
 

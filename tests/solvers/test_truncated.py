@@ -8,12 +8,12 @@ from scipy.optimize import minimize as scipy_minimize
 from scipy.sparse import csr_array
 
 from interruption import seconds_to_end
+from random_tables import LAYOUTS
+from random_tables import table as any_table
 from sklosses.data import as_rows
 from sklosses.losses import get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
 from sklosses.solvers import Auto, DualDescent, Monitor, Newton, OneVsRest, Problem, State, TruncatedNewton, Verdict
-from tables import LAYOUTS
-from tables import table as any_table
 
 SMOOTH = [name for name in loss_names() if get_loss(name).traits.convex and get_loss(name).traits.smooth]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-2)}
