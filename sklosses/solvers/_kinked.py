@@ -38,8 +38,8 @@ WIDER, GONE = 3.0, 30.0
 START = 4.0
 # A round ends at this share of its stage's goal.
 ROUND_TOL = 0.1
-# Rounds at most; so many again that bring little; so many again that arrive and prove nothing.
-ROUNDS, AGAIN, VAIN = 30, 2, 5
+# Rounds at most; so many again that bring little.
+ROUNDS, AGAIN = 30, 2
 # A start too near the boundary of the central path stalls: then again from further inside, until this near the goal, or
 # until this share of what is left is: the next round starts from there.
 AGAIN_WIDER, NEAR_GOAL, WELL = (10.0, 100.0), 10.0, 1e-2
@@ -227,7 +227,7 @@ class KinkedColumn:
                       sides.lowest if self.cost == 0 else -np.inf)
         self._show(stage)
         move = yield from self._first_move(stage, budget)
-        here, joining, again, before, vain = stage.best, (), AGAIN, np.inf, 0
+        here, joining, again, before = stage.best, (), AGAIN, np.inf
         for _ in range(ROUNDS):
             if stage.done or reading.readings >= budget:
                 break
@@ -249,10 +249,9 @@ class KinkedColumn:
                 else:       # too few kinks for the dual to meet its conditions
                     move = WIDER * (move or stage.typical)
                 kept = None
-            elif found.arrived and not len(crossed.row) and (np.isfinite(bound) or vain == VAIN):
+            elif found.arrived and not len(crossed.row):
                 break           # no better, with every kink in its place: the limit of precision
-            else:               # too far: kinks that were left out would have held it back; or nothing was proven
-                vain += found.arrived
+            else:               # too far: kinks that were left out would have held it back
                 # Where most rows are at their kinks, a typical distance says nothing of how far there is to go.
                 if not there.objective < here.objective:
                     there = yield from self.part_way(stage, here, there)
