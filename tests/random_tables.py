@@ -38,12 +38,16 @@ def targets(loss, signal):
     return np.exp(0.5 * signal) if target.low > -np.inf else signal
 
 
-def table(name, n=300, d=4, *, seed=0, density=1.0, scales=1.0):
-    """(X, y, weights, offset) for a loss, with a signal; classes overlap, some weights are 0, X is exact in float32."""
+def table(name, n=300, d=4, *, seed=0, density=1.0, scales=1.0, informative=None):
+    """(X, y, weights, offset) for a loss, with a signal in some of the columns, the first ones.
+
+    Classes overlap, some weights are 0, X is exact in float32.
+    """
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, d))
     if density < 1:
         X *= rng.random((n, d)) < density
-    signal = X @ np.linspace(1, -0.5, d) + 0.3 + rng.standard_normal(n)
+    m = informative or d
+    signal = X[:, :m] @ np.linspace(1, -0.5, m) + 0.3 + rng.standard_normal(n)
     X = (X * scales).astype(np.float32).astype(np.float64)
     return X, targets(get_loss(name), signal), rng.integers(0, 4, n).astype(float), 0.1 * rng.standard_normal(n)

@@ -1,6 +1,6 @@
 """Working sets: optima against scipy, proofs against the truth, what it refuses, and when it is chosen."""
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -8,6 +8,8 @@ from scipy.optimize import minimize as scipy_minimize
 from scipy.sparse import csr_array
 
 from interruption import seconds_to_end
+from random_tables import LAYOUTS
+from random_tables import table as any_table
 from sklosses.data import as_rows
 from sklosses.exceptions import DivergenceError
 from sklosses.losses import get_loss, loss_names
@@ -22,37 +24,7 @@ def is_for_it(name):
 
 SMOOTH = [name for name in loss_names() if is_for_it(name)]
 PENALTIES = {"l1": L1(2e-2), "elasticnet": ElasticNet(5e-2, 0.5)}
-
-
-def wide_indices(X):
-    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
-    return X
-
-
-LAYOUTS = {
-    "C": np.ascontiguousarray,
-    "F": np.asfortranarray,
-    "float32": lambda X: X.astype(np.float32),
-    "csr": csr_array,
-    "csr32": lambda X: csr_array(X.astype(np.float32)),
-    "csr_int64": lambda X: wide_indices(csr_array(X)),
-}
-
-
-def table(name, n=150, d=12, seed=0):
-    """(X, y, weights, offset) that a loss takes: half of X is 0, columns of unequal size; classes overlap."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d)) * (rng.random((n, d)) < 0.5)
-    signal = X[:, :4] @ np.linspace(1, -0.5, 4) + 0.3 + rng.standard_normal(n)
-    X = (X * np.logspace(-0.5, 0.5, d)).astype(np.float32).astype(np.float64)
-    target = get_loss(name).target
-    if target.codes:
-        y = np.where(signal > 0, target.codes[1], target.codes[0])
-    elif target.low > -np.inf:
-        y = np.exp(0.5 * signal)
-    else:
-        y = signal
-    return X, y, rng.integers(0, 4, n).astype(float), 0.1 * rng.standard_normal(n)
+table = partial(any_table, n=150, d=12, density=0.5, scales=np.logspace(-0.5, 0.5, 12), informative=4)
 
 
 def problem(X, y, loss, penalty, **settings):
