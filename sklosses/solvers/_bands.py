@@ -126,6 +126,8 @@ def bound_by_bands(column, reading, look, tol, budget):
     value = column.objective - column.lowest
     for part in PARTS:
         band = part * value / traits.lipschitz
+        if not band > 0:        # there is nothing left of the loss
+            break
         added = min(traits.lipschitz * band / 2, traits.curvature * band * band / 6)
         look, left = _left(column, reading, look, band, added, budget)
         best = min(best, added + left)

@@ -260,3 +260,10 @@ def test_a_one_class_svm_of_raw_features(name, nu):
     theirs = objective(reference.coef_[0] / (nu * len(X)), reference.offset_[0] / (nu * len(X)))
     assert model.objective_ <= theirs + 1e-6 * abs(theirs)
     assert objective(np.ravel(model.coef_), model.offset_[0]) == pytest.approx(model.objective_, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", STRAIGHT)
+def test_one_row(name):
+    """Which the intercept alone fits: nothing is left for a band to be a share of."""
+    result = minimize(np.array([[2.5, -1.0, 0.3]]), np.array([2.25]), name, get_penalty("l2", alpha=1e-8), tol=1e-6)
+    assert 0 <= result.objective[0] <= 1e-6
