@@ -97,7 +97,7 @@ def test_data_frames(cls, library, binary, regression):
     series = frames.Series("target", y) if library == "polars" else frames.Series(y, name="target")
     model = cls(**SOME).fit(frame, series)
     assert model.feature_names_in_.tolist() == frame.columns if library == "polars" else list(frame.columns)
-    np.testing.assert_allclose(model.coef_, cls(**SOME).fit(X, y).coef_, rtol=1e-12)
+    np.testing.assert_allclose(model.coef_, cls(**SOME).fit(X, y).coef_, rtol=1e-12, atol=1e-14)
     expected = cls(**SOME).fit(X, y).predict(X)
     if cls is SGDRegressor:
         np.testing.assert_allclose(model.predict(frame), expected, rtol=1e-10)

@@ -183,7 +183,8 @@ def test_tables_that_are_large_enough_to_be_read_together(task, kind):
         estimator, y, scoring = SGDRegressor(tol=1e-6), signal, ["r2", "neg_mean_absolute_error"]
         grid = {"loss": ["squared_error", "huber"], "alpha": [1e-5, 1e-2], "penalty": ["l2", "elasticnet"]}
     ours, reference = both(estimator, grid, X, y, scoring=scoring, refit=False, fit={"sample_weight": weights})
-    assert_same_results(ours, reference, atol=1e-4)
+    # What is within tol of F* is within its square root of the solution: labels of that share of the rows may differ.
+    assert_same_results(ours, reference, atol=estimator.tol**0.5)
 
 
 def test_pipelines_share_their_transforms():
