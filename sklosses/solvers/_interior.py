@@ -15,6 +15,9 @@ NEXT_TO = 1e-10
 ITERATIONS = 80
 # And once the gap is closed, for what is left of stationarity: rounding may not allow what is asked.
 PATIENCE = 5
+# Where slopes and slacks vanish together, as at the beginning of a path, neither tells: slacks below this share of the
+# width may be 0.
+UNDECIDED = 1e-5
 # Sums over rows are exact to this share of what they are made of; mostly to a part of that, which is waited for.
 ROUNDING, MOSTLY = 1e-16, 0.03
 # Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
@@ -79,13 +82,15 @@ class Hinges:
         """Coordinates whose own hinge is at its kink are 0, not next to it: slacks and slopes tell which."""
         m = len(self.weights)
         alpha, tau, xi, zeta = point.hinges[:, m:]
-        resting = self.own[np.maximum(xi, zeta) < width * np.minimum(alpha, tau)]
-        z = point.z.copy()
-        z[resting] = 0.0
         # The intercept is next to a kink too, and stays there for now: that may cost a little.
-        room = max(point.gap + goal, NEXT_TO * self.level)
-        if len(resting) and self.value(z) - self.value(point.z) <= room:
-            point.z = z
+        room = self.value(point.z) + max(point.gap + goal, NEXT_TO * self.level)
+        for least in UNDECIDED, 0.0:
+            resting = self.own[np.maximum(xi, zeta) < width * np.maximum(np.minimum(alpha, tau), least)]
+            z = point.z.copy()
+            z[resting] = 0.0
+            if len(resting) and self.value(z) <= room:
+                point.z = z
+                break
 
     def certify(self, point):
         """The gap and the defect of a point as it is: its own account of them is that of iterations, with rounding."""

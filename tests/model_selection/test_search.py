@@ -177,14 +177,13 @@ def test_tables_that_are_large_enough_to_be_read_together(task, kind):
     signal = (X / np.logspace(-2, 2, 24)) @ rng.normal(size=24) / 3 + rng.logistic(size=len(X))
     weights = rng.uniform(0.5, 1.5, len(X))
     if task == "labels":
-        estimator, y, scoring = SGDClassifier(tol=1e-7), (signal > 0).astype(int), ["accuracy", "roc_auc"]
+        estimator, y, scoring = SGDClassifier(tol=1e-9), (signal > 0).astype(int), ["accuracy", "roc_auc"]
         grid = {"loss": ["log_loss", "modified_huber"], "alpha": [1e-5, 1e-2], "class_weight": [None, "balanced"]}
     else:
         estimator, y, scoring = SGDRegressor(tol=1e-6), signal, ["r2", "neg_mean_absolute_error"]
         grid = {"loss": ["squared_error", "huber"], "alpha": [1e-5, 1e-2], "penalty": ["l2", "elasticnet"]}
     ours, reference = both(estimator, grid, X, y, scoring=scoring, refit=False, fit={"sample_weight": weights})
-    # What is within tol of F* is within its square root of the solution: labels of that share of the rows may differ.
-    assert_same_results(ours, reference, atol=estimator.tol**0.5)
+    assert_same_results(ours, reference, atol=1e-4)
 
 
 def test_pipelines_share_their_transforms():
