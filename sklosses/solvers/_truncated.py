@@ -5,10 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklosses.solvers._descent import CANCELLING, MOST_DAMPING, STALLED, STRAIGHT
-from sklosses.solvers._monitor import Monitor
-from sklosses.solvers._newton import Newton
-from sklosses.solvers._one_by_one import Counted, OneByOne
-from sklosses.solvers._problem import refuse_negative_weights
+from sklosses.solvers._one_by_one import Counted, WithoutMatrix
 
 # A step is solved to this residual at most, relative; an estimate asks for this.
 LOOSEST, TIGHT = 0.25, 1e-3
@@ -19,7 +16,7 @@ FLAT = 1e-15
 
 
 @dataclass(frozen=True)
-class TruncatedNewton:
+class TruncatedNewton(WithoutMatrix):
     """Newton's method with steps by conjugate gradients.
 
     For smooth convex losses, an l2 penalty or none, and any number of features, dense or CSR: there is no matrix. The
@@ -76,72 +73,22 @@ class TruncatedNewton:
     (True, ('proof',))
     """
 
-    n_jobs: int | None = None
-    n_iter_no_change: int = 5
+    @property
+    def kind(self):
+        """The subclass of `Counted` whose columns descend."""
+        return _Column
 
     @staticmethod
-    def can(problem):
-        """Whether a problem is one for this solver.
-
-        Parameters
-        ----------
-        problem : Problem
-
-        Returns
-        -------
-        bool
-        """
-        return _fault(problem) is None
-
-    def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
-        """Minimise.
-
-        Parameters
-        ----------
-        problem : Problem
-        tol : float >= 0 or None, default=1e-3
-            Relative suboptimality (F - F*) / abs(F*) to reach. None and 0: the limit of precision.
-        max_iter : int, default=100
-            Readings of all rows for a column, at most, and the few that end a step: looks, products, diagonals.
-        random_state : int, default=0
-            Unused: nothing is drawn.
-        monitor : Monitor or None, default=None
-            Sees each look, one or a few a step.
-        state : State or None, default=None
-            Where to start; None: zero coefficients, the best intercept for them.
-
-        Returns
-        -------
-        Result
-            With ``gap`` and ``gap_kind`` of each column: gap inf where a monitor stopped the solver before anything was
-            known. ``history`` has one entry a look: ``rows``, ``objective``, ``gap`` as far as it is known then,
-            ``seconds``.
-
-        Raises
-        ------
-        ValueError
-            If a loss is not smooth or not convex, there is an l1 penalty or an intercept_cost, or weights are negative
-            or those of a column all 0.
-        """
-        fault = _fault(problem)
-        if fault is not None:
-            raise ValueError(f"TruncatedNewton needs {fault}")
-        refuse_negative_weights(problem, "TruncatedNewton")
-        settings = Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change, thorough=False)
-        run = OneByOne(_Column, settings, problem, tol, max_iter, Monitor() if monitor is None else monitor)
-        return run.descend(state, "TruncatedNewton")
-
-
-def _fault(problem):
-    """What a problem lacks, None if nothing."""
-    for loss, _ in problem.losses:
-        if not (loss.traits.smooth and loss.traits.convex):
-            return f"a smooth convex loss, got {loss!r}."
-    if np.any(np.asarray(problem.penalty.l1) > 0):
-        return f"a penalty without an l1 part, got {problem.penalty!r}."
-    if problem.intercept_cost:
-        return f"no intercept_cost, got {problem.intercept_cost!r}."
-    return None
+    def lacks(problem):
+        """What a problem would have to have for this solver, as a part of a sentence; None if nothing."""
+        for loss, _ in problem.losses:
+            if not (loss.traits.smooth and loss.traits.convex):
+                return f"a smooth convex loss, got {loss!r}."
+        if np.any(np.asarray(problem.penalty.l1) > 0):
+            return f"a penalty without an l1 part, got {problem.penalty!r}."
+        if problem.intercept_cost:
+            return f"no intercept_cost, got {problem.intercept_cost!r}."
+        return None
 
 
 class _Column(Counted):

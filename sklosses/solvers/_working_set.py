@@ -7,10 +7,7 @@ import numpy as np
 from sklosses._isa import kernel
 from sklosses.solvers._descent import CANCELLING, MOST_DAMPING, STALLED, STRAIGHT
 from sklosses.solvers._held import Held
-from sklosses.solvers._monitor import Monitor
-from sklosses.solvers._newton import Newton
-from sklosses.solvers._one_by_one import Counted, OneByOne
-from sklosses.solvers._problem import refuse_negative_weights
+from sklosses.solvers._one_by_one import Counted, WithoutMatrix
 
 # Columns of the first working set, and those that join later at least; as many as are in use, if these are more.
 FIRST = 100
@@ -24,7 +21,7 @@ GIVE_UP = 5
 
 
 @dataclass(frozen=True)
-class WorkingSet:
+class WorkingSet(WithoutMatrix):
     """Newton's method with an l1 penalty, by coordinate descent on a working set of columns.
 
     For smooth convex losses that know their conjugates, an l1 penalty with or without an l2 one, and any number of
@@ -76,73 +73,22 @@ class WorkingSet:
     (True, ('proof',))
     """
 
-    n_jobs: int | None = None
-    n_iter_no_change: int = 5
+    @property
+    def kind(self):
+        """The subclass of `Counted` whose columns descend."""
+        return _Column
 
     @staticmethod
-    def can(problem):
-        """Whether a problem is one for this solver.
-
-        Parameters
-        ----------
-        problem : Problem
-
-        Returns
-        -------
-        bool
-        """
-        return _fault(problem) is None
-
-    def solve(self, problem, *, tol=1e-3, max_iter=100, random_state=0, monitor=None, state=None):
-        """Minimise.
-
-        Parameters
-        ----------
-        problem : Problem
-        tol : float >= 0 or None, default=1e-3
-            Relative suboptimality (F - F*) / abs(F*) to reach. None and 0: the limit of precision.
-        max_iter : int, default=100
-            Readings of all rows for a column, at most, and the few that end a step: looks, copies of columns, and
-            coordinate descent by the entries it visits.
-        random_state : int, default=0
-            Unused: nothing is drawn.
-        monitor : Monitor or None, default=None
-            Sees each look, one or a few a step.
-        state : State or None, default=None
-            Where to start; None: zero coefficients, the best intercept for them.
-
-        Returns
-        -------
-        Result
-            With ``gap`` and ``gap_kind`` of each column: gap inf where a monitor stopped the solver before anything was
-            known. ``history`` has one entry a look: ``rows``, ``objective``, ``gap`` as far as it is known then,
-            ``seconds``.
-
-        Raises
-        ------
-        ValueError
-            If a loss is not smooth, not convex or without a conjugate, there is no l1 penalty or an intercept_cost, or
-            weights are negative or those of a column all 0.
-        """
-        fault = _fault(problem)
-        if fault is not None:
-            raise ValueError(f"WorkingSet needs {fault}")
-        refuse_negative_weights(problem, "WorkingSet")
-        settings = Newton(n_jobs=self.n_jobs, n_iter_no_change=self.n_iter_no_change, thorough=False)
-        run = OneByOne(_Column, settings, problem, tol, max_iter, Monitor() if monitor is None else monitor)
-        return run.descend(state, "WorkingSet")
-
-
-def _fault(problem):
-    """What a problem lacks, None if nothing."""
-    for loss, _ in problem.losses:
-        if not (loss.traits.smooth and loss.traits.convex and loss.traits.has_conjugate):
-            return f"a smooth convex loss that knows its conjugate, got {loss!r}."
-    if not np.all(np.asarray(problem.penalty.l1) > 0):
-        return f"a penalty with an l1 part, got {problem.penalty!r}."
-    if problem.intercept_cost:
-        return f"no intercept_cost, got {problem.intercept_cost!r}."
-    return None
+    def lacks(problem):
+        """What a problem would have to have for this solver, as a part of a sentence; None if nothing."""
+        for loss, _ in problem.losses:
+            if not (loss.traits.smooth and loss.traits.convex and loss.traits.has_conjugate):
+                return f"a smooth convex loss that knows its conjugate, got {loss!r}."
+        if not np.all(np.asarray(problem.penalty.l1) > 0):
+            return f"a penalty with an l1 part, got {problem.penalty!r}."
+        if problem.intercept_cost:
+            return f"no intercept_cost, got {problem.intercept_cost!r}."
+        return None
 
 
 class _Column(Counted):

@@ -13,7 +13,8 @@ from random_tables import table as any_table
 from sklosses.data import as_rows
 from sklosses.losses import get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
-from sklosses.solvers import Auto, DualDescent, Monitor, Newton, OneVsRest, Problem, State, TruncatedNewton, Verdict
+from sklosses.solvers import Auto, DualDescent, Newton, Problem, State, TruncatedNewton
+from watching import Watch
 
 SMOOTH = [name for name in loss_names() if get_loss(name).traits.convex and get_loss(name).traits.smooth]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-2)}
@@ -161,50 +162,6 @@ def test_rows_that_are_fitted_exactly():
     result = solve(X, y, "squared_error", NoPenalty(), max_iter=3000)
     assert result.objective[0] < 1e-9
     assert result.gap_kind == ("proof",)
-
-
-def test_classes():
-    """Columns of one-vs-rest are what each is alone, with its own account of readings."""
-    rng = np.random.default_rng(0)
-    X, classes = rng.standard_normal((90, 40)), rng.integers(0, 3, 90).astype(float)
-    class_weight = np.array([[1.0, 1.0], [1.0, 2.0], [0.5, 1.0]])
-    loss = get_loss("log_loss")
-    rest = OneVsRest(codes=(0.0, 1.0), class_weight=class_weight)
-    together = TruncatedNewton().solve(
-        Problem(as_rows(X), classes, ((loss, 3),), L2(1e-3), one_vs_rest=rest), tol=1e-9, max_iter=3000)
-    assert together.n_iter == together.n_iter_per_column.max()
-    for k in range(3):
-        mine = (classes == k).astype(float)
-        alone = solve(X, mine, loss, L2(1e-3), weights=class_weight[k][mine.astype(int)], tol=1e-9)
-        np.testing.assert_allclose(together.coef[k], alone.coef[0], rtol=1e-4, atol=1e-6)
-
-
-class Watch(Monitor):
-    """Remembers numbers and gaps, and stops."""
-
-    def __init__(self, last=np.inf):
-        self.last, self.numbers = last, []
-
-    def end(self, epoch):
-        self.numbers.append(epoch.number)
-        return Verdict(stop=epoch.number >= self.last)
-
-
-def test_a_monitor_sees_and_stops():
-    X, y = wide()
-    watch = Watch(last=2)
-    result = solve(X, y, "log_loss", L2(1e-6), monitor=watch)
-    assert watch.numbers == [0, 1, 2]
-    assert len(result.history["objective"]) == 3
-    assert np.isfinite(result.objective[0])
-
-
-def test_limit_of_readings():
-    X, y = wide()
-    result = solve(X, y, "log_loss", L2(1e-8), tol=1e-9, max_iter=20)
-    assert not result.converged
-    assert 20 <= result.n_iter <= 26
-    assert result.gap[0] > 1e-9
 
 
 @pytest.mark.parametrize(

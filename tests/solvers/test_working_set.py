@@ -14,7 +14,8 @@ from sklosses.data import as_rows
 from sklosses.exceptions import DivergenceError
 from sklosses.losses import get_loss, loss_names
 from sklosses.penalties import L1, L2, ElasticNet
-from sklosses.solvers import Auto, DualDescent, Monitor, Newton, OneVsRest, Problem, State, Verdict, WorkingSet
+from sklosses.solvers import Auto, DualDescent, Newton, Problem, State, WorkingSet
+from watching import Watch
 
 
 def is_for_it(name):
@@ -197,50 +198,6 @@ def test_threads_change_no_bit():
     X, y = text()
     one, two = (WorkingSet(n_jobs=n).solve(problem(X, y, "log_loss", L1(1e-3)), max_iter=1000) for n in (1, 2))
     np.testing.assert_array_equal(one.coef, two.coef)
-
-
-def test_classes():
-    """Columns of one-vs-rest are what each is alone, with its own account of readings."""
-    rng = np.random.default_rng(0)
-    X, classes = rng.standard_normal((90, 40)), rng.integers(0, 3, 90).astype(float)
-    class_weight = np.array([[1.0, 1.0], [1.0, 2.0], [0.5, 1.0]])
-    loss = get_loss("log_loss")
-    rest = OneVsRest(codes=(0.0, 1.0), class_weight=class_weight)
-    together = WorkingSet().solve(
-        Problem(as_rows(X), classes, ((loss, 3),), L1(2e-2), one_vs_rest=rest), tol=1e-10, max_iter=3000)
-    assert together.n_iter == together.n_iter_per_column.max()
-    for k in range(3):
-        mine = (classes == k).astype(float)
-        alone = solve(X, mine, loss, L1(2e-2), weights=class_weight[k][mine.astype(int)], tol=1e-10)
-        np.testing.assert_allclose(together.coef[k], alone.coef[0], atol=1e-6)
-
-
-class Watch(Monitor):
-    """Remembers numbers, and stops."""
-
-    def __init__(self, last=np.inf):
-        self.last, self.numbers = last, []
-
-    def end(self, epoch):
-        self.numbers.append(epoch.number)
-        return Verdict(stop=epoch.number >= self.last)
-
-
-def test_a_monitor_sees_and_stops():
-    X, y = text()
-    watch = Watch(last=2)
-    result = solve(X, y, "log_loss", L1(1e-4), monitor=watch)
-    assert watch.numbers == [0, 1, 2]
-    assert len(result.history["objective"]) == 3
-    assert np.isfinite(result.objective[0])
-
-
-def test_limit_of_readings():
-    X, y = text()
-    result = solve(X, y, "log_loss", L1(1e-4), tol=1e-9, max_iter=8)
-    assert not result.converged
-    assert result.n_iter >= 8
-    assert 1e-9 < result.gap[0] < np.inf
 
 
 @pytest.mark.parametrize(
