@@ -14,10 +14,13 @@ from sklosses.linear_model._base import BaseSGD, unchanged_on_failure
 from sklosses.linear_model._labels import (
     check_indicator,
     check_labels,
+    check_shares,
     encode,
     expand_class_weight,
     find_classes,
     first_highest,
+    takes_shares,
+    weigh_shares,
 )
 from sklosses.linear_model._parameters import (
     DEFAULT_EPSILON,
@@ -27,7 +30,7 @@ from sklosses.linear_model._parameters import (
     loss_functions,
     resolve_loss,
 )
-from sklosses.linear_model._validation import Given
+from sklosses.linear_model._validation import Given, check_weights
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
 from sklosses.solvers import OneVsRest, Problem
@@ -64,6 +67,14 @@ def _can_stream(estimator):
     return True
 
 
+def _reads_shares(estimator):
+    """Whether columns of y are probabilities to the estimator; it may have no loss yet that is one."""
+    try:
+        return takes_shares(resolve_loss(estimator, estimator._task))
+    except (ValueError, TypeError):
+        return False
+
+
 class SGDClassifier(ClassifierMixin, BaseSGD):
     r"""Linear classification with any binary loss, without a learning rate; one-vs-rest for many classes.
 
@@ -76,7 +87,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     with s the product of sample and class weights, offsets o and :math:`\rho` = 0 for ``penalty="l2"``, 1 for
     ``"l1"``, `l1_ratio` for ``"elasticnet"``. With more than two classes each has its own column of coefficients,
     trained to tell it from all others; all columns are trained together, over the same rows. So are those of labels of
-    which a row may have any number: `y` is an indicator then, of shape (n_samples, n_labels). A drop-in for
+    which a row may have any number: `y` is an indicator then, of shape (n_samples, n_labels). With "multinomial" it may
+    hold rows of probabilities, of shape (n_samples, n_classes). A drop-in for
     :class:`sklearn.linear_model.SGDClassifier`: same parameters; with its schedules, the same updates.
 
     Parameters
@@ -178,7 +190,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     n_iter_ : int
         Epochs run; with more than two classes, the most of any column.
     classes_ : ndarray of shape (n_classes,)
-        The labels; numbers of columns where `y` was an indicator.
+        The labels; numbers of columns where `y` had several.
     multilabel_ : bool
         Whether `y` was an indicator of labels; shapes are then those of more than two classes, whatever their number.
     t_ : float
@@ -214,6 +226,10 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     weigh rows, and `learning_rate` must be "auto"; there is no :meth:`partial_fit`. With two classes only the
     difference of their predictions counts, and it is what is trained, with one column of coefficients, as
     scikit-learn's LogisticRegression does: "multinomial" is "log_loss", "crammer_singer" is "hinge".
+
+    For "multinomial", columns of `y` are the probabilities of the classes, which must sum to 1 in each row:
+    categorical cross-entropy, or, with ``loss=Multinomial(divergence=True)``, the Kullback-Leibler divergence. A row of
+    probabilities p counts as one row of each class, of weight p_k, in class weights and in :meth:`score`, too.
 
     References
     ----------
@@ -321,7 +337,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Training rows. float32 and float64 arrays of any memory order and CSR matrices are used where they are.
         y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
-            Labels: numbers, booleans or strings. Or an indicator, 1 where the row has the label of the column, else 0.
+            Labels: numbers, booleans or strings. Or an indicator, 1 where the row has the label of the column, else 0;
+            with ``loss="multinomial"``, rows of probabilities of the classes.
         coef_init : array-like of shape (n_features,) or (n_classes, n_features), default=None
             Coefficients to start from.
         intercept_init : array-like of shape (1,) or (n_classes,), default=None
@@ -334,7 +351,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
             Validation rows. Their score is recorded in ``history_["validation_score"]``; with `early_stopping` it also
             decides when to stop and which weights to keep, and all of `X` is trained on.
         y_val : array-like of shape (n_validation,) or (n_validation, n_labels), default=None
-            Labels of the validation rows.
+            Labels of the validation rows; or an indicator or rows of probabilities, as `y`.
         sample_weight_val : array-like of shape (n_validation,), default=None
             Weights of the validation rows.
         offset_val : array-like of shape (n_validation,), default=None
@@ -508,12 +525,14 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     def score(self, X, y, sample_weight=None, offset=None):
         """Accuracy: the weighted share of rows whose label is predicted; of an indicator, all labels of the row.
 
+        Of rows of probabilities the weighted mean of what they give to the class predicted.
+
         Parameters
         ----------
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,), or {array-like, sparse matrix} of shape (n_samples, n_labels)
-            Labels, or an indicator.
+            Labels, an indicator, or, with ``loss="multinomial"``, rows of probabilities.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         offset : array-like of shape (n_samples,), default=None
@@ -525,7 +544,12 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
             In [0, 1].
         """
         predicted = self.predict(X) if offset is None else self.predict(X, offset)
-        y = self._check_indicator(y, len(predicted), "y") if self.multilabel_ else check_labels(y, len(predicted))
+        n_rows = len(predicted)
+        shares = None if self.multilabel_ else self._check_shares(y, n_rows, self._fitted_loss(), "y")
+        if shares is not None:
+            hit = shares[np.arange(n_rows), encode(predicted, self.classes_).astype(np.intp)]
+            return float(np.average(hit, weights=check_weights(sample_weight, n_rows)))
+        y = self._check_indicator(y, n_rows, "y") if self.multilabel_ else check_labels(y, n_rows)
         return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
     def _check_y(self, given, n_rows, loss):
@@ -533,10 +557,12 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         fitted = given.partial and getattr(self, "coef_", None) is not None
         if fitted and self.multilabel_:
             return self._check_indicator(given.y, n_rows, "y")
-        indicator = check_indicator(given.y, n_rows)
-        if indicator is not None and not fitted:
-            self._set_labels(indicator, given.classes)
-            return indicator
+        shares = takes_shares(loss)
+        columns = check_shares(given.y, n_rows, loss) if shares else check_indicator(given.y, n_rows)
+        if columns is not None and not fitted:
+            self._set_labels(columns, given.classes)
+            self.multilabel_ = not shares
+            return columns
         y = check_labels(given.y, n_rows)
         self.multilabel_ = False
         if not given.partial:
@@ -552,14 +578,14 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
             )
         return y
 
-    def _set_labels(self, indicator, classes):
-        """Any number of labels a row: they are numbers of columns."""
-        labels = np.arange(indicator.shape[1])
+    def _set_labels(self, columns, classes):
+        """Of an indicator, or of rows of probabilities: they are numbers of columns."""
+        labels = np.arange(columns.shape[1])
         if classes is not None and not np.array_equal(classes, labels):
             raise ValueError(
                 f"y is an indicator of {len(labels)} labels: classes must be None or their numbers, got {classes!r}."
             )
-        self.classes_, self.multilabel_ = labels, True
+        self.classes_ = labels
 
     def _check_indicator(self, y, n_rows, name):
         """An indicator with the model's labels."""
@@ -570,6 +596,10 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
                 f"({n_rows}, {len(self.classes_)}); got shape {np.shape(y)}."
             )
         return indicator
+
+    def _check_shares(self, y, n_rows, loss, name):
+        """Rows of probabilities of the model's classes; None if `y` holds labels."""
+        return check_shares(y, n_rows, loss, n_classes=len(self.classes_), name=name) if takes_shares(loss) else None
 
     def _check_classes(self, classes):
         """`classes` of partial_fit: all labels, in the first call, and the same in later ones."""
@@ -584,6 +614,9 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     def _check_y_val(self, y, n_rows, loss):
         if self.multilabel_:
             return self._check_indicator(y, n_rows, "y_val")
+        shares = self._check_shares(y, n_rows, loss, "y_val")
+        if shares is not None:
+            return shares
         y = check_labels(y, n_rows, name="y_val")
         encode(y, self.classes_, name="y_val")
         return y
@@ -611,8 +644,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         return coef
 
     def _codes(self, sample):
-        """Positions of the labels in `classes_`."""
-        return sample.once("codes", lambda: encode(sample.y, self.classes_))
+        """Positions of the labels in `classes_`; rows of probabilities as they are."""
+        return sample.y if sample.y.ndim == 2 else sample.once("codes", lambda: encode(sample.y, self.classes_))
 
     def _problem(self, sample, loss, subset, *, counted=None):
         """`counted`: the rows whose classes ``class_weight="balanced"`` counts; None: all of the sample's."""
@@ -630,7 +663,9 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         n_columns, one_vs_rest, targets = self._n_columns(), None, codes
         loss = self._for_columns(loss)
         weights, values = sample.sample_weight, None if loss.traits.coupled else loss.target.codes or _SIGNS
-        if n_columns == 1 or loss.traits.coupled:
+        if codes.ndim == 2 and not self.multilabel_:
+            targets, weights = self._shares(sample, class_weight)
+        elif n_columns == 1 or loss.traits.coupled:
             if class_weight is not None:
                 weights = sample.once(("weights", *class_weight), lambda: _weighted(weights, class_weight, codes))
             if values not in (None, (0.0, 1.0)):
@@ -654,6 +689,17 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
             subset=subset,
         )
 
+    def _shares(self, sample, class_weight):
+        """Targets and weights of rows of probabilities; of two classes the second's, which log_loss takes."""
+        shares, weights = sample.y, sample.sample_weight
+        if class_weight is not None:
+            shares, weights = sample.once(
+                ("shares", *class_weight), lambda: weigh_shares(shares, class_weight, weights)
+            )
+        if self._n_columns() == 1:
+            shares = sample.once(("second", id(shares)), lambda: shares[:, 1].copy())
+        return shares, weights
+
     def _weights_of_labels(self, indicator):
         """Weights of the rows without and with each label, of shape (n_labels, 2).
 
@@ -669,7 +715,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label = not _reads_shares(self)
         return tags
 
 

@@ -1,4 +1,4 @@
-"""Labels on their way in and out: what may be one, and its place among the classes."""
+"""Labels on their way in and out: what may be one, and its place among the classes; rows of their probabilities."""
 
 import numpy as np
 from scipy.sparse import issparse
@@ -31,21 +31,55 @@ def check_indicator(y, n_rows, *, name="y"):
 
     None if it is a vector, or one column: labels then, one a row.
     """
+    y = _several_columns(y, n_rows, name)
+    if y is None:
+        return None
+    others = y[(y != 0) & (y != 1)] if y.dtype.kind in "biuf" else y.ravel()
+    if len(others):
+        raise ValueError(
+            f"{name} of shape {y.shape} must be an indicator of labels: 1 where a row has that of the column, else "
+            f"0; got {others[0].item()!r}. Labels of one kind, one a row, have shape ({n_rows},); rows of "
+            "probabilities are for loss='multinomial'."
+        )
+    return y.astype(np.int64)
+
+
+def takes_shares(loss):
+    """Whether targets of a loss may be rows of probabilities: columns of y are always these then, and no labels."""
+    return loss.traits.coupled and loss.takes_probabilities
+
+
+def check_shares(y, n_rows, loss, *, n_classes=None, name="y"):
+    """Return `y` as rows of probabilities, a float64 array of shape (n_rows, n_classes) whose rows sum to 1.
+
+    None if it is a vector, or one column: labels then, one a row. `n_classes`: None: as many as `y` has columns.
+    """
+    y = _several_columns(y, n_rows, name)
+    if y is None:
+        return None
+    n_classes = y.shape[1] if n_classes is None else n_classes
+    if y.shape[1] != n_classes:
+        raise ValueError(
+            f"{name} must be labels, or rows of probabilities of the model's {n_classes} classes; got shape {y.shape}."
+        )
+    try:
+        return loss.check_targets(y, n_classes, name)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} With this loss columns of {name} are probabilities of the classes; labels of which a row may "
+            "have any number are for others, as 'log_loss'."
+        ) from None
+
+
+def _several_columns(y, n_rows, name):
+    """`y` as a dense array without NaN, or None if it has not two columns or more."""
     if len(shape_of(y)) != 2 or shape_of(y)[1] == 1:
         return None
     with naming(name):
         y = check_array(y, accept_sparse=True, dtype=None, input_name=name)
         check_length(y, n_rows, name)
         y = y.toarray() if issparse(y) else y
-        if y.dtype.kind == "O":
-            y = np.asarray(y.tolist())
-        others = y[(y != 0) & (y != 1)] if y.dtype.kind in "biuf" else y.ravel()
-    if len(others):
-        raise ValueError(
-            f"{name} of shape {y.shape} must be an indicator of labels: 1 where a row has that of the column, else "
-            f"0; got {others[0].item()!r}. Labels of one kind, one a row, have shape ({n_rows},)."
-        )
-    return y.astype(np.int64)
+        return np.asarray(y.tolist()) if y.dtype.kind == "O" else y
 
 
 def find_classes(y, *, name="y"):
@@ -120,21 +154,47 @@ def expand_class_weight(class_weight, classes, codes):
         As the estimator's parameter.
     classes : ndarray of shape (n_classes,)
         The labels.
-    codes : ndarray of shape (n_samples,)
-        Positions in `classes`.
+    codes : ndarray of shape (n_samples,) or (n_samples, n_classes)
+        Positions in `classes`, or rows of probabilities, whose sums count.
 
     Returns
     -------
     weights : ndarray of shape (n_classes,) or None
-        "balanced" is n_samples / (n_classes * count), as scikit-learn's.
+        "balanced" is n_samples / (n_classes * count), as scikit-learn's; 1 for a class that nothing counts.
     """
     if class_weight is None:
         return None
     if isinstance(class_weight, str):
-        counts = np.bincount(codes.astype(np.intp), minlength=len(classes))
-        return len(codes) / (len(classes) * counts)
+        whole = codes.ndim == 1
+        counts = np.bincount(codes.astype(np.intp), minlength=len(classes)) if whole else codes.sum(axis=0)
+        return np.divide(len(codes), len(classes) * counts, out=np.ones(len(classes)), where=counts > 0)
     with naming("class_weight"):
         weights = compute_class_weight(class_weight, classes=classes, y=classes)
     if not np.all(np.isfinite(weights)) or np.any(weights < 0):
         raise ValueError(f"class_weight must hold finite weights that are not negative, got {class_weight!r}.")
     return weights
+
+
+def weigh_shares(shares, class_weight, sample_weight):
+    """Rows of probabilities and their weights, where classes have weights.
+
+    A row of probabilities p is K rows, one of each class, of weights p_k: with class weights c they are p_k c_k.
+
+    Parameters
+    ----------
+    shares : ndarray of shape (n_samples, n_classes)
+        Rows of probabilities.
+    class_weight : ndarray of shape (n_classes,)
+    sample_weight : ndarray of shape (n_samples,) or None
+
+    Returns
+    -------
+    shares : ndarray of shape (n_samples, n_classes)
+        Rows of probabilities; of rows that weigh nothing as they were.
+    weights : ndarray of shape (n_samples,)
+    """
+    weighted = shares * class_weight
+    total = weighted.sum(axis=1)
+    np.divide(weighted, total[:, np.newaxis], out=weighted, where=total[:, np.newaxis] > 0)
+    weighted[total == 0] = shares[total == 0]
+    return weighted, total if sample_weight is None else sample_weight * total

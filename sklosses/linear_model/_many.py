@@ -11,6 +11,7 @@ from sklearn import get_config
 
 from sklosses import solvers
 from sklosses.linear_model._classifier import SGDClassifier
+from sklosses.linear_model._labels import takes_shares
 from sklosses.linear_model._regressor import SGDRegressor
 from sklosses.linear_model._validation import Given
 
@@ -104,7 +105,7 @@ class ManyFits:
         self._visited = [None if subset is None else np.asarray(subset, dtype=np.intp) for subset in subsets]
         self._subsets = [None if subset is None else in_order(subset) for subset in self._visited]
         self._models, self._losses, self._problems, self._solvers = {}, {}, {}, {}
-        self.sample, self.alone, self._known, self._targets = None, {}, {}, set()
+        self.sample, self.alone, self._known, self._targets, self._shares = None, {}, {}, set(), False
         for number, estimator in enumerate(estimators):
             reason = self._prepare(number, estimator)
             for place in range(len(subsets)):
@@ -141,8 +142,10 @@ class ManyFits:
             before = set(vars(model))
             sample = model._check_sample(self._given, loss, reset=True, allow_all_zero=False)
             self._known = {name: value for name, value in vars(model).items() if name not in before}
-            self.sample, self._targets = sample, {domain}
+            self.sample, self._targets, self._shares = sample, {domain}, takes_shares(loss)
         model._refuse_negative(self.sample.sample_weight)
+        if self.sample.y.ndim == 2 and takes_shares(loss) != self._shares:
+            raise ValueError("columns of y are probabilities to some losses and labels to others")
         if domain not in self._targets:
             model._check_y(Given(None, self.sample.y), len(self.sample.y), loss)
             self._targets.add(domain)

@@ -87,8 +87,8 @@ class PathCV:
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Training rows. float32 and float64 arrays of any memory order and CSR matrices are used where they are.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Labels, or numbers in the domain of the loss; an indicator of labels, or several outputs, as the estimator
-            without "CV" takes them.
+            Labels, or numbers in the domain of the loss; an indicator of labels, rows of probabilities, or several
+            outputs, as the estimator without "CV" takes them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, in training and in scoring. With metadata routing, in scoring where the scorer asks for
             them.
@@ -274,8 +274,8 @@ class PathCV:
         ----------
         X : {array-like, sparse matrix, dataframe} of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,)
-            Labels or numbers.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, as :meth:`fit` takes them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         offset : array-like of shape (n_samples,), default=None

@@ -518,12 +518,13 @@ def _distributions(y, name):
     y = np.ascontiguousarray(y, dtype=np.float64)
     wrong = ~((y >= 0) & (y <= 1 + tol))
     if np.any(wrong):
-        raise ValueError(f"{name} contains {y[wrong][0]!s}, which is no probability.")
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(f"{name} contains {y[row, column]!s}, which is no probability, in row {row}.")
     total = y.sum(axis=1)
     wrong = np.abs(total - 1) > tol
     if np.any(wrong):
         row = int(np.argmax(wrong))
-        raise ValueError(f"Rows of {name} must sum to 1: row {row} sums to {total[row]:g}.")
+        raise ValueError(f"Rows of {name} must sum to 1: row {row} sums to {total[row]:.10g}.")
     return y / total[:, np.newaxis]
 
 

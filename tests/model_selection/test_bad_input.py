@@ -150,7 +150,7 @@ OF_CLASSIFIER = {
     "numbers": (X, T, {}, "Unknown label type"),
     "cubes": (X, np.ones((N, 2, 2)), {}, "y"),
     "no indicator": (X, np.column_stack([Y + 1, Y]), {}, "must be an indicator of labels"),
-    "probabilities": (X, np.full((N, 3), 0.4), {"loss": "multinomial"}, "must be an indicator of labels"),
+    "probabilities": (X, np.full((N, 3), 0.4), {"loss": "multinomial"}, "Rows of y must sum to 1: row 0 sums to 1.2"),
     "no loss": (X, Y, {"loss": "poisson"}, "is a loss for numbers: use SGDRegressor"),
     "too many folds": (X, Y, {"cv": 1000}, "n_splits=1000"),
     "a vector": (X[:, 0], Y, {}, "Expected 2D array"),
