@@ -104,13 +104,22 @@ class Certified:
                         and falls_for_ever(left_along(reading, self.k, look.p)))
         return self.endless
 
-    def _is_least(self, reading, tol):
+    def _is_least(self, reading, look, tol):
         """Each row's least loss bounds F from below too: a proof, where rows are fitted exactly."""
-        if not self.convex or self.gap_kind == "proof" or self.objective - self.lowest > NOTHING * abs(self.null):
+        proven = self.gap_kind == "proof" and self.gap <= tol
+        if not self.convex or proven or self.objective - self.lowest > max(NOTHING * abs(self.null), self._exact(look)):
             return
         gap = self._relative(self.objective - least_value(reading, self.k) / self.total)
+        if max(self.objective - self.lowest, abs(self.null)) <= self._exact(look):
+            gap = 0.0           # by a constant, of which nothing is left to be a share of
         if gap <= max(self.gap, tol):
             self.gap, self.gap_kind = gap, "proof"
+
+    def _exact(self, look):
+        """What rounding makes of the objective where every row is fitted exactly."""
+        size = np.abs(self.coef * self.centre).sum() + abs(self.intercept) + np.abs(look.p).max(initial=0.0)
+        sizes = abs(self.objective) + abs(self.lowest) + look.hessian.max(initial=0.0) * F_ROUNDING * size**2
+        return F_ROUNDING * sizes
 
     def _hoped(self, slopes):
         """What the bound on F - F* comes to at most, about, by the loss's slopes in w; cheap."""

@@ -304,10 +304,10 @@ class Column(Certified):
             if model is None:
                 break
             (gradient, step, decrement, fresh, exact), self.must_step = model, False
-            if fresh and decrement <= self._noise(look) and not 0 < decrement <= STALLED * before:
-                if exact:
+            if fresh and decrement <= self._noise(look):
+                if exact:       # though it may still shrink: the next step may be shorter than float64 can tell
                     self._estimate(abs(decrement) + self._hidden(reading, look, gradient, step, abs(decrement)))
-                if not decrement > 0 or (tries := tries - 1) < 0:
+                if not 0 < decrement <= STALLED * before and (not decrement > 0 or (tries := tries - 1) < 0):
                     break
             last, before = look, decrement
             hidden = self._hidden(reading, look, gradient, step, decrement) if exact and not self.provable else 0.0
@@ -339,10 +339,10 @@ class Column(Certified):
         self.objective = self._objective(look, self.coef)
         if self.gap > goal or self.gap_kind != "proof":
             gradient = self._gradient(look, self.coef)
-            proven = self._proves(reading, look, gradient, max(tol, goal))
+            proven = self._proves(reading, look, gradient, max(tol, goal, LEAST_TOL))
             if not proven and self.provable and self.gap > max(tol, goal):
                 self._proves(reading, look, gradient, np.inf)       # a bound out of reach of the tolerance is one too
-        self._is_least(reading, max(tol, goal))
+        self._is_least(reading, look, max(tol, goal))
         if self.gap > max(tol, LEAST_TOL) and self.bounded and reading.traits[self.k].lipschitz < np.inf:
             gap = self._relative(bound_by_bands(self, reading, look, max(tol, goal), budget))
             if gap < self.gap:

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.optimize import minimize_scalar
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.preprocessing import scale
 from sklearn.svm import OneClassSVM
@@ -262,8 +263,39 @@ def test_a_one_class_svm_of_raw_features(name, nu):
     assert objective(np.ravel(model.coef_), model.offset_[0]) == pytest.approx(model.objective_, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", STRAIGHT)
-def test_one_row(name):
-    """Which the intercept alone fits: nothing is left for a band to be a share of."""
-    result = minimize(np.array([[2.5, -1.0, 0.3]]), np.array([2.25]), name, get_penalty("l2", alpha=1e-8), tol=1e-6)
-    assert 0 <= result.objective[0] <= 1e-6
+def best_constant(loss, y):
+    """The least mean loss of a constant prediction: near a target or 0, or as far away as there is any loss."""
+    def mean(p):
+        with np.errstate(all="ignore"):
+            return float(loss.value(y, np.full(len(y), p)).mean())
+
+    near = np.concatenate([np.arange(-60.0, 60.0), y, [-1e3, 1e3]])
+    start = min(near, key=mean)
+    width = 1e-3 * abs(start) + 3.0
+    return min(mean(start), minimize_scalar(mean, bounds=(start - width, start + width), method="bounded",
+                                            options={"xatol": 1e-13}).fun)
+
+
+@pytest.mark.parametrize("name", smooth_and_not())
+@pytest.mark.parametrize("shape", ["one row", "no columns", "a constant column", "equal targets", "equal targets, far"])
+def test_nothing_but_a_constant_to_find(name, shape):
+    """One row, no columns, targets all equal: the best constant, found and proven, or there is no minimum."""
+    loss, rng = get_loss(name), np.random.default_rng(0)
+    X = {"one row": np.array([[2.5, -1.0, 0.3]]), "no columns": np.empty((40, 0)),
+         "a constant column": np.full((40, 1), 7.0)}.get(shape, rng.standard_normal((40, 3)))
+    y = rng.standard_normal(len(X)) if "targets" not in shape else np.full(40, 1e9 if "far" in shape else 2.25)
+    if loss.target.codes is not None:
+        y = np.where(y > 0, loss.target.codes[1], loss.target.codes[0])
+    elif loss.target.low > -np.inf:
+        y = np.abs(y) + 0.01
+    least = best_constant(loss, y)
+    for kind in ("none", "l2", "l1"):
+        for table in (X, sparse.csr_array(X), X.astype(np.float32)):
+            result = quietly(table, y, name, get_penalty(kind, alpha=1e-3), tol=1e-6, max_iter=100)
+            assert result.objective[0] <= least + 1e-6 * abs(least) + 1e-9, kind
+            if shape != "one row":
+                assert result.objective[0] >= least - 1e-6 * abs(least) - 1e-12, kind
+                np.testing.assert_allclose(result.coef, 0.0, atol=1e-6)
+            if not result.endless:
+                assert result.converged, (kind, result.gap)
+                assert result.gap[0] <= 1e-6, kind
