@@ -1,8 +1,10 @@
 """The optimiser without an estimator."""
 
 import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite
 
-from sklosses.data import as_rows
+from sklosses.data import Rows, as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
 from sklosses.solvers._auto import Auto
@@ -18,8 +20,8 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
 
     Parameters
     ----------
-    X : ndarray, or CSR matrix or array, of shape (n, d)
-        float32 or float64, in any scale.
+    X : ndarray, CSR matrix or array, or Rows, of shape (n, d)
+        float32 or float64, finite, in any scale.
     y : array-like of shape (n,) or (n, K)
         Targets as the loss takes them (its ``target``); of a :class:`~sklosses.losses.MulticlassLoss` class numbers
         0 .. K - 1, or rows of probabilities.
@@ -59,6 +61,8 @@ def minimize(X, y, loss, penalty="none", *, sample_weight=None, offset=None, fit
     loss = get_loss(loss)
     penalty = get_penalty(penalty) if isinstance(penalty, str) else penalty
     rows = as_rows(X)
+    if not isinstance(X, Rows):
+        assert_all_finite(X.data if issparse(X) else np.asarray(X), input_name="X")
     y, n_columns = _targets(y, loss, rows.n_rows)
     weights = _vector(sample_weight, "sample_weight", rows.n_rows)
     if weights is not None and not weights.sum() > 0:

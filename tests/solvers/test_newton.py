@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.optimize import linprog
 from scipy.optimize import minimize as scipy_minimize
 from sklearn.exceptions import ConvergenceWarning
@@ -490,6 +491,15 @@ def test_bad_arguments_of_minimize(arguments, message):
     X, y, _, _ = table("squared_error")
     with pytest.raises(ValueError, match=message):
         minimize(X, **({"y": y, "loss": "squared_error"} | arguments))
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array], ids=["dense", "csr"])
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "Input X contains NaN"), (np.inf, "Input X contains inf")])
+def test_minimize_refuses_tables_that_are_not_finite(value, message, convert):
+    X, y, _, _ = table("squared_error")
+    X[3, 1] = value
+    with pytest.raises(ValueError, match=message):
+        minimize(convert(X), y, "squared_error")
 
 
 @pytest.mark.parametrize("penalty", [L2(1e-5), L1(1e-5), NoPenalty()], ids=repr)
