@@ -69,7 +69,7 @@ def peers(name, X, y, alpha, wanted):
     if name == "crammer_singer":
         make = partial(LinearSVC, multi_class="crammer_singer", C=C, fit_intercept=False, tol=1e-9, random_state=0)
         if "liblinear" in wanted:
-            yield "liblinear", make, (10, 30, 100, 300, 1000)
+            yield "liblinear", make, (1, 3, 10, 30, 100, 300, 1000)
         return
     for solver, (numbers, most) in PEERS.items():
         if size <= most and solver in wanted:
@@ -124,7 +124,7 @@ def run(table, X, y, name, options):
     n, d = X.shape
     print(f"\n{table} {n} x {d}, {y.max() + 1} classes, {name}, alpha={options.alpha:.3g}", flush=True)
     for label, spent, value, gap in rows:
-        certified = "" if np.isnan(gap) else f"  certified {gap:.1e}"
+        certified = f"  certified {gap:.1e}" if np.isfinite(gap) else ""
         print(f"  {label:32} {spent:9.3f} s   {value / lowest - 1:9.1e}{certified}", flush=True)
 
 
