@@ -148,6 +148,8 @@ def _left(column, reading, look, band, added, budget):
             break
         mean = _mean(reading, column.k, here.p, band)
         curvature, gradient = Curvature(column._matrix(reading, mean.hessian)), column._gradient(mean, column.coef)
+        if column._is_lost(reading, here, gradient, curvature):
+            break               # no row bends that would tell how far it is
         step = curvature.step(gradient, column.coef, column.l1)
         fall = column._promised(gradient, step)
         there = column._moved(step)

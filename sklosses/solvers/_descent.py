@@ -43,6 +43,8 @@ SHORT, LEAST_DAMPING, MOST_DAMPING, STALE_DAMPING = 0.25, 1e-3, 1e6, 1.0
 # So many short steps, each other step making up for a part of one, call for a descent by bands; so many of those, each
 # with a first band of this share of the last one's at most.
 SHORT_STEPS, MENDS, DESCENTS, NEXT_WIDTH = 2, 0.5, 4, 0.1
+# Readings that descents by bands leave for their estimate; of few readings a quarter.
+RESERVE = 25
 # So many times the best constant's objective is not where to begin.
 BAD = 2.0
 # Curvature, relative to the features' own, that is lent to losses where they have none.
@@ -283,22 +285,14 @@ class Column(Certified):
         The curvature of a sample makes the first steps, kept up to date by BFGS. That of all rows takes its place
         where it serves badly, and where an estimate asks for it.
         """
-        self.variances = None       # of a sample
-        if self.centre is None:
-            self._find_centre(reading)
-        look = yield from self._begin(reading)
-        if self.curvature is not None:      # of a sample, which may hardly have seen some columns
-            second = self._second(look)
-            diagonal = reading.squares(second, self.centre) / self.total
-            # What a sample has not seen may be no constant.
-            self._find_constant(reading, diagonal, second.sum() / self.total)
-            self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.l2, 0.0))
-        before, tries = np.inf, PROOF_STEPS if self.dual else 0
+        look = yield from self._begin_all(reading)
+        before, tries, kept = np.inf, PROOF_STEPS if self.dual else 0, min(RESERVE, 0.25 * budget)
         while not self._falls_for_ever(reading, look):
             self.objective = self._objective(look, self.coef)
             self.blur = CANCELLING * self._cancelled(look)
             gradient = self._gradient(look, self.coef)
-            if not self.must_step and (self._proves(reading, look, gradient, goal) or reading.readings >= budget):
+            spent = reading.readings >= budget - (kept if self.descents else 0.0)
+            if not self.must_step and (self._proves(reading, look, gradient, goal) or spent):
                 break
             model = self._model(reading, look, gradient, before, goal)
             if model is None:
@@ -313,8 +307,13 @@ class Column(Certified):
             hidden = self._hidden(reading, look, gradient, step, decrement) if exact and not self.provable else 0.0
             look = yield from self._advance(reading, look, step, decrement, held=hidden > decrement)
             if fresh and self._is_cut():
-                look = yield from self._by_bands(reading, look, budget)
+                look = yield from self._by_bands(reading, look, budget - kept)
                 self.curvature, self.damping, before = None, 0.0, np.inf
+                self.objective = self._objective(look, self.coef)
+                if not (self.provable or self.dual):
+                    self._bound_by_bands(reading, look, goal, budget)
+                if self.gap <= goal:
+                    break
                 continue
             if exact and self.length == 1 and not self.provable:
                 self._estimate(decrement, last, look, hidden)
@@ -334,6 +333,20 @@ class Column(Certified):
         if not self.convex:     # a stationary point, and no more is known
             self.gap, self.gap_kind = np.nan, None
 
+    def _begin_all(self, reading):
+        """The first look at all rows; curvature of a sample learns of it, which may hardly have seen some columns."""
+        self.variances = None       # of a sample
+        if self.centre is None:
+            self._find_centre(reading)
+        look = yield from self._begin(reading)
+        if self.curvature is not None:
+            second = self._second(look)
+            diagonal = reading.squares(second, self.centre) / self.total
+            # What a sample has not seen may be no constant.
+            self._find_constant(reading, diagonal, second.sum() / self.total)
+            self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.l2, 0.0))
+        return look
+
     def _end(self, reading, look, tol, goal, budget=0.0):
         """The certificate of the last place; where there is none, an estimate by so many readings."""
         self.objective = self._objective(look, self.coef)
@@ -343,12 +356,17 @@ class Column(Certified):
             if not proven and self.provable and self.gap > max(tol, goal):
                 self._proves(reading, look, gradient, np.inf)       # a bound out of reach of the tolerance is one too
         self._is_least(reading, look, max(tol, goal))
-        if self.gap > max(tol, LEAST_TOL) and self.bounded and reading.traits[self.k].lipschitz < np.inf:
-            gap = self._relative(bound_by_bands(self, reading, look, max(tol, goal), budget))
-            if gap < self.gap:
-                self.gap, self.gap_kind = gap, "estimate"
+        if self.gap > max(tol, LEAST_TOL):
+            self._bound_by_bands(reading, look, max(tol, goal), budget)
         least = F_ROUNDING * abs(self.null) / max(self.objective - self.lowest, 1e-300)
         self.reached = self.gap <= max(tol, LEAST_TOL, least) and not self.endless
+
+    def _bound_by_bands(self, reading, look, tol, budget):
+        """An estimate for losses whose curvature is of no use for one, if they have a bounded slope."""
+        if self.bounded and reading.traits[self.k].lipschitz < np.inf:
+            gap = self._relative(bound_by_bands(self, reading, look, tol, budget))
+            if gap < self.gap:
+                self.gap, self.gap_kind = gap, "estimate"
 
     def may_choose(self, reading):
         """Whether there may be minimisers with other predictions: the loss is flat where the features are not."""
