@@ -115,10 +115,9 @@ class Block:
         K = candidate.n_columns
         l1, l2 = np.broadcast_to(candidate.penalty.l1, K), np.broadcast_to(candidate.penalty.l2, K)
         shared, classes = np.ndim(candidate.targets) == 1, candidate.one_vs_rest
+        recoding = [None] * K if classes is None else [tuple(row) for row in classes.recoding(candidate.targets)]
         for k, loss in enumerate(column_losses(candidate)):
-            own = float(k) if shared else 1.0       # a class's number, or an indicator of it
-            recoding = None if classes is None else (own, *classes.codes, *classes.class_weight[k])
-            yield Cell(loss, float(l1[k]), float(l2[k]), np.ones(1), source + (0 if shared else k), recoding)
+            yield Cell(loss, float(l1[k]), float(l2[k]), np.ones(1), source + (0 if shared else k), recoding[k])
 
     def _samples(self):
         """Numbers of the rows of samples, each larger than the one before."""

@@ -24,6 +24,24 @@ class OneVsRest:
     codes: tuple
     class_weight: np.ndarray
 
+    def recoding(self, targets):
+        """What makes a column's targets and weights of the problem's.
+
+        Parameters
+        ----------
+        targets : ndarray of shape (N,) or (N, n_columns)
+            The problem's.
+
+        Returns
+        -------
+        ndarray of shape (n_columns, 5)
+            What the targets of rows of the column's own class are, the loss's codes of the other rows and of these, and
+            what the weights of the other rows and of these are multiplied by.
+        """
+        weights = np.asarray(self.class_weight, dtype=np.float64)
+        own = np.arange(len(weights)) if np.ndim(targets) == 1 else np.ones(len(weights))
+        return np.column_stack([own, np.broadcast_to(self.codes, (len(weights), 2)), weights])
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:

@@ -493,13 +493,12 @@ def of_one_column(loss, place):
 def _targets_and_weights(problem):
     """Targets of shape (K or 1, n) as losses take them, and weights of the same kind or None."""
     y = _taken(problem.targets, problem.subset)
-    indicator = y.ndim == 2
-    y = np.ascontiguousarray(y.T) if indicator else y[np.newaxis]
+    y = y[np.newaxis] if y.ndim == 1 else np.ascontiguousarray(y.T)
     weights = None if problem.weights is None else _taken(problem.weights, problem.subset)[np.newaxis]
-    one_vs_rest = problem.one_vs_rest
-    if one_vs_rest is None:
+    if problem.one_vs_rest is None:
         return y, weights
-    positive = y == (1 if indicator else np.arange(problem.n_columns)[:, np.newaxis])
-    of_class = np.where(positive, one_vs_rest.class_weight[:, 1:], one_vs_rest.class_weight[:, :1])
+    own, *to = problem.one_vs_rest.recoding(problem.targets).T[:, :, np.newaxis]
+    positive = y == own
+    of_class = np.where(positive, to[3], to[2])
     weights = of_class if weights is None else weights * of_class
-    return np.where(positive, one_vs_rest.codes[1], one_vs_rest.codes[0]), None if np.all(weights == 1) else weights
+    return np.where(positive, to[1], to[0]), None if np.all(weights == 1) else weights

@@ -12,8 +12,7 @@ cdef class Samples:
     cdef const double* weights          # NULL: all 1
     cdef const double* offset           # NULL: all 0
     cdef const Py_ssize_t* subset       # NULL: all rows
-    cdef const double* class_weight     # NULL: targets are targets, not class numbers or indicators
-    cdef double[2] codes
+    cdef const double* recoding         # five numbers a column, as `OneVsRest.recoding`; NULL: targets are targets
     cdef readonly Py_ssize_t n_rows
 
     cdef object _hold(self, array, shape, name)
@@ -30,15 +29,17 @@ cdef class Samples:
                                 double* weight) noexcept nogil:
         """Targets and weights of rows as a column sees them."""
         cdef Py_ssize_t i
-        cdef bint positive
+        cdef bint own
+        cdef const double* to
         for i in range(n):
             y[i] = self.targets[rows[i] * self.target_stride + column * self.target_step]
             weight[i] = 1 if self.weights == NULL else self.weights[rows[i]]
-        if self.class_weight != NULL:
+        if self.recoding != NULL:
+            to = self.recoding + 5 * column
             for i in range(n):
-                positive = y[i] == <double>(1 if self.target_step else column)
-                y[i] = self.codes[positive]
-                weight[i] *= self.class_weight[2 * column + positive]
+                own = y[i] == to[0]
+                y[i] = to[1 + own]
+                weight[i] *= to[3 + own]
 
     cdef inline void offsets_of(self, const Py_ssize_t* rows, Py_ssize_t n, double* offset) noexcept nogil:
         cdef Py_ssize_t i

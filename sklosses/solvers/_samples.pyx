@@ -20,7 +20,7 @@ cdef class Samples:
         cdef const double[:, :] targets
         cdef const double[::1] vector
         cdef const Py_ssize_t[::1] subset
-        cdef const double[:, ::1] pairs
+        cdef const double[:, ::1] recoding
         n, n_columns = problem.rows.n_rows, problem.n_columns
         y = np.asarray(problem.targets, dtype=np.float64)
         if y.shape not in ((n,), (n, n_columns)):
@@ -47,9 +47,8 @@ cdef class Samples:
             subset = rows
             self.subset = &subset[0] if rows.size else NULL
         if problem.one_vs_rest is not None:
-            self.codes = problem.one_vs_rest.codes
-            pairs = self._hold(problem.one_vs_rest.class_weight, (n_columns, 2), "class_weight")
-            self.class_weight = &pairs[0, 0]
+            recoding = self._hold(problem.one_vs_rest.recoding(y), (n_columns, 5), "one_vs_rest.recoding")
+            self.recoding = &recoding[0, 0]
 
     cdef object _hold(self, array, shape, name):
         """A contiguous float64 array, held."""
