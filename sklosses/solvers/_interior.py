@@ -20,6 +20,8 @@ PATIENCE = 5
 UNDECIDED = 1e-5
 # Sums over rows are exact to this share of what they are made of; mostly to a part of that, which is waited for.
 ROUNDING, MOSTLY = 1e-16, 0.03
+# Weights count as no more unequal than this times their mean, where products are shared out.
+UNEQUAL = 100.0
 # Without a penalty minimisers may lie at infinity: this much of one, in the rows' own units, keeps them near.
 HOLD = 1e-13
 
@@ -61,10 +63,13 @@ class Hinges:
         self.own = np.flatnonzero(self.strengths > 0)
         self.omega = np.concatenate([self.weights, self.strengths[self.own]])
         self.factor = self.scales[self.own]
-        # Complementarity is shared out by omega; a hinge on a coordinate gets no more than the rows have for each.
+        # Complementarity is shared out by omega, within limits: rows of next to no weight would block every step. A
+        # hinge on a coordinate gets no more than the rows have for each.
         self.total = float(self.weights.sum())
-        fair = self.total / len(self.linear)
-        self.share = np.concatenate([np.ones(len(self.weights)), np.minimum(1.0, fair / self.strengths[self.own])])
+        mean, fair = self.total / max(len(self.weights), 1), self.total / len(self.linear)
+        within = np.clip(self.weights, mean / UNEQUAL, mean * UNEQUAL)
+        rows = np.divide(within, self.weights, out=np.ones_like(within), where=self.weights > 0)
+        self.share = np.concatenate([rows, np.minimum(1.0, fair / self.strengths[self.own])])
         self.shares = float(self.omega @ self.share)
 
     @cached_property
@@ -140,8 +145,8 @@ def interior_point(problem, start, width, *, gone, goal):
 
     The dual has a box 0 <= alpha <= 1 for each hinge; the normal equations have the size of z (Ferris and Munson,
     "Interior-point methods for massive support vector machines", SIAM J. Optim. 13, 2002). Complementarity is weighted
-    by omega, so that a hinge of weight k takes the path of k hinges of weight 1. The first point is on the central path
-    of the primal at `start`: there the method is Newton's on a smoothed objective.
+    by omega, so that a hinge of weight k takes the path of k hinges of weight 1, unless weights are most unequal. The
+    first point is on the central path of the primal at `start`: there the method is Newton's on a smoothed objective.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.optimize import minimize_scalar
-from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.preprocessing import scale
 from sklearn.svm import OneClassSVM
 
@@ -299,3 +299,23 @@ def test_nothing_but_a_constant_to_find(name, shape):
             if not result.endless:
                 assert result.converged, (kind, result.gap)
                 assert result.gap[0] <= 1e-6, kind
+
+
+@pytest.mark.parametrize("penalty", [("l1", 1e-4), ("l2", 1e-6), ("l2", 1e-2), ("elasticnet", 1e-3)])
+@pytest.mark.parametrize("name", ["hinge", "absolute_error", "quantile", "epsilon_insensitive"])
+@pytest.mark.parametrize("decades", [4, 12])
+def test_weights_of_any_size(name, penalty, decades):
+    """From 1e-12 to 1e12: rows that count for next to nothing are in nobody's way."""
+    rng = np.random.default_rng(7)
+    digits = load_digits()
+    X, score = digits.data[:500], digits.target[:500] % 2 - 0.5
+    y = np.sign(score) if name == "hinge" else score
+    weight = 10.0 ** rng.uniform(-decades, decades, len(X))
+    result = quietly(X, y, name, get_penalty(penalty[0], alpha=penalty[1]), tol=1e-6, sample_weight=weight)
+    assert (result.gap_kind, result.converged) == (("proof",), True)
+    assert result.gap[0] <= 1e-6
+    # The objective of the rows that have all but a millionth of a millionth of the weight is the same.
+    heavy = weight > 1e-15 * weight.sum()
+    alone = quietly(X[heavy], y[heavy], name, get_penalty(penalty[0], alpha=penalty[1]), tol=1e-6,
+                    sample_weight=weight[heavy])
+    assert alone.objective[0] == pytest.approx(result.objective[0], rel=1e-5, abs=1e-9)
