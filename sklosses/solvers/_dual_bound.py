@@ -50,8 +50,9 @@ class Bound:
         On F - F*.
     gap, kind
         The bound on (F - F*) / F* that follows, and whether it is a proof or an estimate.
-    null, null_slope : float
-        The objective of the best constant, counted from `lowest`, and the mean of its absolute slopes.
+    null, null_slope, null_curvature : float
+        The objective of the best constant, counted from `lowest`, and the means of its absolute slopes and of its
+        second derivatives, 0 with kinks.
     lowest : float
         Below which no model's objective is.
     readings : int
@@ -75,9 +76,11 @@ class Bound:
         best = best_shift(reading, k, self.offset, cost=self.cost * self.total) if fit_intercept else given
         self.intercept = best if state is None else given
         self.known = self.offset if fit_intercept else self.offset + given     # what no coefficient changes
-        slopes = np.empty(self.n_rows)
+        slopes, bends = np.empty(self.n_rows), np.zeros(self.n_rows) if self.loss.traits.smooth else None
         self.lowest = lowest_value(reading, k) / self.total
-        self.null = reading.sweep(k, self.offset + best, gradient=slopes) / self.total - self.lowest + self.cost * best
+        value = reading.sweep(k, self.offset + best, gradient=slopes, hessian=bends)
+        self.null = value / self.total - self.lowest + self.cost * best
+        self.null_curvature = 0.0 if bends is None else float(bends.sum()) / self.total
         self.fixed = 0.0 if fit_intercept else self.cost * given
         self.null_slope = float(np.abs(slopes).sum()) / self.total
         self.objective, self.lower, self.bound, self.gap = np.inf, -np.inf, np.inf, np.inf

@@ -17,7 +17,8 @@ from sklosses.solvers._reading import Reading
 # The augmented Lagrangian's weight as a share of the mean of ||x_i||^2: so much times n l2 / mean(||x_i||^2), within
 # bounds. With weak penalties a share of 1 takes up to three times as many epochs as 1e-2, and 1e-4 five times as many
 # where classes are of unequal size. With strong ones coefficients hardly move predictions, all is a question of the
-# intercept, and 1e-2 takes ten times as many as 1.
+# intercept, and 1e-2 takes ten times as many as 1. The least is for losses of curvature 1: the less a loss bends, as
+# log_loss where one class is rare, the more the intercept has to move for the same change of its slopes.
 INTERCEPT_WEIGHT, LEAST_WEIGHT, MOST_WEIGHT = 5e-3, 1e-2, 1.0
 # A row whose part of the gap is below this share of the mean may rest, from the third epoch on.
 NEXT_TO_NONE, FIRST_REST = 0.1, 2
@@ -172,9 +173,10 @@ def _kernel():
     return kernel("sklosses.solvers._dual_kernel")
 
 
-def intercept_weight(strength, mean_norm):
-    """The augmented Lagrangian's rho, from n l2 and the mean of ||x_i||^2."""
-    return mean_norm * np.clip(INTERCEPT_WEIGHT * strength / (mean_norm or 1.0), LEAST_WEIGHT, MOST_WEIGHT)
+def intercept_weight(strength, mean_norm, curvature):
+    """The augmented Lagrangian's rho, from n l2, the mean of ||x_i||^2, and the loss's curvature at the constant."""
+    least = LEAST_WEIGHT / curvature if LEAST_WEIGHT < curvature < 1 else LEAST_WEIGHT
+    return mean_norm * np.clip(INTERCEPT_WEIGHT * strength / (mean_norm or 1.0), least, MOST_WEIGHT)
 
 
 def most_ahead(bound, strength, mean_norm):
@@ -285,7 +287,7 @@ class _Column:
         self.step = np.full(n, -1.0)
         rows = bound.target, bound.offset, self.scale
         self.kernel = _kernel().Column(bound.loss, rows, self.step, self.v, self.dual)
-        self.kernel.rho = intercept_weight(self.n_active * self.kappa, mean_norm) if bound.fit_intercept else 0.0
+        self.kernel.rho = self._intercept_weight(mean_norm)
         self.kernel.shrink = bound.l1 / self.kappa
         self.kernel.intercept, self.kernel.sum = bound.intercept, bound.cost / self.kappa
         if self.mu:
@@ -306,6 +308,12 @@ class _Column:
         self.mean, self.mean_since = None, 0
         self.seen, self.left = [], 0.0              # gaps, and epochs that are still to come, about
         self.done = False
+
+    def _intercept_weight(self, mean_norm):
+        bound = self.bound
+        if not bound.fit_intercept:
+            return 0.0
+        return intercept_weight(self.n_active * self.kappa, mean_norm, bound.null_curvature)
 
     @property
     def readings(self):
