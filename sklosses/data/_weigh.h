@@ -118,6 +118,44 @@ static void sk_weigh_along(ptrdiff_t n, const double *weight, const double *from
     }
 }
 
+/* One column whose kinks are smoothed: multiply derivatives with their weights, and add up what `sk_weigh` does. */
+static void sk_weigh_smoothed(ptrdiff_t n, const double *weight, double *smooth, double *value, double *gradient,
+                              double *hessian, double *sums)
+{
+    double all = 0, minimised = 0, total = 0, steepness = 0, square = 0;
+    if (weight) {
+        SK_SIMD
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const double s = weight[i], u = s != 0 ? gradient[i] : 0;
+            smooth[i] = s != 0 ? s * smooth[i] : 0;
+            value[i] = s != 0 ? s * value[i] : 0;
+            hessian[i] = s != 0 ? s * hessian[i] : 0;
+            gradient[i] = s * u;
+        }
+        SK_SIMD_SUM(all, square)
+        for (ptrdiff_t i = 0; i < n; i++) {
+            all += weight[i];
+            square += weight[i] != 0 ? gradient[i] * gradient[i] / weight[i] : 0;
+        }
+    } else {
+        all = (double)n;
+        SK_SIMD_SUM(square)
+        for (ptrdiff_t i = 0; i < n; i++)
+            square += gradient[i] * gradient[i];
+    }
+    SK_SIMD_SUM(minimised, total, steepness)
+    for (ptrdiff_t i = 0; i < n; i++) {
+        minimised += smooth[i];
+        total += value[i];
+        steepness += fabs(gradient[i]);
+    }
+    sums[0] += all;
+    sums[1] += minimised;
+    sums[2] += total;
+    sums[3] += steepness;
+    sums[4] += square;
+}
+
 /* Whether any of SK_PADDING numbers are not the same, bit for bit. */
 SK_INLINE int sk_differ(const double *a, const double *b)
 {

@@ -85,8 +85,9 @@ class Auto:
             if state is None and monitor is None and isinstance(solver, Newton) and max_iter >= LEAST_READINGS and (
                     is_better_blocked(problem, tol)):
                 result, given["state"] = solve_as_block(
-                    problem, {"tol": tol, "random_state": random_state}, solver.n_threads(problem),
-                    lambda part: solver.solve(part, **given))
+                    problem, {"tol": tol, "random_state": random_state},
+                    solver.n_threads(problem, columns=problem.n_columns),
+                    lambda part: replace(solver, thorough=False).solve(part, **given))
                 if result is not None:
                     return result
             if isinstance(solver, DualDescent):

@@ -6,6 +6,7 @@ fold leaves out starts the columns of the folds, which go down together, reading
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from math import ceil
@@ -16,9 +17,11 @@ import numpy as np
 from sklosses.solvers._block_column import BlockColumn, Stage
 from sklosses.solvers._block_reading import BlockReading, Cell
 from sklosses.solvers._order import RowOrder
+from sklosses.solvers._own_reading import OwnReading, OwnRows
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import Reading, column_losses
 from sklosses.solvers._shift import best_shift
+from sklosses.solvers._spread import HEARTBEAT, in_order
 
 # Samples: so many rows at least, so many a coefficient, so much larger each time, up to so many and this share.
 FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST, LARGEST_SHARE = 2000, 8, 4, 40_000, 0.3
@@ -38,6 +41,8 @@ NEAR, MOVES = 3.0, 3.0
 # Smoothed kinks that take more readings than this are left to the interior point method, which has few features to
 # thank for its speed: with many, they may take as many as others. On tables of few numbers, too: readings are cheap.
 READINGS_KINKED, CHEAP_READING = 18, 1e6
+# The same of a column with rows to itself: Newton's steps arrive after 5 to 20, or crawl.
+READINGS_ALONE = 30
 
 
 class Block:
@@ -63,6 +68,9 @@ class Block:
         self.targets, self.sources = _distinct([candidate.targets for candidate in candidates])
         self.pool = ThreadPoolExecutor(n_threads)
         self.progress = progress
+        # Readings by one column cost little where the table stays in the cache, and second derivatives have few features.
+        d = self.problem.n_features
+        self.own = len(folds.masks) == 1 and d <= OWN_MATRIX and len(folds.order) * (d + 1) <= CHEAP_READING
         self.floors = {}        # least losses and weights of each pattern, of losses that leave out a constant
         self.began = perf_counter()
         self.stopped = False
@@ -90,7 +98,7 @@ class Block:
         samples = list(self._samples())
         self._start(base, samples[0])
         reading = self._reading(self.folds.order, self.folds.ends)
-        rows = samples, reading, Stage(self.tol, reading.moments()[1], self.intercept, exact=True)
+        rows = samples, reading, Stage(self.tol, reading.moments()[1], self.intercept, exact=True, own=self.own)
         if len(self.folds.masks) == 1:
             self._train(rows, base, _proven)
             self.columns = base
@@ -136,16 +144,16 @@ class Block:
             return
         for chosen in samples:
             part = self._reading(chosen, np.array([len(chosen)]))
-            own = Stage(self.tol, part.moments()[1], self.intercept, exact=False)
+            own = Stage(self.tol, part.moments()[1], self.intercept, exact=False, own=self.own)
             for column in columns:
                 column.enter(own, column.cell)
                 column.metric = None
-            self._descend(part, columns, _SampleRule(self.problem.n_features / len(chosen)))
+            self._go_down(part, chosen, columns, _SampleRule(self.problem.n_features / len(chosen)))
         whole = np.ones(reading.n_patterns)
         for column in columns:
             column.enter(stage, replace(column.cell, mask=whole))
             column.lowest = self._lowest(column.cell)
-        self._descend(reading, columns, arrived, by_pattern=len(self.folds.masks) > 1)
+        self._go_down(reading, self.folds.order, columns, arrived, by_pattern=len(self.folds.masks) > 1)
 
     def _starts_from(self, leader, column):
         """Whether a column's folds should start from those of another strength: nearer than folds to all rows."""
@@ -235,6 +243,24 @@ class Block:
         return float(cell.mask @ values / (cell.mask @ weights))
 
     # Lockstep -------------------------------------------------------------------------------------------------------
+
+    def _go_down(self, reading, order, columns, arrived, **given):
+        """Run the columns on rows of an order: in lockstep those that share readings, the others in threads."""
+        alone = [column for column in columns if column.alone]
+        self._descend(reading, [column for column in columns if not column.alone], arrived, **given)
+        if not alone:
+            return
+        with OwnRows(self.problem, self.targets, order, self.centre) as rows:
+
+            def run(column, budget):
+                OwnReading(rows, column.cell).run(column.descend(arrived, budget, RENEWALS))
+
+            tasks = [(column, _budget(column, self.problem)) for column in alone]
+            with closing(in_order(self.pool, run, tasks, HEARTBEAT)) as results:
+                for done, _ in enumerate(results, 1):
+                    self._report(done, len(alone))
+                    if self.stopped:
+                        break
 
     def _descend(self, reading, columns, arrived, after=None, *, by_pattern=False):
         """Run the columns' generators: what they ask for is looked for together, in one reading for all.
@@ -398,6 +424,8 @@ class _SampleRule:
 
 def _budget(column, problem):
     """Readings that a column may take."""
+    if column.alone:
+        return READINGS_ALONE
     few = problem.n_features < OWN_MATRIX and problem.n_rows * (problem.n_features + 1) > CHEAP_READING
     if column.stage.exact and column.width is not None and few:
         return READINGS_KINKED

@@ -24,10 +24,14 @@ SHORT, LEAST_DAMPING = 0.25, 1e-3
 # Bands of smoothed kinks narrow by these factors, towards this share of the tolerance, once the rest of the gap is this
 # small beside it. Their slack falls with the width's square.
 NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 0.3, 0.6, 0.25, 0.3
+# Newton's steps with exact second derivatives leave nothing else in the end.
+SHARE_OF_TOL_ALONE = 0.5
 # At the beginning of a stage the band is widened until its slack is this share of the decrement.
 WIDE_SHARE = 0.3
 # It becomes so many times as wide at once, at most.
 WIDER = 10.0
+# Samples have led to about the minimum of all rows where the decrement is so many times the tolerance.
+NEAR = 3.0
 # Second derivatives are asked for anew where so many steps in a row leave more than this of the decrement; at once, and
 # so many times as often, where they cost about as much as a reading: up to so many features. Smoothed kinks and squared
 # hinges end in a few steps with the exact ones, and crawl with those of other rows.
@@ -49,12 +53,15 @@ class Stage:
         Whether there is one.
     exact : bool
         Whether these are all rows.
+    own : bool, default=False
+        Whether a column has the rows to itself.
     """
 
     tol: float
     squares: np.ndarray
     intercept: bool
     exact: bool
+    own: bool = False
 
 
 class BlockColumn:
@@ -97,6 +104,11 @@ class BlockColumn:
     def cheap(self):
         """Whether second derivatives cost about as much as a reading."""
         return (self.width is not None or self.stage.exact) and len(self.z) <= CHEAP_FEATURES
+
+    @property
+    def alone(self):
+        """Whether it has rows to itself, and finds its way on them."""
+        return self.stage.own and self.width is not None
 
     def enter(self, stage, cell):
         """Go on with other rows."""
@@ -195,8 +207,19 @@ class BlockColumn:
             raise OverflowError("The squares of X do not fit into float64.")
         self.metric = Metric(matrix)
 
+    def _follow_down(self, step):
+        """Go as far down along a step as it leads, of rows that are the column's own: as :meth:`_advance`."""
+        found, matrix, place, share = yield Ask(self.cell, self.z, self.width, gram=True, step=step)
+        self.looked += 1
+        if share > 0:
+            self.take(place, found)
+            self.model(matrix)
+        return share
+
     def _advance(self, step, promise):
         """Go down along a step: the share of it that was taken, 0 if there is no way down."""
+        if self.alone:
+            return (yield from self._follow_down(step))
         share = min(1.0, MORE * self.share)
         for _ in range(TRIES):
             z = self.z + share * step
@@ -261,13 +284,13 @@ class BlockColumn:
                 yield from self.look()
                 before, slow = np.inf, 0
                 continue
-            fresh = False
+            enters, fresh = fresh and self._enters(decrement), False
             slow = slow + 1 if decrement > SLOW * before else 0
-            if not self.must_step and self._narrow(decrement):
+            if enters or (not self.must_step and self._narrow(decrement)):
                 self.metric, self.z = None, self.z + step
                 yield from self.look()
                 before, slow = np.inf, 0
-            elif renewals and slow >= (SLOW_STEPS_CHEAP if self.cheap else SLOW_STEPS):
+            elif not self.alone and renewals and slow >= (SLOW_STEPS_CHEAP if self.cheap else SLOW_STEPS):
                 renewals, self.metric = renewals - 1, None
             else:
                 before = decrement
@@ -275,12 +298,28 @@ class BlockColumn:
                 self.must_step = False
                 if share == 0 and not renewals:
                     return
-                if share < SHORT and renewals:
+                if share < SHORT and renewals and not self.alone:
                     if not (self.cheap and self.stage.exact):    # else the exact curvature, at the next place, will do
                         self.damping = max(10 * self.damping, LEAST_DAMPING)
                     renewals, self.metric = renewals - 1, None
                 elif share == 1:
                     self.damping *= 0.2
+                fresh = self.alone and share < SHORT
+
+    def _enters(self, decrement):
+        """Smooth over the band that all rows call for, where samples have led to about the minimum.
+
+        Most of what is left is the sample's error: the step that its curvature makes is as good as any, and where it
+        leads the exact one is asked for.
+        """
+        if self.width is None or self.alone or self.must_step or not (self.stage.exact and self.cheap):
+            return False
+        loss = max(self.objective - self.lowest, 1e-300)
+        goal = SHARE_OF_TOL * self.stage.tol * loss
+        if not decrement <= NEAR * self.stage.tol * loss or not self.slack > 0:
+            return False
+        self.width *= min(max(np.sqrt(goal / self.slack), NARROWER), WIDER)
+        return True
 
     def widen(self, decrement):
         """Smooth over a wider band, if that is far narrower than the way that is left."""
@@ -293,7 +332,8 @@ class BlockColumn:
         """Smooth over a narrower band, if the smoothing is what the gap consists of."""
         if self.width is None:
             return False
-        goal = SHARE_OF_TOL * self.stage.tol * max(self.objective - self.lowest, 1e-300)
+        share = SHARE_OF_TOL_ALONE if self.alone else SHARE_OF_TOL
+        goal = share * self.stage.tol * max(self.objective - self.lowest, 1e-300)
         if self.slack <= 2 * goal or decrement > SHARE_OF_SLACK * self.slack:
             return False
         self.width *= min(max(np.sqrt(goal / self.slack), NARROWER), WIDEST)

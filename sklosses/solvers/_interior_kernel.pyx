@@ -113,8 +113,20 @@ cdef class Design:
         self.n_rows, self.n_columns, self.copies, self.stride = n_rows, n_columns, copies, padded(n_columns)
         memory = _room(n_rows * self.stride + LINE)
         self.rows = memory[:n_rows * self.stride].reshape(n_rows, self.stride)[:, :n_columns]
-        self._rows, self._vector, self._folded = memory, _room(self.stride), _room(n_rows + LINE)
+        self._rows = memory
+        self._make_room()
+
+    cdef _make_room(self):
+        self._vector, self._folded = _room(self.stride), _room(self.n_rows + LINE)
         self._scaled = _room(GRAM_ROWS * self.stride)
+
+    def twin(self):
+        """The same rows in the same memory, for another thread: what is computed has room of its own."""
+        cdef Design other = Design.__new__(Design)
+        other.rows, other._rows = self.rows, self._rows
+        other.n_rows, other.n_columns, other.copies, other.stride = self.n_rows, self.n_columns, self.copies, self.stride
+        other._make_room()
+        return other
 
     @staticmethod
     def bytes_of(Py_ssize_t n_rows, Py_ssize_t n_columns):
@@ -159,6 +171,8 @@ cdef class Design:
         v = self.fold(v)
         memset(w, 0, stride * sizeof(double))
         for i in range(0, n - n % 4, 4):
+            if v[i] == 0 and v[i + 1] == 0 and v[i + 2] == 0 and v[i + 3] == 0:
+                continue        # as most of a hinge's slopes
             for r in range(4):
                 four[r] = x + (i + r) * stride
             sk_add4_f64(w, four, stride, v + i)

@@ -183,6 +183,9 @@ class Reading:
                 results[i] = call(task)
 
         n_others = 0 if self._pool is None else min(self.n_threads, len(tasks)) - 1
+        if n_others == 0:
+            work()
+            return results
         with Guard() as guard:
             others = [guard.submit(self._pool, work) for _ in range(n_others)]
             work()
