@@ -114,12 +114,12 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         problem = self._problem(sample, loss, subset)
         attributes = functools.partial(self._reconstruction, loss=loss, dtype=sample.X.dtype)
 
-        # Readings of samples are no epochs: their number is not known in advance.
-        context = self._init_callback_context(max_subtasks=None if self.learning_rate == "auto" else self.max_iter)
-        passed = for_callbacks(given, subset)
-        context.call_on_fit_task_begin(estimator=self, **passed)
-        hooks = None
+        context = hooks = None
         if getattr(self, "_skl_callbacks", None):
+            # Readings of samples are no epochs: their number is not known in advance.
+            context = self._init_callback_context(max_subtasks=None if self.learning_rate == "auto" else self.max_iter)
+            passed = for_callbacks(given, subset)
+            context.call_on_fit_task_begin(estimator=self, **passed)
             hooks = EpochHooks(self, context, passed, attributes(start.coef, start.intercept, 0))
         solver, zero = self._solver(loss, problem), self._zero(n_columns, sample.X.shape[1])
         if self.learning_rate == "auto" and not np.any(start.coef) and np.array_equal(start.intercept, zero.intercept):
@@ -128,7 +128,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
             solver, problem, start, attributes, max_iter=self.max_iter, validation=validation, hooks=hooks
         )
         self._keep(result, attributes(result.coef, result.intercept, result.n_iter))
-        context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **passed)
+        if context is not None:
+            context.call_on_fit_task_end(estimator=self, reconstruction_attributes={}, **passed)
         self._warn(problem, result)
         return self
 

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Integral, Real
 
 import numpy as np
@@ -24,6 +24,9 @@ _PLACES = {
     "classification": ("labels", "SGDClassifier"),
     "embedding": ("embeddings", "LinearEmbedding"),
 }
+
+#: Types whose values cannot change.
+_PLAIN = frozenset({bool, float, int, str, type(None)})
 
 SCHEDULES = ("constant", "optimal", "invscaling", "adaptive", "pa1", "pa2")
 PENALTIES = ("l2", "l1", "elasticnet")
@@ -156,7 +159,7 @@ def check_settings(estimator, loss, task, *, partial):
             f"Learning rate '{estimator.learning_rate}' only works with loss '{_PASSIVE_AGGRESSIVE[task]}', "
             f"got {loss!r}."
         )
-    if loss.traits.coupled and estimator.learning_rate != "auto":
+    if estimator.learning_rate != "auto" and loss.traits.coupled:
         raise ValueError(
             f"{type(loss).__name__} looks at the predictions of all classes, which schedules do not: learning_rate "
             f"must be 'auto', got {estimator.learning_rate!r}."
@@ -183,7 +186,8 @@ def _check_non_crossing(estimator, loss, partial):
 
 def knows_its_kinks(loss):
     """Whether a loss is smooth or says where its kinks are: what learning_rate="auto" needs to find a minimum."""
-    if loss.traits.coupled:
+    traits = loss.traits
+    if traits.coupled or traits.smooth:
         return True
     try:
         loss.kinks(np.empty(0))
@@ -193,9 +197,23 @@ def knows_its_kinks(loss):
 
 
 def all_satisfied(estimator):
-    """Whether every parameter satisfies its constraints: scikit-learn's own check, in a tenth of its time."""
-    return all(any(constraint.is_satisfied_by(getattr(estimator, name)) for constraint in constraints)
-               for name, constraints in _constraints(type(estimator)))
+    """Whether every parameter satisfies its constraints: scikit-learn's own check, in a tenth of its time.
+
+    Numbers and names that have been found to do so are not checked again.
+    """
+    cls = type(estimator)
+    values = [getattr(estimator, name) for name, _ in _constraints(cls)]
+    check = _are_known_to_satisfy if _PLAIN.issuperset(map(type, values)) else _satisfy
+    return check(cls, *values)
+
+
+def _satisfy(cls, *values):
+    """Whether values satisfy the constraints of a class's parameters."""
+    return all(any(constraint.is_satisfied_by(value) for constraint in constraints)
+               for (_, constraints), value in zip(_constraints(cls), values, strict=True))
+
+
+_are_known_to_satisfy = lru_cache(maxsize=512, typed=True)(_satisfy)
 
 
 @cache

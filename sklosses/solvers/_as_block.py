@@ -58,7 +58,7 @@ def _is_fit(loss):
 
 def rests_at_zero(loss):
     """Whether a prediction of 0 is as good as any, for every class."""
-    if loss.traits.smooth or not loss.target.hard:
+    if not loss.target.hard or loss.traits.smooth:
         return False
     try:
         smooth = loss.smoothed(1.0)
@@ -83,13 +83,13 @@ def is_better_blocked(problem, tol):
     -------
     bool
     """
-    if not can_be_blocked(problem, tol):
-        return False
-    smooth = all(loss.traits.smooth for loss, _ in problem.losses)
+    smooth = all(traits.smooth for traits in problem.traits)
     classes = problem.one_vs_rest is not None and problem.n_columns >= CLASSES
     if smooth or (classes and problem.n_rows * (problem.n_features + 1) <= CHEAP_READING):
-        return classes
-    return OWN_MATRIX < problem.n_features < problem.n_rows / ROWS and not hasattr(problem.rows, "indptr")
+        better = classes
+    else:
+        better = OWN_MATRIX < problem.n_features < problem.n_rows / ROWS and not hasattr(problem.rows, "indptr")
+    return better and can_be_blocked(problem, tol)
 
 
 def solve_as_block(problem, given, n_threads, lone):

@@ -201,11 +201,11 @@ def _joined(first, second):
 
 
 def _is_coupled(problem):
-    return any(loss.traits.coupled for loss, _ in problem.losses)
+    return any(traits.coupled for traits in problem.traits)
 
 
 def _has_dual(problem):
-    return all(loss.traits.convex for loss, _ in problem.losses)
+    return all(traits.convex for traits in problem.traits)
 
 
 def _is_sparse_enough(problem):

@@ -9,6 +9,8 @@ from sklosses.solvers._reading import LARGEST_GATHERED, added
 
 _kernel, _mirror = kernel("sklosses.solvers._interior_kernel"), kernel("sklosses.solvers._block_kernel").mirror
 
+# Columns that vary by less than this share of their mean are constant.
+CONSTANT = 1e-14
 # Copies up to this size are always made.
 SMALL_BYTES = 64 << 20
 
@@ -98,5 +100,8 @@ class CentredRows:
 
     def spread(self):
         """The root mean square of each column."""
-        squares = added(self.each(lambda design, _: np.einsum("ij,ij->j", design.rows, design.rows)))
+        def squares_of(design, _=None):
+            return np.einsum("ij,ij->j", design.rows, design.rows)
+
+        squares = added(self.each(squares_of)) if self.whole is None else squares_of(self.whole)
         return np.sqrt(squares / max(1, self.reading.n_rows))

@@ -7,9 +7,11 @@ a reading of the rows found there. So one reading serves all columns of a proble
 import numpy as np
 
 from sklosses.solvers._bands import bound_by_bands, by_bands, first_band
+from sklosses.solvers._centred import CONSTANT
 from sklosses.solvers._certified import PIECES, Certified
 from sklosses.solvers._curvature import Curvature, rank
 from sklosses.solvers._gap import F_ROUNDING
+from sklosses.solvers._head_start import descend
 from sklosses.solvers._line import along, beyond
 from sklosses.solvers._shift import MANY, best_shift
 from sklosses.solvers._some_rows import ONE_OF
@@ -59,8 +61,6 @@ FREE = 1e-6
 ABOUT = 1e-4
 # Gaps up to this are at the limit of precision: no tolerance below it is missed.
 LEAST_TOL = 1e-9
-# Columns that vary by less than this share of their mean are constant.
-CONSTANT = 1e-14
 
 
 class Column(Certified):
@@ -89,6 +89,8 @@ class Column(Certified):
         Whether the tolerance is.
     endless : bool
         Whether there is no minimum.
+    hasty : bool
+        Whether steps on all rows begin with a head start.
     """
 
     solver = "newton"
@@ -98,7 +100,7 @@ class Column(Certified):
         super().__init__(problem, reading, k, penalty)
         self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
         self.intercept = 0.0 if state is None else float(state.intercept[k])
-        self.reached = False
+        self.reached = self.hasty = False
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
         best = self._best_constant(reading, p) if self.fit_intercept else 0.0
         if state is None and self.fit_intercept:
@@ -127,9 +129,10 @@ class Column(Certified):
 
     def _best_constant(self, reading, p):
         """The best intercept without coefficients: of many rows about, from a few of them if those know."""
-        start, room = best_shift(reading, self.k, p, few=True), 0.0
-        if reading.n_rows > MANY:
-            room = ABOUT * abs(reading.along(self.k, p, None, start)[0] - self.lowest * self.total)
+        start = best_shift(reading, self.k, p, few=True)
+        if reading.n_rows <= MANY:
+            return start
+        room = ABOUT * abs(reading.along(self.k, p, None, start)[0] - self.lowest * self.total)
         return best_shift(reading, self.k, p, start, room)
 
     def knowledge(self):
@@ -285,7 +288,7 @@ class Column(Certified):
         The curvature of a sample makes the first steps, kept up to date by BFGS. That of all rows takes its place
         where it serves badly, and where an estimate asks for it.
         """
-        look = yield from self._begin_all(reading)
+        look = yield from self._begin_all(reading, budget)
         before, tries, kept = np.inf, PROOF_STEPS if self.dual else 0, min(RESERVE, 0.25 * budget)
         while not self._falls_for_ever(reading, look):
             self.objective = self._objective(look, self.coef)
@@ -333,11 +336,13 @@ class Column(Certified):
         if not self.convex:     # a stationary point, and no more is known
             self.gap, self.gap_kind = np.nan, None
 
-    def _begin_all(self, reading):
+    def _begin_all(self, reading, budget):
         """The first look at all rows; curvature of a sample learns of it, which may hardly have seen some columns."""
         self.variances = None       # of a sample
         if self.centre is None:
             self._find_centre(reading)
+        if self.hasty and self.curvature is None:
+            descend(self, reading, budget)
         look = yield from self._begin(reading)
         if self.curvature is not None:
             second = self._second(look)

@@ -61,15 +61,17 @@ class Hinges:
     def __post_init__(self):
         self.constants = np.arange(len(self.linear)) == len(self.linear) - 1
         self.own = np.flatnonzero(self.strengths > 0)
-        self.omega = np.concatenate([self.weights, self.strengths[self.own]])
         self.factor = self.scales[self.own]
-        # Complementarity is shared out by omega, within limits: rows of next to no weight would block every step. A
-        # hinge on a coordinate gets no more than the rows have for each.
+        # Complementarity is shared out by omega, within limits: rows of next to no weight would block every step.
         self.total = float(self.weights.sum())
-        mean, fair = self.total / max(len(self.weights), 1), self.total / len(self.linear)
+        mean = self.total / max(len(self.weights), 1)
         within = np.clip(self.weights, mean / UNEQUAL, mean * UNEQUAL)
-        rows = np.divide(within, self.weights, out=np.ones_like(within), where=self.weights > 0)
-        self.share = np.concatenate([rows, np.minimum(1.0, fair / self.strengths[self.own])])
+        self.omega = self.weights
+        self.share = np.divide(within, self.weights, out=np.ones_like(within), where=self.weights > 0)
+        if len(self.own):       # a hinge on a coordinate gets no more than the rows have for each
+            fair = self.total / len(self.linear)
+            self.omega = np.concatenate([self.weights, self.strengths[self.own]])
+            self.share = np.concatenate([self.share, np.minimum(1.0, fair / self.strengths[self.own])])
         self.shares = float(self.omega @ self.share)
 
     @cached_property
@@ -85,6 +87,8 @@ class Hinges:
 
     def rest_at_kinks(self, point, width, goal):
         """Coordinates whose own hinge is at its kink are 0, not next to it: slacks and slopes tell which."""
+        if not len(self.own):
+            return
         m = len(self.weights)
         alpha, tau, xi, zeta = point.hinges[:, m:]
         # The intercept is next to a kink too, and stays there for now: that may cost a little.
@@ -99,12 +103,7 @@ class Hinges:
 
     def certify(self, point):
         """The gap and the defect of a point as it is: its own account of them is that of iterations, with rounding."""
-        alpha = np.clip(point.hinges[0], 0.0, 1.0)
-        above = self.system.product(point.z)
-        above[: len(self.positions)] -= self.positions
-        rest = self.linear + self.quadratic * point.z + self.system.back(self.omega * alpha)
-        point.gap = float(self.omega @ (np.maximum(above, 0.0) - alpha * above))
-        point.defect = self.system.defect(np.where(self.fixed, 0.0, rest), point.z)
+        point.gap, point.defect = self.system.certificate(self, point.z, point.hinges[0])
 
 
 @dataclass(eq=False)

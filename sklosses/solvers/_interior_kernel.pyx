@@ -1,7 +1,8 @@
-"""The iteration of the interior point method: products with the rows, the matrix and its factors, the steps.
+"""Iterations on rows in memory: of the interior point method, and Newton's of a smooth loss.
 
-A point has for each hinge alpha and tau = 1 - alpha, its slope and what is left of it, and xi and zeta, how far a.z is
-above or below the kink. The loops over hinges stand in ``_hinges.h``.
+Products with the rows, the matrix and its factors, the steps. A point inside has for each hinge alpha and
+tau = 1 - alpha, its slope and what is left of it, and xi and zeta, how far a.z is above or below the kink. The loops
+over hinges stand in ``_hinges.h``.
 """
 
 from libc.math cimport INFINITY, fabs, isfinite, sqrt
@@ -13,6 +14,7 @@ from scipy.linalg.cython_lapack cimport dpotrf, dpotrs
 
 from sklosses.data._products cimport padded, sk_add4_f64, sk_add_f64, sk_dot4_f64, sk_dot_f64
 from sklosses.data._tile cimport lower_gram
+from sklosses.losses._loss cimport Block, Loss
 
 cdef extern from "_hinges.h" nogil:
     ctypedef struct Points "sk_hinges":
@@ -65,6 +67,7 @@ cdef struct Step:
 
 cdef enum:
     GRAM_ROWS = 64      # rows and weighted rows of a Gram matrix at a time
+    BY_HAND = 64        # systems up to this size are factorised here: a call of LAPACK takes longer than they do
     LINE = 8            # numbers of a cache line
 
 cdef double NOTHING = 1e-9      # of a condition, relative to what it is made of, where it is met
@@ -221,6 +224,55 @@ cdef class Design:
         return out
 
 
+cdef bint cholesky(Py_ssize_t n, double* a, double* column) noexcept nogil:
+    """Replace a lower triangle by its Cholesky factor; False if the matrix is not positive definite."""
+    cdef Py_ssize_t i, j, k
+    cdef double pivot, factor
+    cdef double* row
+    for k in range(n):
+        if not a[k * n + k] > 0:
+            return False
+        pivot = a[k * n + k] = sqrt(a[k * n + k])
+        pivot = 1 / pivot
+        for i in range(k + 1, n):
+            column[i] = a[i * n + k] = a[i * n + k] * pivot
+        for i in range(k + 1, n):
+            row, factor = a + i * n, column[i]
+            for j in range(k + 1, i + 1):
+                row[j] -= factor * column[j]
+    return True
+
+
+cdef void substitute(Py_ssize_t n, const double* factor, double* x) noexcept nogil:
+    """Solve LL'x = x for a lower triangle L."""
+    cdef Py_ssize_t i, j
+    cdef const double* row
+    cdef double sum
+    for i in range(n):
+        row, sum = factor + i * n, x[i]
+        for j in range(i):
+            sum -= row[j] * x[j]
+        x[i] = sum / row[i]
+    for i in range(n - 1, -1, -1):
+        row = factor + i * n
+        x[i] = sum = x[i] / row[i]
+        for j in range(i):
+            x[j] -= row[j] * sum
+
+
+cdef void subtract_product(Py_ssize_t n, const double* a, const double* x, double* out) noexcept nogil:
+    """out -= Ax for a symmetric matrix, of which the lower triangle is read."""
+    cdef Py_ssize_t i, j
+    cdef const double* row
+    cdef double sum
+    for i in range(n):
+        row, sum = a + i * n, a[i * n + i] * x[i]
+        for j in range(i):
+            sum += row[j] * x[j]
+            out[j] -= row[j] * x[i]
+        out[i] -= sum
+
+
 cdef class Factor:
     """Solves with a positive semidefinite matrix by Cholesky's factors, refined once.
 
@@ -274,10 +326,20 @@ cdef class Factor:
             memcpy(factor, scaled, n * n * sizeof(double))
             for i in range(n):
                 factor[i * n + i] = 1 + ridge
-            # What is the lower triangle here is the upper one for Fortran.
-            dpotrf("U", &self.size, factor, &self.size, &failed)
+            if n <= BY_HAND:
+                failed = not cholesky(n, factor, &self._rest[0])
+            else:           # what is the lower triangle here is the upper one for Fortran
+                dpotrf("U", &self.size, factor, &self.size, &failed)
             ridge *= 100
         return not failed
+
+    cdef double least_pivot(self) noexcept nogil:
+        """What is least left of a diagonal of 1 when the coordinates before it are eliminated."""
+        cdef Py_ssize_t i
+        cdef double least = 1
+        for i in range(self.size):
+            least = min(least, self._factor[i * self.size + i])
+        return least * least
 
     cdef void solve_for(self, const double* vector, double* out) noexcept nogil:
         cdef int one = 1, failed = 0
@@ -287,9 +349,14 @@ cdef class Factor:
         cdef double* rest = &self._rest[0]
         for i in range(n):
             right[i] = rest[i] = vector[i] * self._scale[i]
-        dpotrs("U", &self.size, &one, &self._factor[0], &self.size, right, &self.size, &failed)
-        dsymv("U", &self.size, &minus, &self._scaled[0], &self.size, right, &one, &plus, rest, &one)
-        dpotrs("U", &self.size, &one, &self._factor[0], &self.size, rest, &self.size, &failed)
+        if n <= BY_HAND:
+            substitute(n, &self._factor[0], right)
+            subtract_product(n, &self._scaled[0], right, rest)
+            substitute(n, &self._factor[0], rest)
+        else:
+            dpotrs("U", &self.size, &one, &self._factor[0], &self.size, right, &self.size, &failed)
+            dsymv("U", &self.size, &minus, &self._scaled[0], &self.size, right, &one, &plus, rest, &one)
+            dpotrs("U", &self.size, &one, &self._factor[0], &self.size, rest, &self.size, &failed)
         for i in range(n):
             out[i] = (right[i] + rest[i]) * self._scale[i]
 
@@ -416,6 +483,26 @@ cdef class System:
         """A' diag(v) A, the lower triangle; valid until the next one is asked for."""
         cdef double[::1] nothing = np.zeros(self.size)
         return np.asarray(self.weighted(&v[0], &nothing[0]))
+
+    def certificate(self, hinges, const double[::1] z, const double[::1] alpha):
+        """The duality gap and the defect of z and dual variables, these put into [0, 1]: from sums made anew."""
+        cdef const double[::1] positions = hinges.positions, omega = hinges.omega
+        cdef Py_ssize_t i, j, M = self.m + self.n_own
+        cdef double[::1] above = np.empty(M + 1), slopes = np.empty(M + 1), rest = np.zeros(self.size)
+        cdef double gap = 0, share
+        self.multiply(&z[0], &above[0])
+        for i in range(M):
+            share = min(max(alpha[i], 0.0), 1.0)
+            if i < self.m:
+                above[i] -= positions[i]
+            slopes[i] = omega[i] * share
+            gap += omega[i] * (max(above[i], 0.0) - share * above[i])
+        if M:
+            self.multiply_back(&slopes[0], &rest[0])
+        for j in range(self.size):
+            rest[j] += self.linear[j] + self.quadratic[j] * z[j]
+        self.leave_fixed(&rest[0])
+        return gap, self.bound(&rest[0], &z[0])
 
     def defect(self, const double[::1] rest, const double[::1] z):
         """By how much at most a rest of the stationarity condition lowers the dual's bound."""
@@ -590,3 +677,166 @@ cdef class Path:
 
 cdef inline double length_of(const Step* step) noexcept nogil:
     return min(step.primal, step.dual)
+
+
+# Newton's method ----------------------------------------------------------------------------------------------------
+
+# A step that brings less than this part of what it promises is cut, to where the slope is at most this share. Of steps
+# that promise less than a share of the objective slopes alone can tell.
+cdef double ARMIJO = 1e-4, FLATTER = 0.1, TOLD = 1e-12
+cdef int TRIALS = 40
+# Pivots of the scaled matrix from which a step is more than rounding.
+cdef double REGULAR = 1e-9
+
+
+cdef class Smooth:
+    """The mean of a smooth convex loss, and a quadratic penalty: (1/S) sum_i s_i phi(y_i, a_i.z + o_i) + z'Rz / 2.
+
+    Parameters
+    ----------
+    design : Design
+        The rows a_i.
+    loss : Loss
+        With scalar parameters and second derivatives.
+    rows : tuple of three, each ndarray of shape (n_rows,) or None
+        Targets, weights (None: 1) and offsets (None: 0).
+    quadratic : ndarray of shape (D,)
+        The diagonal of R.
+    total : float
+        S.
+
+    Attributes
+    ----------
+    p : ndarray of shape (n_rows,)
+        Predictions of the place that `descend` came to.
+    """
+
+    cdef Design design
+    cdef Loss loss
+    cdef const double[::1] y, weight, offset, quadratic
+    cdef double total, objective, slope
+    cdef readonly object p
+    cdef double[::1] _p, _trial, _moved, _value, _gradient, _hessian, _right, _step, _from
+    cdef double[:, ::1] _matrix
+    cdef Factor factor
+
+    def __init__(self, Design design, Loss loss, rows, quadratic, double total):
+        cdef Py_ssize_t n = design.n_rows
+        self.design, self.loss, self.quadratic, self.total = design, loss, quadratic, total
+        self.y, self.weight, self.offset = rows
+        if self.y.shape[0] != n:
+            raise ValueError(f"{self.y.shape[0]} targets of {n} rows.")
+        room = _room(6 * padded(n + 1)).reshape(6, -1)
+        self.p = room[0, :n]
+        self._p, self._trial, self._moved, self._value, self._gradient, self._hessian = room
+        self._right, self._step, self._from = np.empty((3, design.n_columns))
+        self._matrix, self.factor = np.empty((design.n_columns, design.stride)), Factor(design.n_columns)
+
+    def descend(self, double[::1] z, int steps, double enough):
+        """Newton's steps from z, which they change; returns how many were made.
+
+        They end where the squared decrement is this share of the objective, or the matrix singular to rounding.
+        """
+        cdef int made = 0
+        cdef double fall = INFINITY
+        cdef Py_ssize_t i
+        with nogil:
+            self.design.multiply(&z[0], &self._p[0])
+            if self.offset is not None:
+                for i in range(self.design.n_rows):
+                    self._p[i] += self.offset[i]
+            self.evaluate(&self._p[0], &z[0])
+            while made < steps and fall > enough * fabs(self.objective):
+                fall = self.newton(&z[0])
+                if not fall > 0 or not self.advance(&z[0], fall):
+                    break
+                made += 1
+        return made
+
+    cdef int evaluate(self, const double* p, const double* z) except -1 nogil:
+        """The objective at a place, and weighted derivatives of its rows' losses."""
+        cdef Py_ssize_t i, n = self.design.n_rows
+        cdef double* value = &self._value[0]
+        cdef double* gradient = &self._gradient[0]
+        cdef double* hessian = &self._hessian[0]
+        cdef Block block = Block(n, 1, 1, 0, &self.y[0], p, value, gradient, hessian)
+        cdef double sum = 0, s
+        self.loss.evaluate(&block)
+        if self.weight is not None:
+            for i in range(n):
+                s = self.weight[i]
+                if s != 0:
+                    value[i], gradient[i], hessian[i] = s * value[i], s * gradient[i], s * hessian[i]
+                else:       # if it is beyond float64 too
+                    value[i] = gradient[i] = hessian[i] = 0
+        for i in range(n):
+            sum += value[i]
+        sum /= self.total
+        for i in range(self.design.n_columns):
+            sum += 0.5 * self.quadratic[i] * z[i] * z[i]
+        self.objective = sum
+        return 0
+
+    cdef double newton(self, const double* z) noexcept nogil:
+        """Newton's step at the place evaluated last, and its squared decrement; 0 if there is none to be trusted."""
+        cdef Py_ssize_t i, j, D = self.design.n_columns, stride = self.design.stride
+        cdef double* matrix = &self._matrix[0, 0]
+        cdef double* right = &self._right[0]
+        cdef double fall = 0
+        self.design.multiply_back(&self._gradient[0], right)
+        memset(matrix, 0, D * stride * sizeof(double))
+        self.design.add_gram(&self._hessian[0], matrix)
+        for i in range(D):
+            right[i] = right[i] / self.total + self.quadratic[i] * z[i]
+            for j in range(i + 1):
+                matrix[i * stride + j] /= self.total
+            matrix[i * stride + i] += self.quadratic[i]
+        if not self.factor.take(matrix, stride) or self.factor.least_pivot() < REGULAR:
+            return 0
+        self.factor.solve_for(right, &self._step[0])
+        for i in range(D):
+            self._step[i] = -self._step[i]
+            fall -= right[i] * self._step[i]
+        self.design.multiply(&self._step[0], &self._moved[0])
+        return fall
+
+    cdef bint advance(self, double* z, double fall) except -1 nogil:
+        """The step or a part of it; whether the objective has fallen. Only then is it made."""
+        cdef bint told = fall > TOLD * fabs(self.objective)
+        cdef double start = self.objective, low = 0, high = INFINITY, left = -fall, right = 0, t = 1
+        cdef Py_ssize_t i
+        memcpy(&self._from[0], z, self.design.n_columns * sizeof(double))
+        for _ in range(TRIALS):
+            self.go_to(z, t)
+            if fabs(self.slope) <= fall * (1 if t == 1 else FLATTER) and (
+                    not told or self.objective <= start - ARMIJO * t * fall):
+                memcpy(&self._p[0], &self._trial[0], self.design.n_rows * sizeof(double))
+                return True
+            if self.slope < 0:
+                low, left = t, self.slope
+                if high == INFINITY:
+                    break       # falls beyond: the quadratic model says nothing of it
+            else:               # upwards, or beyond float64
+                high, right = t, self.slope
+            t = low - left * (high - low) / (right - left)
+            if not low + 0.05 * (high - low) < t < high - 0.05 * (high - low):
+                t = 0.5 * (low + high)
+        self.go_to(z, 0)
+        return False
+
+    cdef int go_to(self, double* z, double t) except -1 nogil:
+        """Evaluate at a part of the step, with the objective's derivative by it."""
+        cdef Py_ssize_t i
+        cdef double slope = 0
+        for i in range(self.design.n_columns):
+            z[i] = self._from[i] + t * self._step[i]
+        for i in range(self.design.n_rows):
+            self._trial[i] = self._p[i] + t * self._moved[i]
+        self.evaluate(&self._trial[0], z)
+        for i in range(self.design.n_rows):
+            slope += self._gradient[i] * self._moved[i]
+        slope /= self.total
+        for i in range(self.design.n_columns):
+            slope += self.quadratic[i] * z[i] * self._step[i]
+        self.slope = slope
+        return 0

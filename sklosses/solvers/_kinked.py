@@ -13,18 +13,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sklosses.solvers._approach import approach, bend_of
-from sklosses.solvers._centred import CentredRows
+from sklosses.solvers._centred import CONSTANT, CentredRows
 from sklosses.solvers._curvature import rank
-from sklosses.solvers._descent import CONSTANT, LEAST_TOL, STAGE_TOL
+from sklosses.solvers._descent import LEAST_TOL, STAGE_TOL
 from sklosses.solvers._gap import F_ROUNDING, NOTHING, relative_gap
+from sklosses.solvers._head_start import smoothed
 from sklosses.solvers._interior import Hinges, interior_point
 from sklosses.solvers._reading import Reading
-from sklosses.solvers._sides import Sides, middle, some
+from sklosses.solvers._sides import REACH, Sides, middle, some
 
 # Shares of coefficients to begin with; predictions this near to each other are a constant.
 SHARES, NARROW = 0.5 ** np.arange(30), 1e-3
 # A band has at least so many kinks a coefficient.
 KINKS_A_COEFFICIENT = 20
+# Of so many rows all kinks at once take less time than a head start (with 5 to 60 features).
+AT_ONCE = 1500
+# And a part of these after a head start, which ends near the solution.
+FEWER_NEAR = 4
 # Samples grow by a factor of 4, so that the next stage moves predictions half as far as the last one; and about
 # sqrt(d / m) times as far as they are from their kinks, times this (0.8 to 1.7 were seen).
 NEXT_MOVE, NEXT_ERROR = 0.5, 1.5
@@ -137,6 +142,8 @@ class KinkedColumn:
         Below which the objective cannot fall.
     reached : bool
         Whether the tolerance is.
+    hasty : bool
+        Whether rounds on all rows begin with a head start.
     """
 
     solver = "interior point"
@@ -151,7 +158,7 @@ class KinkedColumn:
         self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
         self.intercept = 0.0 if state is None else float(state.intercept[k])
         self.at_best = state is None and self.fit_intercept     # start at the best constant
-        self.gap, self.objective, self.reached = np.inf, np.inf, False
+        self.gap, self.objective, self.reached, self.hasty = np.inf, np.inf, False, False
         self.bound = -np.inf
         # With a penalty the dual's constraints can be met; without, to rounding only.
         self.gap_kind = "proof" if self.l1 > 0 or self.l2 > 0 else "estimate"
@@ -162,12 +169,13 @@ class KinkedColumn:
         self.p = None           # predictions of the rows last used
         self.bend = None        # the curvature there
         self.leads = False      # whether other columns will start from here
+        self.near = None        # how far predictions may have to move after a head start
         if state is not None and state.near is not None:
             self.centre, self.null, self.squares, change = state.near[k]
             self.moved = change, problem.n_rows
 
     def knowledge(self):
-        """What serves to start near here, with other rows; None if too little is known."""
+        """What serves to start near here, with other rows; None if too little is known, or a head start is as good."""
         return None if self.moved is None else (self.centre, self.null, self.squares, self.moved[0])
 
     def settle(self, reading, look):
@@ -221,17 +229,18 @@ class KinkedColumn:
     def _descend(self, reading, goal, budget):
         """Rounds of solving for a band, reading all rows and letting crossed kinks join."""
         sides = Sides(reading, self.k)
-        look = yield from self._begin(reading, sides)
+        look = yield from self._begin(reading, sides, budget)
         began = self.place(look, self.coef, self.intercept, sides.total)
         stage = Stage(reading, sides, goal, sides.typical(began.p), self.reach(reading), began,
                       sides.lowest if self.cost == 0 else -np.inf)
         self._show(stage)
         move = yield from self._first_move(stage, budget)
         here, joining, again, before = stage.best, (), AGAIN, np.inf
+        fewest = self.fewest if self.near is None else self.fewest // FEWER_NEAR
         for _ in range(ROUNDS):
             if stage.done or reading.readings >= budget:
                 break
-            band = sides.band(here.p, move, stage.reach, self.fewest, joining)
+            band = sides.band(here.p, move, stage.reach, fewest, joining)
             found = self._solve(stage, here, band, move or stage.typical)
             there = yield from self.go_to(*self.model(found.z), stage)
             crossed, excess = sides.crossed(here.p, there.p, band)
@@ -239,13 +248,12 @@ class KinkedColumn:
             if bound > stage.bound:
                 stage.bound = bound
             if found.arrived and there.objective < stage.best.objective:
-                # The move was worth the fall to the bound; what crossed kinks are worth, and what the interior point
-                # method has left, says how far it is still.
-                left = min(excess + found.gap + found.defect, 1e300)
-                rest = np.sqrt(left / max(here.objective - stage.bound, left, 1e-300))
-                change = typical_change(here.p, there.p, stage.reach)
+                stage.best = there
+                if stage.done:
+                    break
+                self._show(stage)
                 if np.isfinite(found.defect):
-                    move = max(change * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
+                    move = self._move_after(stage, here, there, excess + found.gap + found.defect)
                 else:       # too few kinks for the dual to meet its conditions
                     move = WIDER * (move or stage.typical)
                 kept = None
@@ -268,13 +276,16 @@ class KinkedColumn:
                     break
             before = rest
             joining = kept, crossed
-        self.moved = typical_change(began.p, stage.best.p, stage.reach), reading.n_rows
+        if not self.hasty:
+            self.moved = typical_change(began.p, stage.best.p, stage.reach), reading.n_rows
         if self.leads or reading.n_rows < self.problem.n_rows:
             self.bend = bend_of(self, stage)
         self._keep(stage)
 
     def _first_move(self, stage, budget):
         """How far predictions are from the solution's, about, once steps are made; None before anything is known."""
+        if self.near is not None:
+            return self.near / REACH
         move = self._next_move(stage.typical)
         if self.bend is None:
             return move
@@ -285,6 +296,17 @@ class KinkedColumn:
             return move
         self._show(stage)
         return max(known, KNOWN_MOVE * stage.typical)
+
+    def _move_after(self, stage, here, there, left):
+        """How far predictions are from the solution's after a round.
+
+        The move was worth the fall to the bound; what crossed kinks are worth, and what the interior point method has
+        left, says how far it is still.
+        """
+        left = min(left, 1e300)
+        rest = np.sqrt(left / max(here.objective - stage.bound, left, 1e-300))
+        change = typical_change(here.p, there.p, stage.reach)
+        return max(change * min(NEXT_MOVE, rest), LEAST_MOVE * stage.typical)
 
     def part_way(self, stage, here, there):
         """The best place on the way between two, of which the second is no better."""
@@ -311,8 +333,8 @@ class KinkedColumn:
 
     # What is known before a stage -----------------------------------------------------------------------------------
 
-    def _begin(self, reading, sides):
-        """The first look.
+    def _begin(self, reading, sides, budget):
+        """The first look, after a head start if it takes less than all kinks at once.
 
         A constant is no start where the intercept has a cost, as the one-class SVM's: it puts all rows at their kinks,
         however large features are. Slopes that are the cost, of every row, balance it: a share of the coefficients
@@ -334,6 +356,8 @@ class KinkedColumn:
                 if not objective < best:
                     break
                 best, self.coef, self.intercept = objective, share * coef, shift
+        elif self.hasty and self.moved is None and reading.n_rows > AT_ONCE and sides.count > 2 * self.fewest:
+            self.near = smoothed(self, reading, sides, budget)
         return (yield self.coef, self.intercept)
 
     def _prepare(self, reading, sides):
@@ -345,7 +369,7 @@ class KinkedColumn:
             self.fit_intercept) else np.zeros(len(self.coef))
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset
         constant = sides.best_shift(p, self.cost) if self.fit_intercept else 0.0
-        self.null = abs(reading.sweep(self.k, p + constant) / sides.total + self.cost * constant)
+        self.null = abs(reading.along(self.k, p, None, constant)[0] / sides.total + self.cost * constant)
         if self.at_best:
             self.intercept = constant
 
@@ -363,6 +387,8 @@ class KinkedColumn:
         seen may go anywhere.
         """
         before = self.squares
+        if self.hasty and before is None:
+            return np.ones(reading.n_rows)
         if before is None or reading.n_rows < self.problem.n_rows:      # of all rows nobody will ask
             self.squares = reading.once("squares", self.k, lambda: self._mean_squares(reading))
             if not np.all(np.isfinite(self.squares)):
@@ -444,29 +470,41 @@ class KinkedColumn:
 
     def hinges(self, rows, sides, here, band):
         """The objective with fixed sides, as a function of centred coefficients and then c."""
-        d, look = len(self.coef), here.look
-        # All rows' slopes with the kinks of the band left out: a correction of the look's own for the band's rows.
-        unique, first = (band.rows, slice(len(band.rows))) if band.copies == len(sides.positions) else (
-            np.unique(band.row, return_index=True))
-        change = np.zeros(len(band.row))
-        change[first] = sides.without(here.p, band, unique) - look.gradient[unique] / sides.total
-        slope, linear = look.slope / sides.total, rows.back(change)
-        linear[:d] += look.product / sides.total - self.l1 - (slope + self.cost) * self.centre
-        linear[d] = linear[d] + slope + self.cost if self.fit_intercept else 0.0
+        d = len(self.coef)
+        linear = self._slopes_without(rows, sides, here, band)
         scales, fixed = rows.spread(), np.full(d + 1, not self.fit_intercept)
+        if not np.isfinite(scales).all():
+            raise OverflowError("The squares of X do not fit into float64.")
         # What is left of a constant column when its mean is taken off is rounding.
         fixed[:d] = scales[:d] <= CONSTANT * np.abs(self.centre)
         scales[:d][fixed[:d]] = 1.0
         scales[~(scales > 0)] = 1.0
         strengths, quadratic = np.zeros(d + 1), np.zeros(d + 1)
         strengths[:d], quadratic[:d] = 2 * self.l1 / scales[:d], self.l2
-        positions = sides.positions[band.kink, band.row]
+        positions, weights = (kinks.ravel() if band.whole else kinks[band.kink, band.row]
+                              for kinks in (sides.positions, sides.jumps))
         if rows.reading.offset is not None:
             positions = positions - np.tile(rows.reading.offset, rows.copies)
         if not self.fit_intercept:
             positions = positions - here.intercept
-        weights, level = sides.jumps[band.kink, band.row], here.objective - sides.lowest
+        level = here.objective - sides.lowest
         return Hinges(rows, positions, weights, scales, strengths, linear, quadratic, fixed, level)
+
+    def _slopes_without(self, rows, sides, here, band):
+        """The objective's slopes in centred coefficients and c, of all rows, with the kinks of a band left out."""
+        d, look = len(self.coef), here.look
+        if band.whole:
+            change, slope, linear = np.zeros(len(band.row)), 0.0, 0.0
+            change[: len(here.p)] = sides.without(here.p, band, band.rows)
+        else:       # a correction of the look's own for the band's rows
+            unique, first = (band.rows, slice(len(band.rows))) if band.copies == len(sides.positions) else (
+                np.unique(band.row, return_index=True))
+            change, slope, linear = np.zeros(len(band.row)), look.slope / sides.total, look.product / sides.total
+            change[first] = sides.without(here.p, band, unique) - look.gradient[unique] / sides.total
+        out = rows.back(change)
+        out[:d] += linear - self.l1 - (slope + self.cost) * self.centre
+        out[d] = out[d] + slope + self.cost if self.fit_intercept else 0.0
+        return out
 
     def _show(self, stage):
         """Make the best place the model."""

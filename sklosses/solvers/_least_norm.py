@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import nnls
 
+from sklosses.solvers._centred import CONSTANT
 from sklosses.solvers._curvature import flat_directions
-from sklosses.solvers._descent import CONSTANT
 from sklosses.solvers._gap import F_ROUNDING
 from sklosses.solvers._reading import Reading
 

@@ -14,6 +14,7 @@ from scipy.linalg import LinAlgError
 from sklosses.exceptions import DivergenceError
 from sklosses.solvers._descent import Column
 from sklosses.solvers._family import levels, start_between
+from sklosses.solvers._head_start import can_start
 from sklosses.solvers._kinked import KinkedColumn
 from sklosses.solvers._least_norm import least_norm
 from sklosses.solvers._monitor import Epoch, Listener, Monitor
@@ -139,11 +140,11 @@ class Newton:
 
 def check(problem):
     """Refuse what this solver cannot do, before any work."""
-    for loss, _ in problem.losses:
-        if loss.traits.smooth and problem.intercept_cost:
+    for (loss, _), traits in zip(problem.losses, problem.traits, strict=True):
+        if traits.smooth and problem.intercept_cost:
             raise ValueError(f"Newton takes no intercept_cost with {loss!r}, got {problem.intercept_cost!r}.")
         try:
-            of_one_column(loss, 0).kinks(np.empty(0))
+            traits.smooth or of_one_column(loss, 0).kinks(np.empty(0))
         except NotImplementedError:
             raise ValueError(f"Newton needs a loss that is smooth or has a method kinks, got {loss!r}.") from None
     if problem.n_features > LARGEST_D:
@@ -155,7 +156,7 @@ def check(problem):
 def samples(problem, seed):
     """Numbers of the rows of growing samples: the beginnings of one random order of blocks. None for small problems."""
     n, d = problem.n_rows, problem.n_features
-    smooth = all(loss.traits.smooth for loss, _ in problem.losses)
+    smooth = all(traits.smooth for traits in problem.traits)
     size = sample_size(problem)
     share = LARGEST_SHARE if smooth or size < TELLING * d else LARGEST_FIRST
     if size > share * n or (smooth and n * (d + 1) <= SMALL):
@@ -190,6 +191,7 @@ class Run:
         self.columns = []
         self.history = {"rows": [], "objective": [], "gap": [], "seconds": []}
         self.stopped = False    # by the monitor
+        self.watched = type(monitor).end is not Monitor.end
         self.listener = Listener(self.tol, solver.n_iter_no_change)
 
     def all_stages(self, state, random_state):
@@ -200,7 +202,8 @@ class Run:
             for place in chain(*self.later):
                 self.columns[place.left].leads = self.columns[place.right].leads = True
             near = state is not None and state.near is not None
-            for rows in () if near else samples(self.problem, random_state):
+            hasty = [self._hasten(reading, k) for k in range(len(self.columns))]
+            for rows in () if near or all(hasty) else samples(self.problem, random_state):
                 with self.sample(replace(self.problem, subset=rows)) as sample:
                     self.stage(sample)
                 if self.stopped:
@@ -217,11 +220,17 @@ class Run:
 
     def start(self, reading, state):
         """The columns, at the state or at the best constant."""
-        K = self.problem.n_columns
-        l1, l2 = np.broadcast_to(self.problem.penalty.l1, K), np.broadcast_to(self.problem.penalty.l2, K)
-        for k in range(K):
+        l1, l2 = self.problem.penalty.l1, self.problem.penalty.l2
+        for k in range(self.problem.n_columns):
             kind = Column if reading.traits[k].smooth else KinkedColumn
-            self.columns.append(kind(self.problem, reading, k, (l1[k], l2[k]), state))
+            strengths = l1[min(k, len(l1) - 1)], l2[min(k, len(l2) - 1)]
+            self.columns.append(kind(self.problem, reading, k, strengths, state))
+
+    def _hasten(self, reading, k):
+        """Let a column begin with a head start, if it can and nobody watches; returns whether it does."""
+        column, small = self.columns[k], reading.n_rows * (reading.n_features + 1) <= SMALL
+        column.hasty = small and not self.watched and can_start(self.problem, reading, k)
+        return column.hasty
 
     def _levels(self, reading, state):
         """The columns to solve at once, and those that start between others, level by level.
@@ -229,7 +238,7 @@ class Run:
         Whoever watches a fit is shown all columns from the start.
         """
         K, (loss, _) = self.problem.n_columns, self.problem.losses[0]
-        family = loss.n_columns == K and not loss.traits.smooth and len(reading.targets) == 1
+        family = loss.n_columns == K > 1 and not self.problem.traits[0].smooth and len(reading.targets) == 1
         watched = state is not None or type(self.monitor) is not Monitor
         small = sample_size(self.problem) > LARGEST_SHARE * self.problem.n_rows
         return [list(range(K))] if watched or small or not (family and one_weight(reading)) else levels(K)
@@ -302,6 +311,8 @@ class Run:
         seconds, number = perf_counter() - self.began, len(self.history["rows"])
         for name, value in (("rows", rows), ("objective", objective), ("gap", gap), ("seconds", seconds)):
             self.history[name].append(value)
+        if not self.watched:
+            return
         epoch = Epoch(number, objective, seconds, self._model, gap)
         verdict = self.monitor.end(epoch)
         epoch.close()

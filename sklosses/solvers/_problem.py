@@ -1,6 +1,7 @@
 """What solvers take and give: a problem, a result and the state to go on from. Plain records."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -102,6 +103,11 @@ class Problem:
     def n_features(self):
         """Number of coefficients of a column, without the intercept."""
         return self.rows.n_features
+
+    @cached_property
+    def traits(self):
+        """Traits of each run's loss."""
+        return tuple(loss.traits for loss, _ in self.losses)
 
     @property
     def n_columns(self):

@@ -8,6 +8,7 @@ whichever threads read which chunks.
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache, cached_property
 from itertools import pairwise
 from threading import RLock
@@ -97,6 +98,9 @@ class Reading:
 
     @cached_property
     def traits(self):
+        problem = self._problem
+        if len(self.losses) == len(problem.losses):      # one column of each
+            return list(problem.traits)
         return [loss.traits for loss in self.losses]
 
     @cached_property
@@ -171,6 +175,9 @@ class Reading:
     def each(self, call, tasks=None):
         """Results of `call` for every chunk, in order; this thread works too, and is the one that Ctrl-C reaches."""
         tasks = self.chunks if tasks is None else tasks
+        if len(tasks) == 1:
+            still_wanted()
+            return [call(tasks[0])]
         results, left = [None] * len(tasks), deque(enumerate(tasks))
 
         def work():
@@ -394,9 +401,16 @@ def _libraries():
     return ThreadpoolController()
 
 
+@cache
+def _blas():
+    return _libraries().select(user_api="blas")
+
+
 def one_blas_thread():
     """A context in which BLAS uses one thread."""
-    return _libraries().limit(limits=1, user_api="blas")
+    if all(library.get_num_threads() == 1 for library in _blas().lib_controllers):
+        return nullcontext()
+    return _blas().limit(limits=1)
 
 
 def allowed_threads():

@@ -1,6 +1,7 @@
 """On which sides of their kinks predictions lie, and which kinks they may cross."""
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -15,7 +16,7 @@ TIED = 1e-6
 # Rounding of sums of slopes, relative to their absolute values.
 FLAT = 1e-12
 # The best shift is looked for among so many of the nearest kinks first.
-NEAREST = 500, 8000
+NEAREST = 1500, 8000
 # The nearest kinks are about so many times as many as are asked for, so that they are hardly ever too few.
 WITH_ROOM = 1.1
 # Numbers that a median is taken of.
@@ -31,11 +32,14 @@ class Band:
     kink, row : ndarray of shape (B,)
     copies : int, default=1
         The rows are the same ones so many times, once for each of their kinks.
+    whole : bool, default=False
+        Whether these are all kinks of all rows.
     """
 
     kink: np.ndarray
     row: np.ndarray
     copies: int = 1
+    whole: bool = False
 
     @property
     def rows(self):
@@ -88,7 +92,7 @@ class Sides:
         if len(self.positions) == 1:
             return self._reading.along(self._k, self.positions[0], None, 0.0)[0]
         at_kinks = [self._reading.values(self._k, position) for position in self.positions]
-        return float(np.min(at_kinks, axis=0).sum())
+        return float(reduce(np.minimum, at_kinks).sum())
 
     # A kink's number is its row's and, for each kink of a row before it, the number of rows.
 
@@ -113,16 +117,19 @@ class Sides:
 
     def _distances(self, p, rows=slice(None)):
         distances = np.abs(p[rows] - self.positions[:, rows])
-        distances[self.jumps[:, rows] == 0] = np.inf
+        if self.count < self.positions.size:
+            distances[self.jumps[:, rows] == 0] = np.inf
         return distances
 
     def typical(self, p):
         """The median distance of predictions from their kinks, the mean where most are at theirs; more than 0."""
         distances = self._distances(p, some(len(p)))
-        distances = distances[np.isfinite(distances)]
-        if not len(distances):
+        if self.count < self.positions.size:
+            distances = distances[np.isfinite(distances)]
+        if not distances.size:
             distances = self._distances(p)
             distances = distances[np.isfinite(distances)]
+        distances = distances.ravel()
         typical, mean = middle(distances), distances.mean()
         typical = typical if typical > TIED * mean else mean
         return typical or max(1e-3 * np.abs(p).max(initial=0.0), 1e-3)
@@ -148,7 +155,11 @@ class Sides:
             Kinks to take besides.
         """
         if move is None or self.count <= 2 * fewest:
-            return self._band(np.flatnonzero(self.jumps))
+            m, n = self.positions.shape
+            if self.count < m * n:
+                return self._band(np.flatnonzero(self.jumps))
+            numbers = np.arange(m * n)
+            return Band(numbers // n, numbers % n, copies=m, whole=True)
         near = self._numbers(lambda kinks: _kernel.near(p, kinks, reach, REACH * move))
         if len(near) < fewest:
             near = np.union1d(near, self._nearest(p, fewest)[0])
@@ -156,6 +167,10 @@ class Sides:
             if band is not None and len(band.row):
                 near = np.union1d(near, self._numbers_of(band))
         return self._band(near)
+
+    def within(self, p, width):
+        """The number of kinks that predictions are nearer to than this."""
+        return sum(len(_kernel.near(p, kinks, None, width)) for kinks in self._kinks)
 
     def density(self, p, count):
         """Each row's jumps in a unit of predictions, of about so many kinks: the second derivative, were kinks even.
@@ -182,10 +197,14 @@ class Sides:
 
     def without(self, p, band, rows):
         """Slopes of some rows, in ascending order, without their kinks in a band."""
-        first, slopes = self.positions[0, rows], np.empty(len(rows))
+        whole = len(band.row) == len(rows) * len(self.positions)
+        if band.whole:
+            rows = slice(None)
+        first = self.positions[0, rows]
+        slopes = np.empty(len(first))
         self._reading.sweep(self._k, first - np.maximum(1.0, np.abs(first)), rows, gradient=slopes)
         slopes /= self.total
-        if len(band.row) == len(rows) * len(self.positions):
+        if whole:
             return slopes
         out = p[rows] > self.positions[:, rows]
         out[band.kink, np.searchsorted(rows, band.row)] = False
@@ -193,6 +212,8 @@ class Sides:
 
     def crossed(self, before, after, band):
         """Kinks outside a band on other sides than before, and what they add to the objective with the old sides."""
+        if band.whole:
+            return Band(band.kink[:0], band.row[:0]), 0.0
         numbers = self._numbers(lambda kinks: _kernel.crossed(before, after, kinks))
         inside = self._numbers_of(band)
         places = np.minimum(np.searchsorted(inside, numbers), max(0, len(inside) - 1))
@@ -203,7 +224,7 @@ class Sides:
     def best_shift(self, p, cost):
         """The number that, added to all predictions, minimises the loss: the middle, where there are many."""
         places, jumps, slope = self._near_zero(p, self.left + cost)
-        order = np.argsort(places, kind="stable")
+        order = np.argsort(places)
         places, slopes = places[order], slope + np.cumsum(jumps[order])
         zero = FLAT * (self.left_sizes + self.steepness)
         first = min(np.searchsorted(slopes, -zero), len(places) - 1)
