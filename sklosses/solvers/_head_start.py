@@ -23,7 +23,8 @@ ENOUGH = 1e-20
 ENOUGH_OF_PART = 1e-4
 # Of smoothed losses, which are about the right one, this much is enough, in so many steps.
 ENOUGH_SMOOTHED, STEPS_SMOOTHED = 1e-3, 10
-# Steps at most. Each reads the rows for a product, the product back and a matrix: so many readings.
+# Steps at most. Each reads the rows for a product, the product back and a matrix: so many readings, of which others
+# serve all columns.
 STEPS, A_STEP = 40, 2
 # The first steps are made on one row of so many at most, if that leaves so many of them, and so many a coefficient.
 ONE_OF, FEWEST, ROWS_A_COEFFICIENT = 8, 500, 30
@@ -158,7 +159,7 @@ class _Rows:
 
 def _steps(rows, reading, loss, z, budget, until):
     """Steps on a loss; returns the predictions at the place where they end, which z becomes."""
-    share, (steps, enough) = A_STEP * len(rows.target) / reading.n_rows, until
+    share, (steps, enough) = A_STEP * len(rows.target) / reading.n_rows / len(reading.losses), until
     smooth = _kernel.Smooth(rows.design, loss, (rows.target, rows.weight, rows.offset), rows.quadratic, rows.total)
     steps = min(steps, int((budget - reading.readings) // share))
     reading.readings += share * smooth.descend(z, steps, enough)
