@@ -17,6 +17,8 @@ LEAST_TOL = 1e-7
 LARGEST_SPARSE = 256
 # Classes from which a block is faster than column by column.
 CLASSES = 4
+# A target that so many of some rows have is no matter for smoothing.
+SOME, TIED = 2000, 0.1
 # Rows a feature from which smoothed kinks determine their coefficients: with fewer, bands have to be narrow too soon.
 ROWS = 40
 
@@ -70,9 +72,10 @@ def rests_at_zero(loss):
 def is_better_blocked(problem, tol):
     """Whether a block solves a single problem faster than Newton's method, column by column.
 
-    Several classes share readings; with kinks, on tables of few numbers, where many readings are cheap. The interior
-    point method makes a matrix of the rows near the kinks in each of its iterations, and with hundreds of features of
-    most rows; a smoothed loss needs fewer, of fewer rows.
+    Several classes share readings; with kinks, on tables of few numbers, which each class goes through by itself. So do
+    several quantiles of one target, on larger ones: samples leave each so near its minimum that three or four readings
+    of all rows, for all columns, prove it. The interior point method makes a matrix of the rows near the kinks in each
+    of its iterations, and with hundreds of features of most rows; a smoothed loss needs fewer, of fewer rows.
 
     Parameters
     ----------
@@ -87,9 +90,26 @@ def is_better_blocked(problem, tol):
     classes = problem.one_vs_rest is not None and problem.n_columns >= CLASSES
     if smooth or (classes and problem.n_rows * (problem.n_features + 1) <= CHEAP_READING):
         better = classes
+    elif hasattr(problem.rows, "indptr"):
+        return False
+    elif problem.n_features <= OWN_MATRIX:
+        better = problem.n_rows * (problem.n_features + 1) > CHEAP_READING and _is_family(problem)
     else:
-        better = OWN_MATRIX < problem.n_features < problem.n_rows / ROWS and not hasattr(problem.rows, "indptr")
+        better = problem.n_features < problem.n_rows / ROWS
     return better and can_be_blocked(problem, tol)
+
+
+def _is_family(problem):
+    """Whether columns differ in a parameter of their loss alone, as several quantiles do."""
+    (loss, _), K = problem.losses[0], problem.n_columns
+    return (loss.n_columns == K >= CLASSES and problem.one_vs_rest is None and np.ndim(problem.targets) == 1
+            and not np.any(problem.penalty.l1) and not _is_tied(problem.targets))
+
+
+def _is_tied(targets):
+    """Whether many targets are the same number: some quantile is that, and no smoothing finds it soon."""
+    some = targets[:: max(1, len(targets) // SOME)]
+    return np.unique(some, return_counts=True)[1].max() > TIED * len(some)
 
 
 def solve_as_block(problem, given, n_threads, lone):

@@ -68,7 +68,7 @@ class Block:
         self.targets, self.sources = _distinct([candidate.targets for candidate in candidates])
         self.pool = ThreadPoolExecutor(n_threads)
         self.progress = progress
-        # Readings by one column cost little where the table stays in the cache, and second derivatives have few features.
+        # Columns read by themselves where the table stays in the cache, and second derivatives have few features.
         d = self.problem.n_features
         self.own = len(folds.masks) == 1 and d <= OWN_MATRIX and len(folds.order) * (d + 1) <= CHEAP_READING
         self.floors = {}        # least losses and weights of each pattern, of losses that leave out a constant
@@ -98,8 +98,9 @@ class Block:
         samples = list(self._samples())
         self._start(base, samples[0])
         reading = self._reading(self.folds.order, self.folds.ends)
-        rows = samples, reading, Stage(self.tol, reading.moments()[1], self.intercept, exact=True, own=self.own)
-        if len(self.folds.masks) == 1:
+        lone = len(self.folds.masks) == 1
+        rows = samples, reading, Stage(self.tol, reading.moments()[1], self.intercept, True, own=self.own, last=lone)
+        if lone:
             self._train(rows, base, _proven)
             self.columns = base
             return self._results(cells, [base], base)

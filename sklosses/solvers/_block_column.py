@@ -24,8 +24,8 @@ SHORT, LEAST_DAMPING = 0.25, 1e-3
 # Bands of smoothed kinks narrow by these factors, towards this share of the tolerance, once the rest of the gap is this
 # small beside it. Their slack falls with the width's square.
 NARROWER, WIDEST, SHARE_OF_TOL, SHARE_OF_SLACK = 0.3, 0.6, 0.25, 0.3
-# Newton's steps with exact second derivatives leave nothing else in the end.
-SHARE_OF_TOL_ALONE = 0.5
+# Newton's steps with exact second derivatives leave next to nothing else in the end.
+SHARE_OF_TOL_EXACT = 0.5
 # At the beginning of a stage the band is widened until its slack is this share of the decrement.
 WIDE_SHARE = 0.3
 # It becomes so many times as wide at once, at most.
@@ -55,6 +55,8 @@ class Stage:
         Whether these are all rows.
     own : bool, default=False
         Whether a column has the rows to itself.
+    last : bool, default=False
+        Whether columns are proven here, and not by the folds that start from them.
     """
 
     tol: float
@@ -62,6 +64,7 @@ class Stage:
     intercept: bool
     exact: bool
     own: bool = False
+    last: bool = False
 
 
 class BlockColumn:
@@ -312,14 +315,17 @@ class BlockColumn:
         Most of what is left is the sample's error: the step that its curvature makes is as good as any, and where it
         leads the exact one is asked for.
         """
-        if self.width is None or self.alone or self.must_step or not (self.stage.exact and self.cheap):
+        if self.width is None or self.alone or not (self.stage.last and self.cheap):
             return False
-        loss = max(self.objective - self.lowest, 1e-300)
-        goal = SHARE_OF_TOL * self.stage.tol * loss
-        if not decrement <= NEAR * self.stage.tol * loss or not self.slack > 0:
+        if not (decrement <= NEAR * self.stage.tol * (self.objective - self.lowest) and self.slack > 0):
             return False
-        self.width *= min(max(np.sqrt(goal / self.slack), NARROWER), WIDER)
+        self.width *= min(max(np.sqrt(self._slack_goal() / self.slack), NARROWER), WIDER)
         return True
+
+    def _slack_goal(self):
+        """What smoothing may leave in the end."""
+        share = SHARE_OF_TOL_EXACT if self.stage.last and self.cheap else SHARE_OF_TOL
+        return share * self.stage.tol * max(self.objective - self.lowest, 1e-300)
 
     def widen(self, decrement):
         """Smooth over a wider band, if that is far narrower than the way that is left."""
@@ -332,8 +338,7 @@ class BlockColumn:
         """Smooth over a narrower band, if the smoothing is what the gap consists of."""
         if self.width is None:
             return False
-        share = SHARE_OF_TOL_ALONE if self.alone else SHARE_OF_TOL
-        goal = share * self.stage.tol * max(self.objective - self.lowest, 1e-300)
+        goal = self._slack_goal()
         if self.slack <= 2 * goal or decrement > SHARE_OF_SLACK * self.slack:
             return False
         self.width *= min(max(np.sqrt(goal / self.slack), NARROWER), WIDEST)

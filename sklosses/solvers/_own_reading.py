@@ -92,8 +92,7 @@ class OwnReading:
             pass
 
     def answer(self, ask):
-        """What is found at a place, and second derivatives; of an :class:`Ask` with a step, the place and its share too.
-        """
+        """What an :class:`Ask` asks for: what is found, second derivatives; where it has a step, its end and share too."""
         if ask.width != self._width:
             self._width, self._smooth = ask.width, self._cell.loss.smoothed(ask.width)
         smooth, p, place = self._smooth, self._at(ask.z), ()

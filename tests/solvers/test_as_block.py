@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from sklosses.data import as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
-from sklosses.solvers import Auto, Newton, OneVsRest, Problem, _as_block, _block
+from sklosses.solvers import Auto, Newton, OneVsRest, Problem, _as_block, _block, _own_reading
 
 
 def classes(n_classes, loss, n=6000, d=20):
@@ -82,3 +83,102 @@ def test_threads(n_threads):
     """Bit for bit."""
     problem = wide("hinge")
     assert np.array_equal(Auto(n_jobs=n_threads).solve(problem).coef, Auto(n_jobs=3).solve(problem).coef)
+
+
+# Tables of few numbers: each class has the rows to itself -------------------------------------------------------------
+
+@pytest.mark.parametrize("given", ["weights", "offset", "no intercept", "f", "float32", "csr", "subset", "l1", "weak"])
+def test_alone(given):
+    """Whatever the rows are, classes are proven, and truly."""
+    problem = classes(5, "hinge")
+    X, rng = problem.rows.array, np.random.default_rng(7)
+    changes = {
+        "weights": {"weights": rng.integers(0, 3, size=len(X)).astype(float)},
+        "offset": {"offset": rng.normal(size=len(X))},
+        "no intercept": {"fit_intercept": False},
+        "f": {"rows": as_rows(np.asfortranarray(X))},
+        "float32": {"rows": as_rows(X.astype(np.float32))},
+        "csr": {"rows": as_rows(sparse.csr_array(np.where(np.abs(X) > np.median(np.abs(X), axis=0), X, 0.0)))},
+        "subset": {"subset": np.sort(rng.permutation(len(X))[:5500])},
+        "l1": {"penalty": get_penalty("elasticnet", alpha=1e-3, l1_ratio=0.5)},
+        "weak": {"penalty": get_penalty("l2", alpha=1e-7)},
+    }
+    problem = replace(problem, **changes[given])
+    result, exact = Auto().solve(problem, tol=1e-3), Newton().solve(problem, tol=1e-9)
+    assert "block" in result.solver
+    assert np.all(result.gap <= 1e-3)
+    assert np.all(result.objective <= exact.objective * (1 + result.gap + 1e-8))
+    assert np.all(result.objective >= exact.objective * (1 - 1e-8))
+
+
+def test_alone_in_threads():
+    """Bit for bit: what columns compute has room of its own."""
+    problem = classes(12, "hinge", n=20_000)
+    results = [Auto(n_jobs=n_threads).solve(problem, tol=1e-3) for n_threads in (1, 2, 4)]
+    assert results[0].solver.startswith("block")
+    for result in results[1:]:
+        assert np.array_equal(result.coef, results[0].coef)
+        assert np.array_equal(result.gap, results[0].gap)
+
+
+def test_steps_alone_lead_down(monkeypatch):
+    """The share of a step is where the objective along it is least, about; 0 of a step that leads up."""
+    problem, shares = classes(4, "hinge"), []
+    share = _own_reading.OwnReading._share
+
+    def kept(self, ask, line):
+        found, cell, (y, _) = share(self, ask, line), self._cell, self._of
+
+        def objective(t):
+            w = (ask.z + t * ask.step)[:-1]
+            p = line[0] + t * (line[1] - line[0])
+            return cell.loss.smoothed(ask.width).value(y, p).mean() + 0.5 * cell.l2 * w @ w
+
+        around = np.array([objective(t) for t in found * np.array([0.0, 0.5, 1.0, 2.0])])
+        assert found > 0
+        assert around[2] < around[0]
+        assert around[2] <= min(around[1], around[3]) + 0.1 * (around[0] - around[2])
+        up = replace(ask, step=-ask.step)
+        assert share(self, up, (line[0], 2 * line[0] - line[1])) == 0
+        shares.append(found)
+        return found
+
+    monkeypatch.setattr(_own_reading.OwnReading, "_share", kept)
+    Auto(n_jobs=1).solve(problem, tol=1e-3)
+    assert len(shares) > 20
+    assert min(shares) < 0.9
+
+
+# Several quantiles of one target --------------------------------------------------------------------------------------
+
+def quantiles(n=60_000, d=20, **given):
+    """Heavy tails, features of all scales."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(n, d))
+    y = X @ rng.normal(size=d) + (1 + 0.3 * np.abs(X[:, 0])) * rng.standard_t(3, size=n)
+    loss = get_loss("quantile", quantile=np.array([0.05, 0.3, 0.5, 0.9, 0.99]))
+    return Problem(**{"rows": as_rows(X * np.logspace(-2, 2, d)), "targets": y, "losses": ((loss, 5),),
+                      "penalty": get_penalty("l2", alpha=1e-4)} | given)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_quantiles_together(weighted):
+    """Proven together, truly, whatever the number of threads."""
+    given = {"weights": np.random.default_rng(6).integers(0, 3, size=60_000).astype(float)} if weighted else {}
+    problem = quantiles(**given)
+    results = [Auto(n_jobs=n_threads).solve(problem, tol=1e-3) for n_threads in (1, 2)]
+    exact = Newton().solve(problem, tol=1e-9)
+    assert results[0].solver == "block"
+    assert np.array_equal(results[0].coef, results[1].coef)
+    assert np.all(results[0].gap <= 1e-3)
+    assert np.all(results[0].objective <= exact.objective * (1 + results[0].gap + 1e-9))
+    assert np.all(results[0].objective >= exact.objective * (1 - 1e-8))
+
+
+def test_quantiles_elsewhere():
+    """Few rows, an l1 penalty, or a target that many rows have: the interior point method's matters."""
+    y = np.maximum(quantiles().targets, 0.0)
+    for given in ({"n": 20_000}, {"penalty": get_penalty("l1", alpha=1e-3)}, {"targets": y}):
+        result = Auto().solve(quantiles(**given), tol=1e-3)
+        assert result.solver == "interior point"
+        assert np.all(result.gap <= 1e-3)
