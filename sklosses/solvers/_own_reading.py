@@ -92,7 +92,7 @@ class OwnReading:
             pass
 
     def answer(self, ask):
-        """What an :class:`Ask` asks for: what is found, second derivatives; where it has a step, its end and share too."""
+        """What an :class:`Ask` asks for: what is found, second derivatives; the end of its step and the share too."""
         if ask.width != self._width:
             self._width, self._smooth = ask.width, self._cell.loss.smoothed(ask.width)
         smooth, p, place = self._smooth, self._at(ask.z), ()
