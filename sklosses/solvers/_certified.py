@@ -4,7 +4,7 @@ import numpy as np
 
 from sklosses.solvers._gap import F_ROUNDING, relative_gap
 from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, left_along, lowest_value
-from sklosses.solvers._some_rows import ONE_OF, SomeRows
+from sklosses.solvers._some_rows import BLOCK, ONE_OF, SomeRows
 
 # Curvature that changes by more than self-concordance allows, with room; by how much of the decrement it may matter.
 BROKEN, PIECES = 1e-6, 0.25
@@ -80,7 +80,7 @@ class Certified:
     def _few_prove(self, reading, look, decrement, goal):
         """Whether second derivatives of some rows prove the goal here, where that is likely."""
         if not (self.provable or self.dual) or reading.sparse or not reading.losses[self.k].has_hessian or (
-                reading.traits[self.k].self_concordance == np.inf):
+                reading.traits[self.k].self_concordance == np.inf) or reading.n_rows < ONE_OF * BLOCK:
             return False
         if ONE_OF * decrement / 2 > goal * abs(self.objective - self.lowest):
             return False

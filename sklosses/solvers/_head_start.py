@@ -19,13 +19,15 @@ _kernel = kernel("sklosses.solvers._interior_kernel")
 SMALL = 2.5e5
 # Steps end where the squared decrement is this share of the objective: what they leave is rounding.
 ENOUGH = 1e-20
+# Steps that have not come so far have not arrived: they were cut short, or rounding is in their way.
+ARRIVED = 1e-9
 # On some of the rows, which know the minimum of all to about their number's inverse.
 ENOUGH_OF_PART = 1e-4
 # Of smoothed losses, which are about the right one, this much is enough, in so many steps.
 ENOUGH_SMOOTHED, STEPS_SMOOTHED = 1e-3, 10
-# Steps at most. Each reads the rows for a product, the product back and a matrix: so many readings, of which others
-# serve all columns.
-STEPS, A_STEP = 40, 2
+# Steps at most. Each reads the rows for a product, the product back and a matrix: so many readings, of which columns
+# have as many together as if they were made side by side. And no more than a share of all that there may be.
+STEPS, A_STEP, SHARE = 40, 2, 0.25
 # The first steps are made on one row of so many at most, if that leaves so many of them, and so many a coefficient.
 ONE_OF, FEWEST, ROWS_A_COEFFICIENT = 8, 500, 30
 # The first smoothed band is a typical distance from a kink, times this. They are narrowed until they have no more than
@@ -63,7 +65,7 @@ def can_start(problem, reading, k):
 
 
 def descend(column, reading, budget):
-    """Move a column of a smooth loss nearly to its minimum.
+    """Move a column of a smooth loss to its minimum, if that is simple; else it stays where it is.
 
     Parameters
     ----------
@@ -72,14 +74,15 @@ def descend(column, reading, budget):
     reading : Reading
         Of all rows, whose readings are counted on.
     budget : float
-        Readings after which to end.
+        Readings after which all is to end.
     """
     rows, z, loss = _Rows.of(column, reading), _centred(column), reading.losses[column.k]
     part = None if np.any(column.coef) else rows.part()
     if part is not None:
         _steps(part, reading, loss, z, budget, (STEPS, ENOUGH_OF_PART))
-    _steps(rows, reading, loss, z, budget, (STEPS, ENOUGH))
-    _move(column, z)
+    smooth = _steps(rows, reading, loss, z, budget, (STEPS, ENOUGH))
+    if 0 <= smooth.fall <= ARRIVED * abs(smooth.objective):
+        _move(column, z)
 
 
 def smoothed(column, reading, sides, budget):
@@ -104,9 +107,9 @@ def smoothed(column, reading, sides, budget):
         _steps(part, reading, loss.smoothed(width), z, budget, (STEPS_SMOOTHED, ENOUGH_SMOOTHED))
         width *= NARROWER[0]
     for _ in range(BANDS):
-        p = _steps(rows, reading, loss.smoothed(width), z, budget, (STEPS_SMOOTHED, ENOUGH_SMOOTHED))
-        inside = sides.within(p, width)
-        if inside <= most or reading.readings >= budget:
+        smooth = _steps(rows, reading, loss.smoothed(width), z, budget, (STEPS_SMOOTHED, ENOUGH_SMOOTHED))
+        inside = sides.within(smooth.p, width)
+        if inside <= most or reading.readings >= SHARE * budget:
             break
         width *= min(max(column.fewest / inside, NARROWER[1]), NARROWER[0])
     _move(column, z)
@@ -158,12 +161,12 @@ class _Rows:
 
 
 def _steps(rows, reading, loss, z, budget, until):
-    """Steps on a loss; returns the predictions at the place where they end, which z becomes."""
-    share, (steps, enough) = A_STEP * len(rows.target) / reading.n_rows / len(reading.losses), until
+    """Steps on a loss from z, which becomes where they end; returns what made them."""
+    share, (steps, enough) = A_STEP * len(rows.target) / (reading.n_rows * len(reading.losses)), until
     smooth = _kernel.Smooth(rows.design, loss, (rows.target, rows.weight, rows.offset), rows.quadratic, rows.total)
-    steps = min(steps, int((budget - reading.readings) // share))
+    steps = int(max(0, min(steps, (SHARE * budget - reading.readings) / share)))
     reading.readings += share * smooth.descend(z, steps, enough)
-    return smooth.p
+    return smooth
 
 
 def _centred(column):

@@ -85,9 +85,9 @@ cdef int CORRECTORS = 3
 cdef double LONG = 0.9, LONGER = 0.3, WORTH = 0.1
 
 
-def _room(Py_ssize_t n):
-    """Zeros that begin with a cache line."""
-    memory = np.zeros(n + LINE)
+def _room(Py_ssize_t n, make=np.zeros):
+    """Zeros, or numbers that are yet to be written, that begin with a cache line."""
+    memory = make(n + LINE)
     cdef double[::1] view = memory
     cdef Py_ssize_t first = (LINE - <Py_ssize_t>&view[0] // 8 % LINE) % LINE
     return memory[first:first + n]
@@ -560,7 +560,7 @@ cdef class Path:
 
     def __init__(self, System system, hinges, start, double width, hold, bint even):
         cdef Py_ssize_t M = len(hinges.omega), D = len(start), stride = padded(M + 1), number = 0
-        memory, small = _room(29 * stride).reshape(29, stride), np.zeros((2, D + 1))
+        memory, small = _room(29 * stride, np.empty).reshape(29, stride), np.zeros((2, D + 1))
         cdef double[:, ::1] room = memory, steps = small
         cdef double* at[29]
         for number in range(29):
@@ -685,6 +685,9 @@ cdef inline double length_of(const Step* step) noexcept nogil:
 # that promise less than a share of the objective slopes alone can tell.
 cdef double ARMIJO = 1e-4, FLATTER = 0.1, TOLD = 1e-12
 cdef int TRIALS = 40
+# Steps of less than this share of what the matrix proposes say that it misleads: so many are made.
+cdef double SHORT = 0.25
+cdef int SHORTS = 3
 # Pivots of the scaled matrix from which a step is more than rounding.
 cdef double REGULAR = 1e-9
 
@@ -709,12 +712,15 @@ cdef class Smooth:
     ----------
     p : ndarray of shape (n_rows,)
         Predictions of the place that `descend` came to.
+    objective, fall : float
+        The function there, and the squared decrement of the last step: inf or less than 0 if there was none.
     """
 
     cdef Design design
     cdef Loss loss
     cdef const double[::1] y, weight, offset, quadratic
-    cdef double total, objective, slope
+    cdef double total, slope, length
+    cdef readonly double objective, fall
     cdef readonly object p
     cdef double[::1] _p, _trial, _moved, _value, _gradient, _hessian, _right, _step, _from
     cdef double[:, ::1] _matrix
@@ -726,7 +732,7 @@ cdef class Smooth:
         self.y, self.weight, self.offset = rows
         if self.y.shape[0] != n:
             raise ValueError(f"{self.y.shape[0]} targets of {n} rows.")
-        room = _room(6 * padded(n + 1)).reshape(6, -1)
+        room = _room(6 * padded(n + 1), np.empty).reshape(6, -1)
         self.p = room[0, :n]
         self._p, self._trial, self._moved, self._value, self._gradient, self._hessian = room
         self._right, self._step, self._from = np.empty((3, design.n_columns))
@@ -735,22 +741,24 @@ cdef class Smooth:
     def descend(self, double[::1] z, int steps, double enough):
         """Newton's steps from z, which they change; returns how many were made.
 
-        They end where the squared decrement is this share of the objective, or the matrix singular to rounding.
+        They end where the squared decrement is this share of the objective, or the matrix singular to rounding, or of
+        no use.
         """
-        cdef int made = 0
-        cdef double fall = INFINITY
+        cdef int made = 0, shorts = 0
         cdef Py_ssize_t i
+        self.fall = INFINITY
         with nogil:
             self.design.multiply(&z[0], &self._p[0])
             if self.offset is not None:
                 for i in range(self.design.n_rows):
                     self._p[i] += self.offset[i]
             self.evaluate(&self._p[0], &z[0])
-            while made < steps and fall > enough * fabs(self.objective):
-                fall = self.newton(&z[0])
-                if not fall > 0 or not self.advance(&z[0], fall):
+            while made < steps and shorts < SHORTS and self.fall > enough * fabs(self.objective):
+                self.fall = self.newton(&z[0])
+                if not self.fall > 0 or not self.advance(&z[0], self.fall):
                     break
                 made += 1
+                shorts += self.length < SHORT
         return made
 
     cdef int evaluate(self, const double* p, const double* z) except -1 nogil:
@@ -778,7 +786,7 @@ cdef class Smooth:
         return 0
 
     cdef double newton(self, const double* z) noexcept nogil:
-        """Newton's step at the place evaluated last, and its squared decrement; 0 if there is none to be trusted."""
+        """Newton's step at the place evaluated last, and its squared decrement; -1 if there is none to be trusted."""
         cdef Py_ssize_t i, j, D = self.design.n_columns, stride = self.design.stride
         cdef double* matrix = &self._matrix[0, 0]
         cdef double* right = &self._right[0]
@@ -792,7 +800,7 @@ cdef class Smooth:
                 matrix[i * stride + j] /= self.total
             matrix[i * stride + i] += self.quadratic[i]
         if not self.factor.take(matrix, stride) or self.factor.least_pivot() < REGULAR:
-            return 0
+            return -1
         self.factor.solve_for(right, &self._step[0])
         for i in range(D):
             self._step[i] = -self._step[i]
@@ -804,13 +812,13 @@ cdef class Smooth:
         """The step or a part of it; whether the objective has fallen. Only then is it made."""
         cdef bint told = fall > TOLD * fabs(self.objective)
         cdef double start = self.objective, low = 0, high = INFINITY, left = -fall, right = 0, t = 1
-        cdef Py_ssize_t i
         memcpy(&self._from[0], z, self.design.n_columns * sizeof(double))
         for _ in range(TRIALS):
             self.go_to(z, t)
             if fabs(self.slope) <= fall * (1 if t == 1 else FLATTER) and (
                     not told or self.objective <= start - ARMIJO * t * fall):
                 memcpy(&self._p[0], &self._trial[0], self.design.n_rows * sizeof(double))
+                self.length = t
                 return True
             if self.slope < 0:
                 low, left = t, self.slope
