@@ -1,9 +1,12 @@
 """What the benchmarks share: clocks, data, versions, and where results go."""
 
 import argparse
+import ctypes
+import gc
 import os
 import platform
 import time
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +31,21 @@ def seconds(call, clock):
     begin = now()
     call()
     return now() - begin
+
+
+def settled():
+    """Bytes that the process has in memory without what it has freed; :func:`peak` counts from now on."""
+    gc.collect()
+    with suppress(OSError, AttributeError):     # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak()
+
+
+def peak():
+    """Bytes that the process has had in memory at most."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def versions():

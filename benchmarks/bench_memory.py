@@ -1,10 +1,10 @@
 """Peak memory of a fit beside its table: ``learning_rate="auto"``, each kind of solver, both layouts and precisions.
 
-Each fit is a process of its own that loads its table from a file, notes the most memory it has used so far (the table
-and the libraries), fits, and notes it again; on Linux, where the kernel keeps that account. Printed are the difference
-and what it is of the table; the documentation promises a few vectors as long as the table for each column, a few
-matrices of d x d, and a quarter of the table or 64 MB, whichever is more, for rows that are copied together. Run
-``python benchmarks/bench_memory.py``.
+Each fit is a process of its own that loads its table from a file, notes the memory it has then (the table and the
+libraries), fits, and asks for the most it has had since; on Linux, where the kernel keeps that account. Printed are
+the difference and what it is of the table; the documentation promises a few vectors as long as the table for each
+column, a few matrices of d x d, and a quarter of the table or 64 MB, whichever is more, for rows that are copied
+together. Run ``python benchmarks/bench_memory.py``.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _common import arguments, versions
+from _common import arguments, peak, settled, versions
 from scipy import sparse
 
 from sklosses import SGDClassifier, SGDRegressor
@@ -55,15 +55,9 @@ def fit(folder, loss, penalty):
     cls, y = (SGDRegressor, y) if loss in ("huber", "absolute_error") else (SGDClassifier, y > 0)
     options = {"loss": loss, "penalty": penalty, "alpha": 1e-4}
     cls(**options).fit(X[:3000], y[:3000])          # what is imported and compiled on the way
-    before = peak()
+    before = settled()
     model = cls(**options).fit(X, y)
     print(size, peak() - before, model.solver_.replace(" ", "_"), model.gap_, len(y), X.shape[1])
-
-
-def peak():
-    """Bytes that the process has had in memory at most."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 def main():
@@ -73,7 +67,7 @@ def main():
     if options.fit:
         fit(*options.fit)
         return
-    if not Path("/proc/self/status").exists():
+    if not Path("/proc/self/clear_refs").exists():
         print("Skipped: needs Linux, whose kernel accounts for the memory of processes.")
         return
     print(versions())

@@ -22,7 +22,7 @@ from statistics import median
 import numpy as np
 import sklearn.linear_model
 import sklearn.model_selection
-from _common import arguments, dense_table, own_tables, seconds, sparse_table, versions
+from _common import arguments, dense_table, own_tables, peak, seconds, settled, sparse_table, versions
 from sklearn.exceptions import ConvergenceWarning
 
 import sklosses
@@ -92,12 +92,8 @@ def in_a_process(what, name, given):
 
 def memory(X, y, options):
     """Print the growth of the peak of memory during a search."""
-    def peak():
-        return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
-
     warm_up(X, y, options)
-    Path("/proc/self/clear_refs").write_text("5")       # the peak starts from what is held now
-    before = peak()
+    before = settled()
     searched("sklosses", X, y, options)
     size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
     print(f"memory beside X: {(peak() - before) / 2**20:.0f} MB, {100 * (peak() - before) / size:.0f} % of X")
