@@ -1,10 +1,9 @@
 """Multinomial regression and the multiclass hinge: the objective reached against time, beside scikit-learn's solvers.
 
 All minimise the same objective, ``C = 1 / (n alpha)``; suboptimality is relative to the least objective seen, by ours
-at ``tol=1e-8`` (1e-4 on large tables) among others, and recomputed in NumPy. scikit-learn's solvers are run with more
-and more iterations, up to the goal or until the next run would take more than ``--patience`` seconds; ours are stopped
-by a callback after as many, and are not certified then. liblinear's Crammer-Singer penalises the intercept: both go
-without.
+at ``tol=1e-8`` (1e-4 on large tables) among others, and recomputed in NumPy. scikit-learn's solvers are run for longer
+and longer, up to the goal or until the next run would take more than ``--patience`` seconds; ours are stopped by a
+callback after as many, and are not certified then. liblinear's Crammer-Singer penalises the intercept: both go without.
 
 Tables: scikit-learn's digits, a synthetic one, and mnist, letter and covtype_93k (``*.npz`` with ``X`` or ``X_train``
 and ``y`` or ``y_train``) from the directory that ``SKLOSSES_DATA`` names.
@@ -13,7 +12,6 @@ and ``y`` or ``y_train``) from the directory that ``SKLOSSES_DATA`` names.
 import os
 import warnings
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +30,10 @@ LARGE = 1e7
 # Numbers of iterations to try, and the most coefficients that a solver is asked for.
 PEERS = {"lbfgs": ((30, 100, 300, 1000, 3000), np.inf), "newton-cg": ((3, 10, 30, 100), np.inf),
          "newton-cholesky": ((3, 10, 30), 2000)}
+# Of liblinear's Crammer-Singer, which counts no iterations.
+TOLERANCES = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-6)
+# A run takes about so many times as long as the one before.
+LONGER = 3
 
 
 def tables(wanted):
@@ -64,16 +66,17 @@ def objective(model, X, y, loss, alpha):
 
 
 def peers(name, X, y, alpha, wanted):
-    """(name, function of a number of iterations that makes an estimator, the numbers), of those wanted"""
+    """Of each solver wanted, pairs of what is run and an estimator, each to run longer than the one before."""
     C, size = 1 / (alpha * len(y)), X.shape[1] * (y.max() + 1)
     if name == "crammer_singer":
-        make = partial(LinearSVC, multi_class="crammer_singer", C=C, fit_intercept=False, tol=1e-9, random_state=0)
+        make = partial(LinearSVC, multi_class="crammer_singer", C=C, fit_intercept=False, random_state=0)
         if "liblinear" in wanted:
-            yield "liblinear", make, (1, 3, 10, 30, 100, 300, 1000)
+            yield [(f"liblinear, tol={tol:g}", make(tol=tol)) for tol in TOLERANCES]
         return
     for solver, (numbers, most) in PEERS.items():
         if size <= most and solver in wanted:
-            yield solver, partial(LogisticRegression, C=C, solver=solver, tol=1e-12), numbers
+            make = partial(LogisticRegression, C=C, solver=solver, tol=1e-12)
+            yield [(f"{solver}, {number} iterations", make(max_iter=number)) for number in numbers]
 
 
 class Patience:
@@ -115,10 +118,10 @@ def run(table, X, y, name, options):
     measure("sklosses, tol=1e-3", ours(1e-3), options.repeats)
     fine = 1e-8 if X.size < LARGE else 1e-4
     _, best = measure(f"sklosses, tol={fine:g}", ours(fine))
-    for solver, make, numbers in peers(name, X, y, options.alpha, options.peers):
-        for number, following in pairwise([*numbers, np.inf]):
-            spent, value = measure(f"{solver}, {number} iterations", make(max_iter=number))
-            if spent * following / number > options.patience or value <= best * (1 + GOAL):
+    for runs in peers(name, X, y, options.alpha, options.peers):
+        for label, model in runs:
+            spent, value = measure(label, model)
+            if spent * LONGER > options.patience or value <= best * (1 + GOAL):
                 break
     lowest = min(value for _, _, value, _ in rows)
     n, d = X.shape
