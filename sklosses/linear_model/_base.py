@@ -397,7 +397,8 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
                 "fit." if ended else "Rounding allows no more; raise tol, or scale the columns of X."
             )
-            near = f"certified to within {known:.2g} of its minimum" if known < np.inf else "not certified yet"
+            near = (f"down to {np.min(result.objective):.2g}" if result.endless else
+                    f"certified to within {known:.2g} of its minimum" if known < np.inf else "not certified yet")
             warnings.warn(
                 f"{advice} The objective is {near}; tol={self.tol:g} asks for less.",
                 ConvergenceWarning,

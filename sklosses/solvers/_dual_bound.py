@@ -7,7 +7,7 @@ import numpy as np
 
 from sklosses.solvers._gap import F_ROUNDING, relative_gap
 from sklosses.solvers._line import along
-from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, left_along, lowest_value
+from sklosses.solvers._shift import best_shift, falls_for_ever, least_value, left_along, lowest_value, vanishes_at
 
 # The second dual point costs a reading: it is tried where the first is within this factor of what is asked.
 NEAR = 30
@@ -19,6 +19,8 @@ FAR = 1e100
 STRETCH, STILL = 0.25, 0.1
 # What rounding makes of the dual's value, relative to its terms, which cancel where targets are far from 0.
 CANCELLING = 2e-16
+# The best constant's objective has come down to this share where it may be about to fall for ever; there, to this.
+PROMISING, EXHAUSTED = 0.5, 1e-9
 # The share of the tolerance that the search for the best intercept may leave.
 SLACK = 1e-2
 
@@ -59,6 +61,8 @@ class Bound:
         Of the table.
     reach : float
         The inverse of the strength of the proximal term, 0 without.
+    ran_away : bool
+        Whether it is known that there is no minimum: see `runs_away`.
     work, past : int, list
         Epochs so far, and pairs of what they were and the objective at each look.
     """
@@ -90,6 +94,7 @@ class Bound:
         self.least = least_value(reading, k) / self.total if self.cost == 0 else -np.inf
         self.readings, self.reach, self.blur = 0, 0.0, 0.0
         self.work, self.past = 0, []
+        self.ran_away = False
 
     def beside(self, l1, l2):
         """A bound for other costs on the same rows, without a model: what is known of the rows is shared."""
@@ -213,10 +218,37 @@ class Bound:
     @property
     def endless(self):
         """Whether there is no minimum: without a penalty the loss falls as coefficients grow."""
-        if self.l1 > 0 or self.l2 > 0 or self.cost != 0 or not self.loss.traits.smooth:
-            return False
+        return self.ran_away or (
+            self._may_fall_for_ever and self.loss.traits.smooth and falls_for_ever(self._left_along()))
+
+    @property
+    def _may_fall_for_ever(self):
+        return self.l1 == 0 and self.l2 == 0 and self.cost == 0
+
+    def _left_along(self):
         p, _ = self.table.look(self.coef, None)
-        return falls_for_ever(left_along(self.reading, self.k, p + self.intercept + self.offset))
+        return left_along(self.reading, self.k, p + self.intercept + self.offset)
+
+    def runs_away(self):
+        """Whether it is known that there is no minimum; then the model goes where next to nothing is left of the loss.
+
+        A loss whose curvature may not vanish all at once is nowhere at its least: where multiples of the coefficients
+        bring it down to nothing, none of them is the last.
+        """
+        may = self._may_fall_for_ever and self.loss.traits.self_concordance < np.inf and (
+            self.fit_intercept or self.intercept == 0)
+        if not may or not self.objective - self.lowest < PROMISING * self.null:
+            return False
+        left = self._left_along()
+        self.readings += 1
+        share = vanishes_at(left, EXHAUSTED * self.null * self.total)
+        if not share:
+            return False
+        self.coef, self.intercept = share * self.coef, share * self.intercept
+        self.objective = self.lowest + left(share) / self.total
+        self._raise(-np.inf)
+        self.ran_away = True
+        return True
 
     def _doubted(self, bound, value):
         """An estimate, made larger where the coefficients may still be far from the solution's.

@@ -246,7 +246,7 @@ class _Run:
         coef, intercept = self._model()
         objective = np.array([column.bound.objective for column in self.columns])
         gap = np.array([column.bound.gap for column in self.columns])
-        converged = bool(np.all(gap <= max(self.tol, LEAST_TOL)))
+        converged = bool(np.all(gap <= max(self.tol, LEAST_TOL))) and not any(c.bound.ran_away for c in self.columns)
         if self.best is not None:
             _, coef, intercept, objective, gap = self.best
         history = {name: np.array(values) for name, values in self.history.items()}
@@ -368,7 +368,7 @@ class _Column:
         self._plan(tol)
         self.seen.append(bound.gap)
         stuck = len(self.seen) > PATIENCE and bound.gap <= LIMIT and bound.gap > 0.9 * self.seen[-1 - PATIENCE]
-        self.done = bound.gap <= tol or stuck or self.readings >= budget or self.left > patience
+        self.done = bound.gap <= tol or stuck or self.readings >= budget or self.left > patience or bound.runs_away()
 
     def _judge_leaps(self):
         """No more of them where the gap has not halved: with few rows and an intercept they may go in circles."""

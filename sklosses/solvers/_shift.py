@@ -153,6 +153,17 @@ def falls_for_ever(left):
     return bool(0 < twice < 0.5 * here and far <= NOTHING * here)
 
 
+def vanishes_at(left, nothing):
+    """The multiple of the coefficients, a power of 2, that leaves next to nothing of a loss which falls for ever.
+
+    0 if it does not, or takes 1e6 times the coefficients.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        shares = () if not left(FAR) <= nothing else 2.0 ** np.arange(21)
+        share = next((share for share in shares if left(share) <= nothing), 0.0)
+    return share if share and falls_for_ever(lambda t: left(share * t)) else 0.0
+
+
 def left_along(reading, k, p):
     """For :func:`falls_for_ever`: a column's loss at multiples of predictions without their offset."""
     offset, lowest = 0.0 if reading.offset is None else reading.offset, lowest_value(reading, k)

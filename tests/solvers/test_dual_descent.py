@@ -5,6 +5,7 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.optimize import linprog
 from scipy.optimize import minimize as scipy_minimize
 from scipy.sparse import csr_array
@@ -435,10 +436,26 @@ def test_exact_fits_are_proven(loss):
     assert np.linalg.norm(result.coef) == pytest.approx(np.linalg.norm(shortest), rel=1e-2)
 
 
+@pytest.mark.parametrize("shape", [(60, 2500), (3000, 2500)])
 @pytest.mark.parametrize("loss", ["log_loss", "exponential"])
-def test_what_has_no_minimum_is_said(loss):
-    X = np.random.default_rng(0).normal(size=(60, 2500))
-    y = np.where(X[:, 0] > 0, *get_loss(loss).target.codes[::-1])
-    result = minimize(X, y, loss, NoPenalty(), max_iter=300)
-    assert result.endless
-    assert not result.converged
+def test_what_has_no_minimum_is_said(loss, shape):
+    """As soon as the classes are apart, not after a thousand readings; next to nothing is left of the loss there."""
+    rng = np.random.default_rng(0)
+    X = sparse.random_array(shape, density=0.02, format="csr", rng=rng, data_sampler=rng.standard_normal)
+    score = X @ rng.standard_normal(shape[1])
+    y = np.where(score > np.median(score), *get_loss(loss).target.codes[::-1])
+    result = minimize(X, y, loss, NoPenalty(), max_iter=1000)
+    assert (result.endless, result.converged) == (True, False)
+    assert result.n_iter <= 40
+    assert result.objective[0] <= 1e-8
+    assert np.all((X @ result.coef[0] + result.intercept[0] > 0) == (y == y.max()))
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "smoothed_hinge", "modified_huber", "squared_error"])
+def test_what_has_a_minimum_is_not_said_to_have_none(loss):
+    """Classes that a plane separates leave nothing of these."""
+    rng = np.random.default_rng(1)
+    X = sparse.random_array((400, 2500), density=0.02, format="csr", rng=rng)
+    y = np.where(rng.random(400) < 0.5, 1.0, -1.0)
+    result = minimize(X, y, loss, NoPenalty(), tol=1e-4, max_iter=1000)
+    assert (result.endless, result.converged) == (False, True)
