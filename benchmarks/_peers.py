@@ -26,16 +26,17 @@ def mapped(X, y, *, loss, penalty, alpha):
     yield from _scikit_learn(loss, penalty, alpha, C, dense)
     if _installed("glum") and dense and loss in ("log_loss", "poisson", "gamma", "squared_error"):
         yield "glum", partial(_glum, loss=loss, alpha=alpha, l1_ratio=RATIO[penalty])
-    if _installed("skglm") and loss in ("log_loss", "squared_error") and penalty in ("l1", "elasticnet"):
+    if _installed("skglm") and loss in SKGLM and penalty != "none":
         yield "skglm", partial(_skglm, loss=loss, alpha=alpha, l1_ratio=RATIO[penalty])
     if _installed("celer") and loss == "squared_error" and penalty in ("l1", "elasticnet"):
         yield "celer", partial(_celer, alpha=alpha, l1_ratio=RATIO[penalty])
     if _installed("vowpalwabbit") and penalty == "l2" and loss in VOWPAL:
         yield "vowpalwabbit, bfgs", partial(Vowpal, loss=loss, l2=1 / C)
-    if _installed("snapml") and penalty == "l2" and loss in ("log_loss", "hinge"):
-        yield "snapml", partial(Snap, loss=loss, regularizer=1 / C)
-    if _installed("liblinear") and penalty == "l2" and loss in LIBLINEAR:
-        yield "liblinear", partial(Liblinear, loss=loss, C=C)
+    if _installed("snapml") and ((penalty == "l2" and loss in SNAP) or (penalty == "l1" and loss == "log_loss")):
+        yield "snapml", partial(Snap, loss=loss, penalty=penalty, regularizer=1 / C)
+    if _installed("liblinear"):
+        for solver in LIBLINEAR.get((loss, penalty), ()):
+            yield f"liblinear -s {solver}", partial(Liblinear, solver=solver, loss=loss, C=C)
 
 
 def _installed(name):
@@ -55,9 +56,15 @@ def _scikit_learn(loss, penalty, alpha, C, dense):
         cls = {"poisson": linear_model.PoissonRegressor, "gamma": linear_model.GammaRegressor}[loss]
         for solver in ("lbfgs", "newton-cholesky"):
             yield f"{cls.__name__}, {solver}", make(cls, alpha=alpha, solver=solver, max_iter=1000)
+    elif loss == "squared_error" and penalty == "l2":
+        for solver in ("cholesky",) if dense else ("sparse_cg", "sag"):
+            yield f"Ridge, {solver}", make(linear_model.Ridge, alpha=1 / C, solver=solver, max_iter=1000)
     elif loss == "squared_error":
         yield "ElasticNet", make(linear_model.ElasticNet, alpha=alpha, l1_ratio=ratio)
-    elif loss in ("hinge", "squared_hinge"):
+    elif loss == "squared_hinge" and penalty == "l1":
+        yield "LinearSVC, primal", make(penalised(svm.LinearSVC), dual=False, loss=loss, C=C, penalty="l1",
+                                        intercept_scaling=CONSTANT[dense])
+    elif loss in ("hinge", "squared_hinge") and penalty == "l2":
         settings = {"loss": loss, "C": C, "intercept_scaling": CONSTANT[dense]}
         yield "LinearSVC, dual", make(penalised(svm.LinearSVC), dual=True, **settings)
         if loss == "squared_hinge":
@@ -111,14 +118,18 @@ def _glum(tol, *, loss, alpha, l1_ratio):
                                            gradient_tol=tol * 1e-2, max_iter=1000)
 
 
+#: Losses of skglm.
+SKGLM = ("log_loss", "squared_error", "huber")
+
+
 def _skglm(tol, *, loss, alpha, l1_ratio):
     import skglm
-    from skglm.datafits import Logistic, Quadratic
+    from skglm.datafits import Huber, Logistic, Quadratic
     from skglm.penalties import L1_plus_L2
     from skglm.solvers import AndersonCD, ProxNewton
 
     solver = ProxNewton(tol=tol * 1e-2, fit_intercept=True) if loss == "log_loss" else AndersonCD(tol=tol * 1e-2)
-    datafit = Logistic() if loss == "log_loss" else Quadratic()
+    datafit = {"log_loss": Logistic, "squared_error": Quadratic, "huber": lambda: Huber(1.35)}[loss]()
     return Signs(skglm.GeneralizedLinearEstimator(datafit, L1_plus_L2(alpha, l1_ratio), solver), loss == "log_loss")
 
 
@@ -141,46 +152,55 @@ class Signs:
         return self
 
 
+#: Losses of snapml.
+SNAP = {"log_loss": "LogisticRegression", "hinge": "SupportVectorMachine", "squared_error": "LinearRegression"}
+
+
 class Snap:
-    """snapml's dual coordinate descent."""
+    """snapml's coordinate descent, on the dual with an l2 penalty."""
 
     intercept_is_penalised = True
 
-    def __init__(self, tol, *, loss, regularizer):
-        self.tol, self.loss, self.regularizer = tol, loss, regularizer
+    def __init__(self, tol, *, loss, penalty, regularizer):
+        self.tol, self.loss, self.penalty, self.regularizer = tol, loss, penalty, regularizer
 
     def fit(self, X, y):
         import snapml
 
-        logistic = self.loss == "log_loss"
-        cls = snapml.LogisticRegression if logistic else snapml.SupportVectorMachine
-        model = cls(regularizer=self.regularizer, tol=self.tol * 1e-1, max_iter=1000, fit_intercept=True, n_jobs=1,
-                    intercept_scaling=CONSTANT[not sparse.issparse(X)], **{"dual": True} if logistic else {})
-        model.fit(X.astype(np.float32), (y > 0).astype(np.float32) * 2 - 1)
+        more = {} if self.loss == "hinge" else {"dual": self.penalty == "l2", "penalty": self.penalty}
+        model = getattr(snapml, SNAP[self.loss])(
+            regularizer=self.regularizer, tol=self.tol * 1e-1, max_iter=1000, fit_intercept=True, n_jobs=1,
+            intercept_scaling=CONSTANT[not sparse.issparse(X)], **more)
+        signs = y if self.loss == "squared_error" else (y > 0) * 2 - 1
+        model.fit(X.astype(np.float32), signs.astype(np.float32))
         self.coef_, self.intercept_ = np.ravel(model.coef_), np.ravel(model.intercept_)
         return self
 
 
-#: Solvers of liblinear by loss.
-LIBLINEAR = {"log_loss": 7, "hinge": 3, "squared_hinge": 1}
+#: Solvers of liblinear by loss and penalty.
+LIBLINEAR = {("log_loss", "l2"): (0, 7), ("hinge", "l2"): (3,), ("squared_hinge", "l2"): (1, 2),
+             ("log_loss", "l1"): (6,), ("squared_hinge", "l1"): (5,), ("squared_error", "l2"): (11, 12)}
+#: Of which those are that have the squared error, without its half, as an insensitive loss of no width.
+REGRESSION = (11, 12)
 
 
 class Liblinear:
-    """liblinear's own dual solvers."""
+    """liblinear's own solvers."""
 
     intercept_is_penalised = True
 
-    def __init__(self, tol, *, loss, C):
-        self.tol, self.loss, self.C = tol, loss, C
+    def __init__(self, tol, *, solver, loss, C):
+        self.tol, self.solver, self.loss, self.C = tol, solver, loss, C
 
     def fit(self, X, y):
         from liblinear.liblinearutil import problem, train
 
-        constant = CONSTANT[not sparse.issparse(X)]
-        given = problem(np.where(y > 0, 1, -1), X, bias=constant)
-        model = train(given, f"-s {LIBLINEAR[self.loss]} -c {self.C} -B {constant} -e {self.tol} -q")
+        constant, regression = CONSTANT[not sparse.issparse(X)], self.solver in REGRESSION
+        given = problem(y if regression else np.where(y > 0, 1, -1), X, bias=constant)
+        C, more = (0.5 * self.C, "-p 0") if regression else (self.C, "")
+        model = train(given, f"-s {self.solver} -c {C} -B {constant} -e {self.tol} {more} -q")
         coef, intercept = model.get_decfun()
-        sign = 1 if model.get_labels()[0] == 1 else -1
+        sign = 1 if regression or model.get_labels()[0] == 1 else -1
         self.coef_, self.intercept_ = sign * np.array(coef), sign * intercept
         return self
 

@@ -8,10 +8,10 @@ rounds count. A contender that took longer than ``--patience`` seconds is not as
 
 Peers besides scikit-learn's are run where they are installed (``pip install ".[versus]"``), and named where not.
 
-Tables: a synthetic one with columns from 1e-3 to 1e3 in size; texts, synthetic too; scikit-learn's California housing
-and kddcup99 (numeric columns) where they are cached; and ``*.npz`` with ``X`` (or ``X_data``, ``X_indices``,
-``X_indptr``, ``X_shape``) and ``y`` in subdirectories of the directory that ``SKLOSSES_DATA`` names. Run
-``python benchmarks/versus.py``.
+Tables: a synthetic one with columns from 1e-3 to 1e3 in size; texts, synthetic too; scikit-learn's California housing,
+kddcup99 (numeric columns) and 20 newsgroups (half of the groups against the others) where they are cached; and
+``*.npz`` with ``X`` (or ``X_data``, ``X_indices``, ``X_indptr``, ``X_shape``) and ``y`` in subdirectories of the
+directory that ``SKLOSSES_DATA`` names. Run ``python benchmarks/versus.py``.
 """
 
 import importlib.util
@@ -25,7 +25,7 @@ import numpy as np
 from _common import RESULTS, arguments, own_tables, seconds, sparse_table, versions
 from _peers import PEERS, mapped
 from scipy import sparse
-from sklearn.datasets import fetch_california_housing, fetch_kddcup99
+from sklearn.datasets import fetch_20newsgroups_vectorized, fetch_california_housing, fetch_kddcup99
 from threadpoolctl import threadpool_limits
 
 from sklosses import SGDClassifier, SGDRegressor
@@ -36,7 +36,9 @@ TOLERANCES = (1e-2, 1e-4, 1e-6, 1e-8)
 DENSE = [("log_loss", "l2"), ("log_loss", "elasticnet"), ("hinge", "l2"), ("squared_hinge", "l2"), ("poisson", "l2"),
          ("gamma", "l2"), ("squared_error", "elasticnet"), ("squared_error", "l1"), ("huber", "l2"),
          ("absolute_error", "l2"), ("quantile", "l1")]
-SPARSE = [("log_loss", "l2"), ("hinge", "l2"), ("squared_hinge", "l2"), ("log_loss", "elasticnet"), ("log_loss", "l1")]
+SPARSE = [("log_loss", "l2"), ("hinge", "l2"), ("squared_hinge", "l2"), ("squared_error", "l2"),
+          ("log_loss", "elasticnet"), ("squared_error", "elasticnet"), ("huber", "elasticnet"), ("log_loss", "l1"),
+          ("squared_hinge", "l1"), ("squared_error", "l1"), ("huber", "l1")]
 
 
 @dataclass
@@ -56,7 +58,8 @@ class Contender:
 
 def tables(wanted):
     """(name, X, y for classes or None, y for numbers or None)"""
-    makers = {"synthetic": synthetic, "texts": texts, "california": california, "kddcup99": kddcup99} | own_tables()
+    makers = {"synthetic": synthetic, "texts": texts, "california": california, "kddcup99": kddcup99,
+              "newsgroups": newsgroups} | own_tables()
     for name, make in makers.items():
         if wanted and name not in wanted:
             continue
@@ -88,6 +91,11 @@ def kddcup99():
     data = fetch_kddcup99(percent10=True, download_if_missing=False)
     columns = [j for j in range(data.data.shape[1]) if isinstance(data.data[0, j], int | float)]
     return np.ascontiguousarray(data.data[:, columns].astype(float)), data.target == b"normal.", None
+
+
+def newsgroups():
+    data = fetch_20newsgroups_vectorized(download_if_missing=False)
+    return data.data.tocsr().astype(np.float64), data.target < 10, None
 
 
 def classifies(loss):
@@ -201,6 +209,8 @@ def main():
     for name, X, classes, numbers in tables(options.tables):
         for loss, penalty in SPARSE if sparse.issparse(X) else DENSE:
             y = classes if classifies(loss) else numbers
+            if y is None and sparse.issparse(X):        # labels as numbers, as those who fit texts do
+                y = 2.0 * classes - 1
             if y is not None and loss in (options.losses or [loss]) and penalty in (options.penalties or [penalty]):
                 cases.append((f"{name} {X.shape[0]:,} x {X.shape[1]}: {loss}, {penalty}", X, y, (loss, penalty)))
     if not cases:
