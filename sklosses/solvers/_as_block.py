@@ -91,7 +91,7 @@ def is_better_blocked(problem, tol):
     if smooth or (classes and problem.n_rows * (problem.n_features + 1) <= CHEAP_READING):
         better = classes
     elif hasattr(problem.rows, "indptr"):
-        return False
+        better = False
     elif problem.n_features <= OWN_MATRIX:
         better = problem.n_rows * (problem.n_features + 1) > CHEAP_READING and _is_family(problem)
     else:
