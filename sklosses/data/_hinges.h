@@ -65,16 +65,16 @@ static double sk_look(sk_hinges h, sk_seen seen)
     SK_SIMD_SUM(gap)
     for (ptrdiff_t i = 0; i < h.n; i++) {
         const double alpha = h.alpha[i], tau = h.tau[i], xi = h.xi[i], zeta = h.zeta[i], omega = h.omega[i];
-        const double bend = alpha * tau / (xi * alpha + zeta * tau), slopes = 1 / (alpha * tau), slacks = 1 / (xi * zeta);
+        const double bend = alpha * tau / (xi * alpha + zeta * tau), both = 1 / (alpha * tau);
         gap += omega * (xi * tau + zeta * alpha);
         seen.slope[i] = omega * alpha;
         seen.bend[i] = bend;
         seen.curvature[i] = omega * bend;
         seen.pull[i] = omega * bend * h.rho[i];
-        seen.per_alpha[i] = tau * slopes;
-        seen.per_tau[i] = alpha * slopes;
-        seen.per_xi[i] = zeta * slacks;
-        seen.per_zeta[i] = xi * slacks;
+        seen.per_alpha[i] = tau * both;
+        seen.per_tau[i] = alpha * both;
+        seen.per_xi[i] = 1 / xi;
+        seen.per_zeta[i] = 1 / zeta;
     }
     return gap;
 }

@@ -39,7 +39,6 @@ DIFFERENT = {
     "test_multi_thread_multi_class_and_early_stopping": "ends at the minimum, before 100 epochs without improvement",
     "test_sgd_random_state[SGDClassifier]": _SEED,
     "test_sgd_random_state[SGDRegressor]": _SEED,
-    "test_sgd_proba[SparseSGDClassifier]": "asks for what an unfinished fit of modified_huber does in one place",
     "test_input_format[SGDRegressor]": _OUTPUTS,
     "test_input_format[SparseSGDRegressor]": _OUTPUTS,
     "test_validation_mask_correctly_subsets": "watches a private class of scikit-learn's",
