@@ -37,6 +37,8 @@ LEAST_TOL = 1e-9
 LITTLE = 1e-6
 # Complementarity that the interior point method starts with: as if a maximum were rounded by so much.
 START = 0.1
+# Iterations of it that bring nothing, after which it ends.
+STALE = 15
 # Complementarity below this is rounding.
 EPSILON = 1e-16
 # After how many looks a proof is tried without much hope.
@@ -399,7 +401,8 @@ class _Run:
             best["stale"] = 0 if better else best["stale"] + 1
             best["bound"], best["left"] = min(bound, best["bound"]), min(left, best["left"])
             self._note(reading, self)
-            return self.gap <= self.goal or self.stopped or best["stale"] > 15
+            # As long as nothing is proven, a start that is not feasible is made so: that takes its time.
+            return self.gap <= self.goal or self.stopped or best["stale"] > (STALE if self.gap < 1 else np.inf)
 
         method.run(START, done, np.inf if self.small else self.budget)
 

@@ -135,7 +135,9 @@ class SliceInterior:
                            width=reading.loss.quadratic)
         self.ends = None
         if self.l1 > 0:
-            share = min(1.0, 1.0 / (self.l1 * K * d))
+            # No more than the rows have for each, and no less than a row has: else they block every step.
+            fair = 1.0 / (K * d)
+            share = float(np.clip(self.l1, min(self.rows.omega.mean(), fair), fair)) / self.l1
             self.ends = Maxima(np.full(K * d, self.l1), np.zeros((K * d, 2)), share)
         weight = s / reading.total
         self.squares = np.maximum(reading.squares(weight, centre), 0.0)
