@@ -29,6 +29,13 @@ typedef float sk_floats;
 #define SK_EACH
 #endif
 
+/* Whether something is so in any lane. */
+#if defined(_MSC_VER)
+#define SK_SIMD_ANY(...)
+#else
+#define SK_SIMD_ANY(...) SK_PRAGMA(omp simd reduction(| : __VA_ARGS__))
+#endif
+
 typedef struct {
     sk_floats part[SK_PARTS];
 } sk_lanes;
@@ -205,24 +212,25 @@ static void sk_begin_row(const sk_sides *s, const sk_of_row *of, const float *u,
 }
 
 #if defined(_MSC_VER)
-#define SK_SUMS_AND_MOST
+#define SK_ANY_AND_MOST
 #else
-#define SK_SUMS_AND_MOST SK_PRAGMA(omp simd reduction(+ : changed, stirred) reduction(max : most))
+#define SK_ANY_AND_MOST SK_PRAGMA(omp simd reduction(| : changed, stirred) reduction(max : most))
 #endif
 
 /* Whether there is anything to add to the coefficients (1), whether dual variables are elsewhere than an epoch ago (2);
    `*part` is the largest part of the gap, in what is next to none. */
 static int sk_end_row(sk_sides *s, sk_row *row, float *u, float *before, float *part)
 {
-    float changed = 0, stirred = 0, most = 0;
-    SK_SUMS_AND_MOST
+    int32_t changed = 0, stirred = 0;
+    float most = 0;
+    SK_ANY_AND_MOST
     for (int k = 0; k < SK_COLUMNS; k++) {
         const float c = row->c[k], moved = c > 0 ? row->next[k] - row->u[k] : 0, now = row->u[k] + moved;
         const float way = now - row->past[k], change = -c * moved, gap = c > 0 ? c * row->gap[k] : 0;
         const float share = gap * (float)s->resting[k];
         row->change[k] = change;
-        changed += change * change > 0 ? 1.0f : 0.0f;
-        stirred += c * way != 0 ? 1.0f : 0.0f;
+        changed |= change * change > 0;
+        stirred |= c * way != 0;
         most = share > most ? share : most;
         before[k] = row->past[k];
         u[k] = now;
@@ -233,7 +241,7 @@ static int sk_end_row(sk_sides *s, sk_row *row, float *u, float *before, float *
         s->bend[k] += c * row->bend[k];
     }
     *part = most;
-    return (changed > 0) | (stirred > 0) << 1;
+    return changed | stirred << 1;
 }
 
 /* phi*(u) = centre u + dead |u| + width u^2 / 2 between low and high. */
@@ -269,26 +277,26 @@ static int sk_bring_back(sk_sides *s, const sk_of_row *of, const sk_parabola *gi
                          const float *before, sk_row *row)
 {
     const sk_parabola f = *given;
-    float changed = 0;
-    SK_SIMD_SUM(changed)
+    int32_t changed = 0;
+    SK_SIMD_ANY(changed)
     for (int k = 0; k < SK_COLUMNS; k++) {
         const float c = (of->bits >> k) & 1 ? of->weight * (float)s->inverse[k] : 0;
         const float goal = u[k] + (float)s->ahead[k] * (u[k] - before[k]);
         const float change = c * (goal - sk_within(goal, f.low, f.high));
         row->change[k] = change;
-        changed += change * change > 0 ? 1.0f : 0.0f;
+        changed |= change * change > 0;
         s->sum[k] -= change;
         s->intercept[k] += s->rho[k] * change;
     }
-    return changed > 0;
+    return changed;
 }
 
 /* The step of each column, in closed form, from within the range. Returns whether a leap might lead out of that. */
 static int sk_parabolic_lanes(const sk_parabola *given, sk_row *row)
 {
     const sk_parabola f = *given;
-    float out = 0;
-    SK_SIMD_SUM(out)
+    int32_t out = 0;
+    SK_SIMD_ANY(out)
     for (int k = 0; k < SK_COLUMNS; k++) {
         const float away = row->p[k] - f.centre, u = sk_within(row->u[k], f.low, f.high);
         row->gap[k] = sk_dual_part(&f, away, sk_peak(&f, away, 0)) - sk_dual_part(&f, away, u);
@@ -298,9 +306,9 @@ static int sk_parabolic_lanes(const sk_parabola *given, sk_row *row)
         row->rise[k] = (next - past) * row->offset + sk_below(&f, next) - sk_below(&f, past);
         const float goal = next + (next - past), within = sk_within(goal, f.low, f.high);
         row->bend[k] = (next > 0 ? f.above : f.below) * (next - past) * (next - past);
-        out += goal != within ? 1.0f : 0.0f;
+        out |= goal != within;
     }
-    return out > 0;
+    return out;
 }
 
 /* Newton's method for point + q slope(point) = p + q u of each column, between two ends. */

@@ -172,7 +172,9 @@ class _Group:
         self.kernel.alive = (1 << len(self.columns)) - 1
         self.order = RowOrder(self.table.n_blocks, FAR_APART)
         self.epochs, self.looks, self.looked = 0, 0, 0.0
-        self.room = np.split(np.zeros((2 * n + d, COLUMNS)), [n, 2 * n])
+        # Numbers of a feature in whole cache lines; those of rows column by column, as certificates want them.
+        back, rest = np.split(_kernel().lines(2 * (d + 2 * n)).view(np.float64).ravel(), [COLUMNS * d])
+        self.room = *rest.reshape(2, COLUMNS, n), back.reshape(d, COLUMNS)
 
     @property
     def readings(self):
@@ -226,18 +228,18 @@ class _Group:
         for column in columns:
             u, own = column.bound.feasible(column.dual(kernel))
             duals.append(u)
-            multiple[column.rows, column.lane] = own
+            multiple[column.lane, column.rows] = own
         if len(columns) <= ALONE:
             for column in columns:
                 coef, k = kernel.means[:, column.lane], column.lane
-                p[:, k], back[:, k] = self.table.look(coef.astype(np.float64), np.ascontiguousarray(multiple[:, k]))
+                p[k], back[:, k] = self.table.look(coef.astype(np.float64), multiple[k])
         else:
             kernel.see(multiple, p, back)
         self.looks += 1
         self.looked = self.readings
         for column, u in zip(columns, duals, strict=True):
             k = column.lane
-            model = kernel.means[:, k].astype(np.float64), float(kernel.lanes["intercept"][k]), p[column.rows, k].copy()
+            model = kernel.means[:, k].astype(np.float64), float(kernel.lanes["intercept"][k]), p[k, column.rows].copy()
             column.bound.judge(model, (u, None, back[:, k].copy()), self.tol)
             column.note(perf_counter() - self.began)
             if column.bound.gap <= self.tol:
@@ -318,7 +320,7 @@ class _Column:
 
     def dual(self, kernel):
         """The dual variables, within their range."""
-        return np.clip(kernel.duals[self.rows, self.lane].astype(np.float64), *self.bound.ends)
+        return np.clip(kernel.duals[:, self.lane][self.rows].astype(np.float64), *self.bound.ends)
 
     def learn(self, readings):
         """What a look says of the account and of the progress; False where the column may fare better alone.

@@ -277,7 +277,7 @@ class Bound:
         if not self.fit_intercept:
             return np.array(u)
         weighted = self._weighted(u)
-        above, below = float(weighted[weighted > 0].sum()), -float(weighted[weighted < 0].sum())
+        above, below = float(np.maximum(weighted, 0.0).sum()), -float(np.minimum(weighted, 0.0).sum())
         goal = self.cost * self.total       # of below - above
         if above > below - goal and below >= goal:
             return np.where(u > 0, u * ((below - goal) / above), u)

@@ -553,11 +553,12 @@ cdef void survey(Table t, float* norm, unsigned char* seen) noexcept nogil:
 
 cdef void see(Together c, double* p, const double* multiple, double* back) noexcept nogil:
     """p = X mean and back += X' multiple of all columns, in float64."""
-    cdef Py_ssize_t i, k, n = 0
+    cdef Py_ssize_t i, k, n = 0, n_rows = c.table.n_rows
     cdef const int32_t* j = NULL
     cdef const double* x
+    cdef double[COLUMNS] of_row
     cdef Sums even, odd
-    for i in range(c.table.n_rows):
+    for i in range(n_rows):
         if c.bits[i] == 0:
             continue
         x = double_row(c.table, i, &j, &n)
@@ -571,10 +572,13 @@ cdef void see(Together c, double* p, const double* multiple, double* back) noexc
         if k < n:
             sum_line(&even, x[k], c.mean + COLUMNS * <Py_ssize_t>j[k])
         add_sums(&even, &odd)
-        store_sums(p + COLUMNS * i, &even)
-        if has_any(multiple + COLUMNS * i):
+        store_sums(of_row, &even)
+        for k in range(COLUMNS):
+            p[n_rows * k + i] = of_row[k]
+            of_row[k] = multiple[n_rows * k + i]
+        if has_any(of_row):
             for k in range(n):
-                add_line_to(back + COLUMNS * <Py_ssize_t>j[k], x[k], multiple + COLUMNS * i)
+                add_line_to(back + COLUMNS * <Py_ssize_t>j[k], x[k], of_row)
 
 
 # The face that Python sees ------------------------------------------------------------------------------------------
@@ -932,8 +936,8 @@ cdef class Together:
 
         Parameters
         ----------
-        multiple : ndarray of shape (n_rows, 8)
-        p : ndarray of shape (n_rows, 8)
+        multiple : ndarray of shape (8, n_rows)
+        p : ndarray of shape (8, n_rows)
             Becomes X means.
         back : ndarray of shape (n_features, 8)
             Becomes X' multiple.
