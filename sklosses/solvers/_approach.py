@@ -19,6 +19,8 @@ KINKS, SHARE, FEWEST = 40, 0.25, 10
 PRICE = 1.0
 # Steps at most; and the share of the fall before that calls for no other: the curvature misleads.
 STEPS, STALLED = 3, 0.5
+# A step that brings less than this share of what it promises is misled too.
+KEPT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,24 @@ def bend_of(column, stage):
     return Bend(matrix, float(density.sum()))
 
 
+def promise(column, stage):
+    """By how much a step from the best place of a stage promises to change the objective, to first order."""
+    return _step(column, stage.best, *_model(column, stage))[1]
+
+
+def _model(column, stage):
+    """Curvature and gradient at the best place of a stage."""
+    matrix = column.bend.matrix.copy()
+    np.einsum("ii->i", matrix)[:-1] += column.l2
+    return Curvature(matrix), column.gradient(stage, stage.best)
+
+
+def _step(column, here, curvature, gradient):
+    """The step from a place, and what it promises."""
+    step = curvature.step(gradient, here.coef, column.l1)
+    return step, -(gradient @ step) - column.l1 * (np.abs(here.coef + step[:-1]) - np.abs(here.coef)).sum()
+
+
 def approach(column, stage, budget):
     """Take steps while they are worth a reading: a generator, as those of the column. The stage's best place moves.
 
@@ -68,28 +88,31 @@ def approach(column, stage, budget):
     Returns
     -------
     float or None
-        How far predictions are still from the solution's, root mean square; None if there is no telling.
+        How far predictions are still from the solution's, root mean square; None if there is no telling: where the
+        curvature misleads and is that of a sample.
     """
-    bend, here, before = column.bend, stage.best, 1e300
-    matrix = bend.matrix.copy()
-    np.einsum("ii->i", matrix)[:-1] += column.l2
-    curvature, gradient = Curvature(matrix), column.gradient(stage, here)
+    bend, here, before, move = column.bend, stage.best, 1e300, None
+    curvature, gradient = _model(column, stage)
     for number in range(STEPS + 1):
-        step = curvature.step(gradient, here.coef, column.l1)
-        promised = -(gradient @ step) - column.l1 * (np.abs(here.coef + step[:-1]) - np.abs(here.coef)).sum()
-        if not 0 < promised <= STALLED * before:
-            return None
-        move, before = np.sqrt(promised / bend.density), promised
+        step, promised = _step(column, here, curvature, gradient)
+        if not promised > 0:
+            break
+        move = np.sqrt(promised / bend.density)
+        if promised > STALLED * before:
+            break
+        before = promised
         band = min(2 * REACH * move * bend.density / stage.sides.steepness, 1.0)      # a share of all kinks
         if number == STEPS or band * (len(here.coef) + 10) < PRICE or stage.reading.readings >= budget:
             return move
         there = yield from column.go_to(*column.model(column.centred(here) + step), stage)
+        if not there.objective < here.objective + promised:
+            break
         if not there.objective < here.objective:
             there = yield from column.part_way(stage, here, there)
-        if not there.objective < here.objective:
-            return None
+        if not here.objective - there.objective > KEPT * promised:
+            break
         change = column.gradient(stage, there) - gradient
         curvature.update(column.centred(there) - column.centred(here), change)
         gradient, here = gradient + change, there
         stage.best = here
-    return None
+    return move if column.is_near else None

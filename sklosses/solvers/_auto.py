@@ -8,7 +8,7 @@ from sklosses.solvers._as_block import is_better_blocked, rests_at_zero, solve_a
 from sklosses.solvers._coupled import Coupled
 from sklosses.solvers._dual_descent import DualDescent
 from sklosses.solvers._monitor import Monitor
-from sklosses.solvers._newton import LARGEST_D, Newton
+from sklosses.solvers._newton import LARGEST_D, SMALL, Newton
 from sklosses.solvers._problem import State
 from sklosses.solvers._sgd import SGD
 from sklosses.solvers._truncated import TruncatedNewton
@@ -82,14 +82,15 @@ class Auto:
         # Trial steps may lead beyond float64, and lose: no noise about it.
         with np.errstate(all="ignore"):
             solver = self.choose(problem)
-            if state is None and monitor is None and isinstance(solver, Newton) and max_iter >= LEAST_READINGS and (
-                    is_better_blocked(problem, tol)):
-                result, given["state"] = solve_as_block(
+            blocked = (state is None or _is_quick(problem)) and monitor is None and max_iter >= LEAST_READINGS
+            if blocked and isinstance(solver, Newton) and is_better_blocked(problem, tol):
+                result, near = solve_as_block(
                     problem, {"tol": tol, "random_state": random_state},
                     solver.n_threads(problem, columns=problem.n_columns),
-                    lambda part: replace(solver, thorough=False).solve(part, **given))
+                    lambda part: replace(solver, thorough=False).solve(part, **given | {"state": None}))
                 if result is not None:
                     return result
+                given["state"] = near or state
             if isinstance(solver, DualDescent):
                 return self._in_turn(problem, given)
             return solver.solve(problem, **given)
@@ -220,6 +221,11 @@ def _is_sparse_enough(problem):
     if weakest == 0:
         return squares > LOOSE
     return squares > np.vdot(rows.data, rows.data) / rows.n_rows / problem.n_rows / weakest / EASY
+
+
+def _is_quick(problem):
+    """Whether a block of classes is done before Newton's method, class by class, is where it starts."""
+    return problem.one_vs_rest is not None and problem.n_rows * (problem.n_features + 1) <= SMALL
 
 
 def _is_stiff(problem):

@@ -49,6 +49,10 @@ SHORT_STEPS, MENDS, DESCENTS, NEXT_WIDTH = 2, 0.5, 4, 0.1
 RESERVE = 25
 # So many times the best constant's objective is not where to begin.
 BAD = 2.0
+# A start is near the minimum where a Newton step on some rows promises to take this share of the objective, beside
+# their own error, d / m of it: then samples know no better. Curvature of all rows that takes up to so many readings is
+# the first thing to have there; with more features that of these rows is where to begin.
+NEAR, AT_ONCE = 0.05, 4.0
 # Curvature, relative to the features' own, that is lent to losses where they have none.
 STRAIGHT = 1e-8
 # The relative error of a sum over rows, with room.
@@ -94,6 +98,7 @@ class Column(Certified):
     """
 
     solver = "newton"
+    told_by_some = True         # whether some rows tell if its start is near the minimum
     alone = False       # it reads the table, in threads
 
     def __init__(self, problem, reading, k, penalty, state):
@@ -118,6 +123,7 @@ class Column(Certified):
         self.damping = 0.0      # see `_damp`
         self.variances = None
         self.bounded = self.convex and reading.traits[k].curvature < np.inf
+        self.is_near = False    # whether samples have nothing to add to where it starts
         # How often steps were short of late, whether one had no curvature to go by; descents by bands, and how wide a
         # band the next one needs at most.
         self.shorts, self.lost, self.descents, self.width = 0.0, False, 0, np.inf
@@ -171,7 +177,7 @@ class Column(Certified):
         diagonal = np.einsum("ii->i", matrix)       # a view
         if not np.isfinite(diagonal).all():
             raise OverflowError("The squares of X do not fit into float64.")
-        self._find_constant(reading, diagonal[:-1], matrix[-1, -1])
+        self._find_constant(reading, diagonal[:-1], second)
         if self.any_constant:
             matrix[:-1][self.constant] = 0.0
             matrix[:, :-1][:, self.constant] = 0.0
@@ -180,14 +186,20 @@ class Column(Certified):
         diagonal[:-1] += self.l2 + self.ridge
         return matrix
 
-    def _find_constant(self, reading, diagonal, mass):
-        """What is left of a constant column without its mean is rounding: in all rows, not only those that bend."""
-        if mass > 0:
-            least = (CONSTANT * self.centre) ** 2
-            self.constant = diagonal <= least * mass
-            if self.constant.any():
-                self.constant &= self._variances(reading) <= least
-            self.any_constant = self.constant.any()
+    def _find_constant(self, reading, diagonal, second):
+        """What is left of a constant column without its mean is rounding: in all rows, not only those that bend.
+
+        Where all of them bend the diagonal of the Hessian tells, and no row is read.
+        """
+        mass = second.sum() / self.total
+        if not mass > 0:
+            return
+        least = (CONSTANT * self.centre) ** 2
+        self.constant = diagonal <= least * mass
+        bends = second.min() if reading.weights is None else 0.0
+        if np.any(self.constant & (diagonal > least * bends)) or (bends == 0 and self.constant.any()):
+            self.constant &= self._variances(reading) <= least
+        self.any_constant = self.constant.any()
 
     def _curvature_at(self, reading, look):
         """Gradient and curvature of all rows of a reading at a look, and whether the curvature is the objective's own.
@@ -237,6 +249,25 @@ class Column(Certified):
         share = self._along(reading, start, look.p, np.append(coef, 0.0))
         self.coef, self.intercept = share * coef, best + share * (self.intercept - best)
         return (yield self.coef, self.intercept)
+
+    def compare(self, sample):
+        """Look at a sample of the rows: is the start near the minimum? A generator, as those that descend."""
+        if not sample.totals[self.k] > 0:
+            return
+        self.total, whole = sample.totals[self.k], self.total
+        self._find_centre(sample)
+        look = yield self.coef, self.intercept
+        self.objective = self._objective(look, self.coef)
+        p = np.zeros(sample.n_rows) if sample.offset is None else sample.offset
+        best = self.best if self.fit_intercept else self.intercept
+        if self.objective < sample.along(self.k, p, None, best)[0] / self.total:
+            gradient, curvature, _ = self._curvature_at(sample, look)
+            promised = self._promised(gradient, curvature.step(gradient, self.coef, self.l1))
+            near = NEAR + len(self.coef) / sample.n_rows
+            self.is_near = bool(promised / 2 <= near * (self.objective - self.lowest))
+            if self.is_near and GRAM_READINGS + len(self.coef) / FEATURES_A_READING > AT_ONCE:
+                self.curvature = curvature
+        self.total, self.any_constant = whole, False        # which columns are constant all rows have to say
 
     def _find_centre(self, reading):
         if self.fit_intercept:
@@ -348,7 +379,7 @@ class Column(Certified):
             second = self._second(look)
             diagonal = reading.squares(second, self.centre) / self.total
             # What a sample has not seen may be no constant.
-            self._find_constant(reading, diagonal, second.sum() / self.total)
+            self._find_constant(reading, diagonal, second)
             self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.l2, 0.0))
         return look
 
@@ -469,6 +500,8 @@ class Column(Certified):
         """Whether a decrement looks like the end, where an estimate takes the exact Hessian. A proof does without."""
         if self.few is not None and self.few.known:     # they may prove it, from a little nearer
             tol *= UNLIKELY / ONE_OF
+        if self.dual and self.hopes[1] <= UNSEEN * self.hopes[0] < np.inf:
+            return False        # a proof is on its way
         return not self.provable and decrement / 2 <= tol * abs(self.objective - self.lowest)
 
     def _noise(self, look):

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sklosses.solvers._approach import approach, bend_of
+from sklosses.solvers._approach import KINKS, SHARE, approach, bend_of, promise
 from sklosses.solvers._centred import CONSTANT, CentredRows
 from sklosses.solvers._curvature import rank
-from sklosses.solvers._descent import LEAST_TOL, STAGE_TOL
+from sklosses.solvers._descent import LEAST_TOL, NEAR, STAGE_TOL
 from sklosses.solvers._gap import F_ROUNDING, NOTHING, relative_gap
 from sklosses.solvers._head_start import smoothed
 from sklosses.solvers._interior import Hinges, interior_point
@@ -149,6 +149,7 @@ class KinkedColumn:
     solver = "interior point"
     alone = True        # between looks, with rows of its own: columns can go on side by side
     lowest = 0.0        # below which the objective cannot fall
+    told_by_some = False        # whether some rows tell if its start is near the minimum
     endless = False     # losses that are linear in pieces have a minimum, or none is below 0
 
     def __init__(self, problem, reading, k, penalty, state):
@@ -170,6 +171,8 @@ class KinkedColumn:
         self.bend = None        # the curvature there
         self.leads = False      # whether other columns will start from here
         self.near = None        # how far predictions may have to move after a head start
+        self.is_near = False    # whether samples have nothing to add to where it starts
+        self.seen = None        # the place there
         if state is not None and state.near is not None:
             self.centre, self.null, self.squares, change = state.near[k]
             self.moved = change, problem.n_rows
@@ -215,6 +218,31 @@ class KinkedColumn:
 
     # The way down ---------------------------------------------------------------------------------------------------
 
+    def compare(self, reading):
+        """Is the start near the minimum? A generator, as those that descend.
+
+        Of some rows' losses it has to be better than the best constant, and not all at their kinks. How far it is from
+        the minimum the density of kinks says, which takes all rows.
+        """
+        self.is_near = False
+        if not reading.totals[self.k] > 0:
+            return
+        sides = Sides(reading, self.k)
+        self._prepare(reading, sides)
+        self.seen = self.place((yield self.coef, self.intercept), self.coef, self.intercept, sides.total)
+        self.objective = self.seen.objective
+        if reading.n_rows < self.problem.n_rows:
+            share = min(SHARE, KINKS * (len(self.coef) + 1) / self.problem.n_rows)
+            tied = sides.density(self.seen.p, max(int(share * sides.count), 1)) is None
+            self.is_near = bool(self.objective < self.null) and not tied
+            return
+        stage = Stage(reading, sides, 0.0, sides.typical(self.seen.p), None, self.seen, -np.inf)
+        self.bend = bend_of(self, stage)
+        if self.bend is not None:
+            promised = promise(self, stage)
+            self.is_near = bool(promised / 2 <= NEAR * (self.objective - sides.lowest))
+            self.moved = (np.sqrt(promised / self.bend.density) / NEXT_MOVE, 1) if self.is_near else None
+
     def on_sample(self, sample):
         """Minimise on a sample, to its statistical error."""
         if not sample.totals[self.k] > 0:
@@ -229,8 +257,11 @@ class KinkedColumn:
     def _descend(self, reading, goal, budget):
         """Rounds of solving for a band, reading all rows and letting crossed kinks join."""
         sides = Sides(reading, self.k)
-        look = yield from self._begin(reading, sides, budget)
-        began = self.place(look, self.coef, self.intercept, sides.total)
+        if self.is_near:
+            began = self.seen
+        else:
+            look = yield from self._begin(reading, sides, budget)
+            began = self.place(look, self.coef, self.intercept, sides.total)
         stage = Stage(reading, sides, goal, sides.typical(began.p), self.reach(reading), began,
                       sides.lowest if self.cost == 0 else -np.inf)
         self._show(stage)
@@ -387,7 +418,7 @@ class KinkedColumn:
         seen may go anywhere.
         """
         before = self.squares
-        if self.hasty and before is None:
+        if self.is_near or (self.hasty and before is None):
             return np.ones(reading.n_rows)
         if before is None or reading.n_rows < self.problem.n_rows:      # of all rows nobody will ask
             self.squares = reading.once("squares", self.k, lambda: self._mean_squares(reading))

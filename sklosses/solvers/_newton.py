@@ -32,6 +32,8 @@ FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST_SHARE = 2000, 8, 4, 0.25
 # their kinks: without it every row is in the interior point method's hands.
 LARGEST_FIRST, TELLING = 0.5, 64
 LARGEST_D = 2000
+# A start is looked at on one row of so many, or as many as a sample has; on one of so many at most.
+COMPARED, FEWEST_COMPARED = 8, 4
 # Readings of a first step, with those for means, second derivatives and the certificate.
 A_STEP = 8
 # Numbers in a table from which a second thread pays.
@@ -113,7 +115,8 @@ class Newton:
             Seed of the samples.
         monitor : Monitor or None, default=None
         state : State or None, default=None
-            Where to start; None: zero coefficients, the best intercept for them.
+            Where to start; None: zero coefficients, the best intercept for them. A start near the minimum, as some of
+            the rows or the density of kinks tell, goes without samples; another takes them from there.
 
         Returns
         -------
@@ -161,11 +164,15 @@ def samples(problem, seed):
     share = LARGEST_SHARE if smooth or size < TELLING * d else LARGEST_FIRST
     if size > share * n or (smooth and n * (d + 1) <= SMALL):
         return
-    positions = RowOrder(n, problem.rows.row_bytes).draw(seed, 0).positions
     while size <= share * n:
-        rows = np.sort(positions[:size])
-        yield rows if problem.subset is None else problem.subset[rows]
+        yield drawn(problem, seed, size)
         size, share = GROWTH * size, LARGEST_SHARE
+
+
+def drawn(problem, seed, size):
+    """Numbers of so many rows, the first of one random order of blocks."""
+    rows = np.sort(RowOrder(problem.n_rows, problem.rows.row_bytes).draw(seed, 0).positions[:size])
+    return rows if problem.subset is None else problem.subset[rows]
 
 
 def sample_size(problem):
@@ -202,12 +209,14 @@ class Run:
             for place in chain(*self.later):
                 self.columns[place.left].leads = self.columns[place.right].leads = True
             near = state is not None and state.near is not None
-            hasty = [self._hasten(reading, k) for k in range(len(self.columns))]
-            for rows in () if near or all(hasty) else samples(self.problem, random_state):
+            hasty = [self._hasten(reading, k) for k in range(len(self.columns))] if state is None else [False]
+            for number, rows in enumerate(() if near or all(hasty) else samples(self.problem, random_state)):
+                if number == 0 and state is not None:
+                    self.compare(reading, random_state)
+                if self.stopped or all(column.is_near for column in self.columns):
+                    break
                 with self.sample(replace(self.problem, subset=rows)) as sample:
                     self.stage(sample)
-                if self.stopped:
-                    break
             self.finish(reading, random_state)
             return self.result()
 
@@ -227,7 +236,7 @@ class Run:
             self.columns.append(kind(self.problem, reading, k, strengths, state))
 
     def _hasten(self, reading, k):
-        """Let a column begin with a head start, if it can and nobody watches; returns whether it does."""
+        """Let a column without a start begin with a head start, if it can and nobody watches; whether it does."""
         column, small = self.columns[k], reading.n_rows * (reading.n_features + 1) <= SMALL
         column.hasty = small and not self.watched and can_start(self.problem, reading, k)
         return column.hasty
@@ -243,9 +252,20 @@ class Run:
         small = sample_size(self.problem) > LARGEST_SHARE * self.problem.n_rows
         return [list(range(K))] if watched or small or not (family and one_weight(reading)) else levels(K)
 
+    def compare(self, reading, seed):
+        """Find out, on some of the rows, which columns start near their minimum: samples have nothing to tell them."""
+        problem = self.problem
+        size = min(max(problem.n_rows // COMPARED, sample_size(problem)), problem.n_rows // FEWEST_COMPARED)
+        with self.sample(replace(problem, subset=drawn(problem, seed, size))) as sample:
+            self._lockstep(sample, {k: column.compare(sample) for k, column in enumerate(self.columns)})
+        asked = {k: column for k, column in enumerate(self.columns) if column.is_near and not column.told_by_some}
+        if asked and not self.stopped:
+            self._lockstep(reading, {k: column.compare(reading) for k, column in asked.items()})
+
     def stage(self, sample):
         """Minimise on a sample."""
-        self._lockstep(sample, {k: self.columns[k].on_sample(sample) for k in self.first})
+        self._lockstep(sample, {k: self.columns[k].on_sample(sample) for k in self.first
+                                if not self.columns[k].is_near})
 
     def finish(self, reading, random_state):
         """Minimise on all rows, and certify."""

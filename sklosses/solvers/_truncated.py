@@ -138,7 +138,7 @@ class _Column(Counted):
         diagonal = np.maximum(reading.squares(self.second, self.centre) / self.total, 0.0)
         if not np.isfinite(diagonal).all():
             raise OverflowError("The squares of X do not fit into float64.")
-        self._find_constant(reading, diagonal, mass)
+        self._find_constant(reading, diagonal, self.second)
         diagonal[self.constant] = 0.0
         self.diagonal = np.append(diagonal + self.l2, mass if self.fit_intercept else 0.0)
 
