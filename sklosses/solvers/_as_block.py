@@ -7,7 +7,7 @@ import numpy as np
 from sklosses.solvers._block import CHEAP_READING, OWN_MATRIX, Block
 from sklosses.solvers._patterns import patterns
 from sklosses.solvers._problem import Result, has_negative_weights
-from sklosses.solvers._reading import column_losses, one_blas_thread
+from sklosses.solvers._reading import can_be_smoothed, column_losses, one_blas_thread
 
 # Multiply-adds of a reading from which columns are worth reading rows for together.
 LEAST_WORK = 1e5
@@ -47,15 +47,10 @@ def can_be_blocked(problem, tol):
 
 
 def _is_fit(loss):
-    if not loss.traits.convex:
+    traits = loss.traits
+    if not traits.convex or not can_be_smoothed(loss):
         return False
-    if loss.traits.smooth:
-        return loss.has_hessian
-    try:
-        smooth = loss.smoothed(1.0)
-    except NotImplementedError:
-        return False
-    return loss.traits.has_conjugate and smooth.has_hessian and not rests_at_zero(loss)
+    return traits.smooth or (traits.has_conjugate and not rests_at_zero(loss))
 
 
 def rests_at_zero(loss):

@@ -12,6 +12,7 @@ import numpy as np
 
 from sklosses._isa import kernel
 from sklosses.solvers._centred import CONSTANT, CentredRows
+from sklosses.solvers._reading import can_be_smoothed
 
 _kernel = kernel("sklosses.solvers._interior_kernel")
 
@@ -57,11 +58,12 @@ def can_start(problem, reading, k):
     small = reading.n_rows * (reading.n_features + 1) <= SMALL and len(reading.chunks) == 1
     if not small or problem.intercept_cost or not traits.convex:
         return False
-    # Where second derivatives are constants one step is all there is.
-    if traits.smooth and not (reading.losses[k].has_hessian and traits.self_concordance > 0):
-        return False
-    return (traits.smooth or problem.n_columns == 1) and penalty.l1.max() == 0 < penalty.l2.min() and (
-        reading.totals[k] > 0)
+    if traits.smooth:       # where second derivatives are constants one step is all there is
+        simple = traits.self_concordance > 0
+    else:
+        simple = problem.n_columns == 1
+    return bool(simple and penalty.l1.max() == 0 < penalty.l2.min() and reading.totals[k] > 0
+                and can_be_smoothed(reading.losses[k]))
 
 
 def descend(column, reading, budget):

@@ -136,6 +136,8 @@ class OwnReading:
         while rises < FLATTER * first and high < LONGEST:
             low, falls, high = high, rises, 2 * high
             rises = slope(high)
+        if first < 0 and rises < 0:
+            return high         # flat enough, or down for as far as steps go
         t, here = high, rises
         for _ in range(HALVINGS if first < 0 else 0):
             if abs(here) <= -FLATTER * first:

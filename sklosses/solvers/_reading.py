@@ -499,6 +499,14 @@ def column_losses(problem):
     return [of_one_column(loss, place) for loss, count in problem.losses for place in range(count)]
 
 
+def can_be_smoothed(loss):
+    """Whether a loss has a smooth form with second derivatives; its own, if it is smooth."""
+    try:
+        return loss.smoothed(1.0).has_hessian
+    except NotImplementedError:
+        return False
+
+
 def of_one_column(loss, place):
     """A loss with scalar parameters: what a loss with vector parameters is for one of its columns."""
     if loss.n_columns == 1:
