@@ -118,7 +118,8 @@ class Certified:
     def _exact(self, look):
         """What rounding makes of the objective where every row is fitted exactly."""
         size = np.abs(self.coef * self.centre).sum() + abs(self.intercept) + np.abs(look.p).max(initial=0.0)
-        sizes = abs(self.objective) + abs(self.lowest) + look.hessian.max(initial=0.0) * F_ROUNDING * size**2
+        bends = look.hessian.sum() / self.total
+        sizes = abs(self.objective) + abs(self.lowest) + bends * F_ROUNDING * size**2
         return F_ROUNDING * sizes
 
     def _hoped(self, slopes):

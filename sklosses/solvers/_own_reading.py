@@ -88,7 +88,7 @@ class OwnReading:
             while True:
                 still_wanted()
                 ask = steps.send(self.answer(ask))
-        except (StopIteration, OverflowError):
+        except (StopIteration, OverflowError):      # of squares of X: another method's turn, which says so
             pass
 
     def answer(self, ask):

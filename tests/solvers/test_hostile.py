@@ -319,3 +319,18 @@ def test_weights_of_any_size(name, penalty, decades):
     alone = quietly(X[heavy], y[heavy], name, get_penalty(penalty[0], alpha=penalty[1]), tol=1e-6,
                     sample_weight=weight[heavy])
     assert alone.objective[0] == pytest.approx(result.objective[0], rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e15, 1e33])
+@pytest.mark.parametrize("name", ["log_loss", "log_cosh", "huber", "squared_error"])
+def test_no_certificate_asks_for_the_unit_of_weights(name, unit):
+    """Few readings prove as little, whatever the weights are multiplied by."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3000, 5))
+    y = X @ np.ones(5) + rng.standard_t(2, size=3000)
+    y = (y > 0).astype(float) if name == "log_loss" else y
+    penalty, weight = get_penalty("l1", alpha=1e-3), np.full(3000, unit)
+    least = quietly(X, y, name, penalty, tol=1e-12, max_iter=200).objective[0]
+    for max_iter in (1, 3, 10):
+        result = quietly(X, y, name, penalty, sample_weight=weight, tol=1e-9, max_iter=max_iter)
+        assert result.objective[0] / least - 1 <= result.gap[0] * (1 + 1e-6) + 1e-12
