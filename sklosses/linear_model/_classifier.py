@@ -691,13 +691,12 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
 
     def _shares(self, sample, class_weight):
         """Targets and weights of rows of probabilities; of two classes the second's, which log_loss takes."""
-        shares, weights = sample.y, sample.sample_weight
+        shares, weights, key = sample.y, sample.sample_weight, ()
         if class_weight is not None:
-            shares, weights = sample.once(
-                ("shares", *class_weight), lambda: weigh_shares(shares, class_weight, weights)
-            )
+            key = tuple(class_weight)
+            shares, weights = sample.once(("shares", *key), lambda: weigh_shares(shares, class_weight, weights))
         if self._n_columns() == 1:
-            shares = sample.once(("second", id(shares)), lambda: shares[:, 1].copy())
+            shares = sample.once(("second", *key), lambda: shares[:, 1].copy())
         return shares, weights
 
     def _weights_of_labels(self, indicator):

@@ -58,7 +58,7 @@ def bend_of(column, stage):
 
 
 def promise(column, stage):
-    """By how much a step from the best place of a stage promises to change the objective, to first order."""
+    """By how much a step from the best place of a stage promises to lower the objective, to first order."""
     return _step(column, stage.best, *_model(column, stage))[1]
 
 
