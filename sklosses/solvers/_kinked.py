@@ -473,6 +473,7 @@ class KinkedColumn:
         with self.rows_of(stage.reading, band.rows, threads, band.copies) as rows:
             hinges = self.hinges(rows, stage.sides, here, band)
             start = self.centred(here)
+            start[:-1][hinges.fixed[:-1]] = 0.0     # the intercept does for a constant column, at no price
             gone = GONE * move if len(band.row) < stage.sides.count else np.inf
             least = max(abs(here.objective), NOTHING * self.null)
             goal, well = ROUND_TOL * stage.goal * least, WELL * (here.objective - max(stage.bound, stage.sides.lowest))
@@ -506,8 +507,10 @@ class KinkedColumn:
         scales, fixed = rows.spread(), np.full(d + 1, not self.fit_intercept)
         if not np.isfinite(scales).all():
             raise OverflowError("The squares of X do not fit into float64.")
-        # What is left of a constant column when its mean is taken off is rounding.
-        fixed[:d] = scales[:d] <= CONSTANT * np.abs(self.centre)
+        # What is left of a constant column when its mean is taken off is rounding. One that is 0 in these rows may have
+        # others that pull at it, or a penalty that does.
+        pulled = (scales[:d] == 0) & ((linear[:d] != -self.l1) | (here.coef != 0))
+        fixed[:d] = (scales[:d] <= CONSTANT * np.abs(self.centre)) & ~pulled
         scales[:d][fixed[:d]] = 1.0
         scales[~(scales > 0)] = 1.0
         strengths, quadratic = np.zeros(d + 1), np.zeros(d + 1)

@@ -137,3 +137,26 @@ def test_steps_by_density_change_no_solution_and_narrow_the_bands(fit_intercept,
     assert max(result.gap[0] for result in results) <= 1e-8
     _, *narrow = bands[0]       # of the first sample nothing is known
     assert max(narrow) < 0.5 * max(bands[1][1:])
+
+
+@pytest.mark.parametrize("penalty", [NoPenalty(), L2(alpha=1e-2), L1(alpha=1e-5)], ids=repr)
+@pytest.mark.parametrize("loss", [Hinge(), EpsilonInsensitive(epsilon=0.7)], ids=repr)
+def test_a_feature_that_is_0_in_a_band_still_has_its_rows_outside(loss, penalty):
+    rng = np.random.default_rng(0)
+    n, rare = 20_000, 5
+    X = rng.normal(size=(n, 6))
+    X[rare:, 0] = 0.0
+    X[:rare] = np.outer(1 + rng.random(rare), [1.0, 0, 0, 0, 0, 40.0])      # far from their kinks, all on one side
+    p = X[:, 1:].sum(axis=1)
+    y = p + 0.3 * rng.normal(size=n)
+    y[:rare] = -100.0       # of a hinge: on the wrong side
+    y = np.where(y > 0, 1.0, -1.0) if isinstance(loss, Hinge) else y
+    result = Newton().solve(Problem(as_rows(X), y, ((loss, 1),), penalty, fit_intercept=False), tol=1e-3, max_iter=300)
+
+    def objective(coef):
+        return loss.value(y, X @ coef).mean() + penalty.value(coef[np.newaxis])[0]
+
+    steps = np.concatenate([[0.0], np.geomspace(1e-6, 1e3, 300)])
+    least = min(objective(result.coef[0] + step * np.eye(6)[0]) for step in np.concatenate([steps, -steps]))
+    assert result.gap[0] <= 1e-3
+    assert result.objective[0] <= least * (1 + result.gap[0] + 1e-12)
