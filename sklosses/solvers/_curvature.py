@@ -115,6 +115,8 @@ class Curvature:
         matrix = self._damped()
         matrix = matrix + np.diag(REGULAR * np.diag(matrix))
         here, penalised, l1 = start.copy(), strengths > 0, strengths.max()
+        # Features that move nothing have a price all the same.
+        here[(np.diag(matrix) == 0) & (np.abs(gradient) <= strengths)] = 0.0
         descend = kernel("sklosses.solvers._coordinate").descend
         turned = ()
         for _ in range(int(np.clip(ENTRIES / matrix.size, *ROUNDS))):

@@ -129,3 +129,20 @@ def test_rows_without_weight_do_not_mislead_a_start(loss):
     first = solved(problem)
     again = solved(problem, at(first))
     np.testing.assert_allclose(again.objective, first.objective, rtol=2e-6)
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
+@pytest.mark.parametrize("loss", ["log_loss", "huber", *KINKED])
+def test_coefficients_of_constant_features_end_at_0_wherever_they_start(loss, penalty, intercept):
+    X, y, _, _ = table(loss, n=3000, d=6)
+    X = np.column_stack([X, np.zeros(len(X)), np.full(len(X), 7.0 if intercept else 0.0)])
+    problem = Problem(as_rows(X), y, ((get_loss(loss), 1),), PENALTIES[penalty](alpha=1e-3), fit_intercept=intercept)
+    cold = solved(problem)
+    for far in (1.0, 1e4):
+        coef = cold.coef.copy()
+        coef[0, -2:] = far
+        there = solved(problem, State(coef, cold.intercept.copy()))
+        assert there.gap[0] <= 1e-6
+        assert there.objective[0] <= cold.objective[0] * (1 + 2e-6)
+        np.testing.assert_allclose(there.coef[0, -2:], 0.0, atol=1e-6)
