@@ -556,7 +556,8 @@ class KinkedColumn:
         if away <= 0 and stage.bound == stage.sides.lowest:
             return 0.0          # every row is as well off as can be
         if away < -(noise + IMPOSSIBLE * max(abs(stage.bound), NOTHING * self.null)):       # nothing is below a bound
-            return np.inf
+            # Its terms are of the size of the best constant's objective: so much may be their rounding.
+            return relative_gap(self.objective, noise - away, self.null) if -away <= F_ROUNDING * self.null else np.inf
         return relative_gap(self.objective, max(away, 0.0) + noise, self.null)
 
     # The end --------------------------------------------------------------------------------------------------------

@@ -160,3 +160,15 @@ def test_a_feature_that_is_0_in_a_band_still_has_its_rows_outside(loss, penalty)
     least = min(objective(result.coef[0] + step * np.eye(6)[0]) for step in np.concatenate([steps, -steps]))
     assert result.gap[0] <= 1e-3
     assert result.objective[0] <= least * (1 + result.gap[0] + 1e-12)
+
+
+def test_a_bound_above_the_objective_by_rounding_is_no_failure():
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(250, 60))
+        y = np.where(np.arange(250) < 2, 1.0, -1.0)     # apart: of the loss next to nothing is left
+        weights = np.where(y > 0, 62.0, 0.5)
+        problem = Problem(as_rows(X), y, ((Hinge(), 1),), L2(alpha=1e-8), weights=weights)
+        result = Newton().solve(problem, tol=1e-3, max_iter=100)
+        assert result.converged
+        assert result.gap[0] <= 1e-3
