@@ -85,8 +85,7 @@ class Auto:
             blocked = (state is None or _is_quick(problem)) and monitor is None and max_iter >= LEAST_READINGS
             if blocked and isinstance(solver, Newton) and is_better_blocked(problem, tol):
                 result, near = solve_as_block(
-                    problem, {"tol": tol, "random_state": random_state},
-                    solver.n_threads(problem, columns=problem.n_columns),
+                    problem, {"tol": tol, "random_state": random_state}, solver.n_threads(problem),
                     lambda part: replace(solver, thorough=False).solve(part, **given | {"state": None}))
                 if result is not None:
                     return result

@@ -6,7 +6,6 @@ fold leaves out starts the columns of the folds, which go down together, reading
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from math import ceil
@@ -21,7 +20,6 @@ from sklosses.solvers._own_reading import OwnReading, OwnRows
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import Reading, column_losses
 from sklosses.solvers._shift import best_shift
-from sklosses.solvers._spread import HEARTBEAT, in_order
 
 # Samples: so many rows at least, so many a coefficient, so much larger each time, up to so many and this share.
 FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST, LARGEST_SHARE = 2000, 8, 4, 40_000, 0.3
@@ -246,22 +244,17 @@ class Block:
     # Lockstep -------------------------------------------------------------------------------------------------------
 
     def _go_down(self, reading, order, columns, arrived, **given):
-        """Run the columns on rows of an order: in lockstep those that share readings, the others in threads."""
+        """Run the columns on rows of an order: in lockstep those that share readings, the others one by one."""
         alone = [column for column in columns if column.alone]
         self._descend(reading, [column for column in columns if not column.alone], arrived, **given)
         if not alone:
             return
         with OwnRows(self.problem, self.targets, order, self.centre) as rows:
-
-            def run(column, budget):
-                OwnReading(rows, column.cell).run(column.descend(arrived, budget, RENEWALS))
-
-            tasks = [(column, _budget(column, self.problem)) for column in alone]
-            with closing(in_order(self.pool, run, tasks, HEARTBEAT)) as results:
-                for done, _ in enumerate(results, 1):
-                    self._report(done, len(alone))
-                    if self.stopped:
-                        break
+            for done, column in enumerate(alone, 1):
+                OwnReading(rows, column.cell).run(column.descend(arrived, _budget(column, self.problem), RENEWALS))
+                self._report(done, len(alone))
+                if self.stopped:
+                    break
 
     def _descend(self, reading, columns, arrived, after=None, *, by_pattern=False):
         """Run the columns' generators: what they ask for is looked for together, in one reading for all.

@@ -1,7 +1,5 @@
 """Rows less their centre, with a column of ones: what second-order methods multiply with."""
 
-from copy import copy
-
 import numpy as np
 
 from sklosses._isa import kernel
@@ -55,14 +53,6 @@ class CentredRows:
         np.subtract(block.toarray() if self.reading.sparse else block, self.centre, out=design.rows[:, :-1])
         design.rows[:, -1] = self.intercept
         return design
-
-    def twin(self):
-        """The same rows for another thread."""
-        other = copy(self)
-        if self.designs is not None:
-            other.designs = [design.twin() for design in self.designs]
-            other.whole = None if self.whole is None else other.designs[0]
-        return other
 
     def each(self, call):
         """Results of ``call(design, chunk)`` for every chunk, in order."""

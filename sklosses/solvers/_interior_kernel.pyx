@@ -116,20 +116,8 @@ cdef class Design:
         self.n_rows, self.n_columns, self.copies, self.stride = n_rows, n_columns, copies, padded(n_columns)
         memory = _room(n_rows * self.stride + LINE)
         self.rows = memory[:n_rows * self.stride].reshape(n_rows, self.stride)[:, :n_columns]
-        self._rows = memory
-        self._make_room()
-
-    cdef _make_room(self):
-        self._vector, self._folded = _room(self.stride), _room(self.n_rows + LINE)
+        self._rows, self._vector, self._folded = memory, _room(self.stride), _room(n_rows + LINE)
         self._scaled = _room(GRAM_ROWS * self.stride)
-
-    def twin(self):
-        """The same rows in the same memory, for another thread: what is computed has room of its own."""
-        cdef Design other = Design.__new__(Design)
-        other.rows, other._rows = self.rows, self._rows
-        other.n_rows, other.n_columns, other.copies, other.stride = self.n_rows, self.n_columns, self.copies, self.stride
-        other._make_room()
-        return other
 
     @staticmethod
     def bytes_of(Py_ssize_t n_rows, Py_ssize_t n_columns):

@@ -134,11 +134,11 @@ class Newton:
         run = Run(self, problem, tol, max_iter, Monitor() if monitor is None else monitor)
         return run.all_stages(state, random_state)
 
-    def n_threads(self, problem, *, columns=1):
-        """Threads for a problem, of which so many columns can go on side by side."""
+    def n_threads(self, problem):
+        """Threads for a problem."""
         if self.n_jobs is not None:
             return effective_n_jobs(self.n_jobs)
-        return allowed_threads() if problem.n_rows * problem.n_features * columns >= LARGE else 1
+        return allowed_threads() if problem.n_rows * problem.n_features >= LARGE else 1
 
 
 def check(problem):

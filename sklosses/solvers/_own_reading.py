@@ -24,7 +24,7 @@ LONGEST, HALVINGS = 2.0**20, 40
 
 
 class OwnRows:
-    """Rows of a block that its columns read each by itself, in threads of their own. A context manager.
+    """Rows of a block that its columns read each by itself. A context manager.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class OwnReading:
 
     def __init__(self, rows, cell):
         self._rows, self._cell, self._of = rows, cell, rows.of_cell(cell)
-        self._centred = rows.centred.twin()
+        self._centred = rows.centred
         self._total = len(rows.order) if self._of[1] is None else self._of[1].sum()
         self._place = self._p = self._width = self._smooth = None
 

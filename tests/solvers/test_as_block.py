@@ -111,8 +111,8 @@ def test_alone(given):
     assert np.all(result.objective >= exact.objective * (1 - 1e-8))
 
 
-def test_alone_in_threads():
-    """Bit for bit: what columns compute has room of its own."""
+def test_alone_whatever_the_threads():
+    """Bit for bit."""
     problem = classes(12, "hinge", n=20_000)
     results = [Auto(n_jobs=n_threads).solve(problem, tol=1e-3) for n_threads in (1, 2, 4)]
     assert results[0].solver.startswith("block")
