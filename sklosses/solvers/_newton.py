@@ -164,15 +164,16 @@ def samples(problem, seed):
     share = LARGEST_SHARE if smooth or size < TELLING * d else LARGEST_FIRST
     if size > share * n or (smooth and n * (d + 1) <= SMALL):
         return
+    order = drawn(problem, seed)
     while size <= share * n:
-        yield drawn(problem, seed, size)
+        yield np.sort(order[:size])
         size, share = GROWTH * size, LARGEST_SHARE
 
 
-def drawn(problem, seed, size):
-    """Numbers of so many rows, the first of one random order of blocks."""
-    rows = np.sort(RowOrder(problem.n_rows, problem.rows.row_bytes).draw(seed, 0).positions[:size])
-    return rows if problem.subset is None else problem.subset[rows]
+def drawn(problem, seed):
+    """Numbers of all rows in a random order of blocks, of which samples are the first."""
+    positions = RowOrder(problem.n_rows, problem.rows.row_bytes).draw(seed, 0).positions
+    return positions if problem.subset is None else problem.subset[positions]
 
 
 def sample_size(problem):
@@ -256,7 +257,7 @@ class Run:
         """Find out, on some of the rows, which columns start near their minimum: samples have nothing to tell them."""
         problem = self.problem
         size = min(max(problem.n_rows // COMPARED, sample_size(problem)), problem.n_rows // FEWEST_COMPARED)
-        with self.sample(replace(problem, subset=drawn(problem, seed, size))) as sample:
+        with self.sample(replace(problem, subset=np.sort(drawn(problem, seed)[:size]))) as sample:
             self._lockstep(sample, {k: column.compare(sample) for k, column in enumerate(self.columns)})
         asked = {k: column for k, column in enumerate(self.columns) if column.is_near and not column.told_by_some}
         if asked and not self.stopped:
