@@ -44,7 +44,7 @@ DIFFERENT = {
     "test_validation_mask_correctly_subsets": "watches a private class of scikit-learn's",
 }
 
-LEAST_PASSING = 248
+LEAST_PASSING = 249
 
 
 def _their_tests():
