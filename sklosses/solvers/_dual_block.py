@@ -267,9 +267,7 @@ class _Column:
         self.rows = slice(None) if subset is None else subset
         self.n_active = bound.n_rows if bound.weight is None else int(np.count_nonzero(bound.weight))
         self.inverse = 1 / (bound.total * bound.l2)
-        self.rho = 0.0
-        if bound.fit_intercept:
-            self.rho = intercept_weight(self.n_active * bound.l2, mean_norm, bound.null_curvature)
+        self.rho = intercept_weight(bound, self.n_active * bound.l2, mean_norm)
         self.shrink, self.intercept = bound.l1 / bound.l2, bound.intercept
         self.most_ahead = most_ahead(bound, self.n_active * bound.l2, mean_norm)
         self.leaps = _kernel().has_parabola(bound.loss) and self.most_ahead > LEAST_LEAP

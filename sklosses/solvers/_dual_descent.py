@@ -173,8 +173,14 @@ def _kernel():
     return kernel("sklosses.solvers._dual_kernel")
 
 
-def intercept_weight(strength, mean_norm, curvature):
-    """The augmented Lagrangian's rho, from n l2, the mean of ||x_i||^2, and the loss's curvature at the constant."""
+def intercept_weight(bound, strength, mean_norm):
+    """The augmented Lagrangian's rho, from n l2, the mean of ||x_i||^2, and the loss's curvature at the constant.
+
+    0 without an intercept.
+    """
+    if not bound.fit_intercept:
+        return 0.0
+    curvature = bound.null_curvature
     least = LEAST_WEIGHT / curvature if LEAST_WEIGHT < curvature < 1 else LEAST_WEIGHT
     return mean_norm * np.clip(INTERCEPT_WEIGHT * strength / (mean_norm or 1.0), least, MOST_WEIGHT)
 
@@ -287,7 +293,7 @@ class _Column:
         self.step = np.full(n, -1.0)
         rows = bound.target, bound.offset, self.scale
         self.kernel = _kernel().Column(bound.loss, rows, self.step, self.v, self.dual)
-        self.kernel.rho = self._intercept_weight(mean_norm)
+        self.kernel.rho = intercept_weight(bound, self.n_active * self.kappa, mean_norm)
         self.kernel.shrink = bound.l1 / self.kappa
         self.kernel.intercept, self.kernel.sum = bound.intercept, bound.cost / self.kappa
         if self.mu:
@@ -308,12 +314,6 @@ class _Column:
         self.mean, self.mean_since = None, 0
         self.seen, self.left = [], 0.0              # gaps, and epochs that are still to come, about
         self.done = False
-
-    def _intercept_weight(self, mean_norm):
-        bound = self.bound
-        if not bound.fit_intercept:
-            return 0.0
-        return intercept_weight(self.n_active * self.kappa, mean_norm, bound.null_curvature)
 
     @property
     def readings(self):

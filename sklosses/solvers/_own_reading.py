@@ -11,6 +11,7 @@ import numpy as np
 
 from sklosses._isa import kernel
 from sklosses.solvers._centred import CentredRows
+from sklosses.solvers._problem import recoded
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._spread import still_wanted
 
@@ -54,10 +55,8 @@ class OwnRows:
         """Targets and weights of a column."""
         y, weight = self.targets[cell.source][self.order], self.weights
         if cell.recoding is not None:
-            own, *codes = cell.recoding
-            positive = y == own
-            y, of_class = (np.where(positive, second, first) for first, second in (codes[:2], codes[2:]))
-            if codes[2:] != [1.0, 1.0]:
+            y, of_class = recoded(y, cell.recoding)
+            if cell.recoding[3:] != (1.0, 1.0):
                 weight = of_class if weight is None else weight * of_class
         return np.ascontiguousarray(y), weight
 

@@ -44,6 +44,13 @@ class OneVsRest:
         return np.column_stack([own, np.broadcast_to(self.codes, (len(weights), 2)), weights])
 
 
+def recoded(targets, recoding):
+    """What :meth:`OneVsRest.recoding` makes of targets: a column's targets, and what weights are multiplied by."""
+    own, other_code, own_code, other_weight, own_weight = recoding
+    positive = targets == own
+    return np.where(positive, own_code, other_code), np.where(positive, own_weight, other_weight)
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Rows, targets, and the columns of coefficients to be fitted to them.

@@ -19,6 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from sklosses._isa import kernel
 from sklosses.data import as_rows
+from sklosses.solvers._problem import recoded
 from sklosses.solvers._spread import Guard, still_wanted
 
 _kernel = kernel("sklosses.solvers._reading_kernel")
@@ -522,8 +523,6 @@ def _targets_and_weights(problem):
     weights = None if problem.weights is None else _taken(problem.weights, problem.subset)[np.newaxis]
     if problem.one_vs_rest is None:
         return y, weights
-    own, *to = problem.one_vs_rest.recoding(problem.targets).T[:, :, np.newaxis]
-    positive = y == own
-    of_class = np.where(positive, to[3], to[2])
+    y, of_class = recoded(y, problem.one_vs_rest.recoding(problem.targets).T[:, :, np.newaxis])
     weights = of_class if weights is None else weights * of_class
-    return np.where(positive, to[1], to[0]), None if np.all(weights == 1) else weights
+    return y, None if np.all(weights == 1) else weights
