@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from random_tables import LAYOUTS, table
 from sklosses.data import as_rows
 from sklosses.losses import Traits, as_loss, get_loss
 from sklosses.penalties import L2
 from sklosses.solvers import Newton, Problem, _newton, minimize
-from tests.random_tables import LAYOUTS, table
 
 N = 2400        # more than all kinks at once are taken of
 LOSSES = ["log_loss", "squared_hinge", "huber", "poisson", "hinge", "absolute_error", "quantile", "epsilon_insensitive"]
@@ -50,6 +50,14 @@ def test_the_minimum_is_that_without(name, given, monkeypatch):
     assert result.gap[0] <= 1e-8
     assert result.objective[0] == pytest.approx(without.objective[0], rel=3e-8)
     assert np.allclose(result.coef, without.coef, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("given", ["weights", "offset", "no intercept", "subset", "shifted"])
+@pytest.mark.parametrize("name", [name for name in LOSSES if get_loss(name).traits.smooth])
+def test_it_arrives(name, given):
+    """The first look at the rows is at the minimum."""
+    result = Newton().solve(problem_of(name, given), tol=1e-8, max_iter=1000)
+    assert result.history["objective"][0] == pytest.approx(result.objective[0], rel=1e-9)
 
 
 @pytest.mark.parametrize("max_iter", [1, 5, 20])

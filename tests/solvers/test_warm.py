@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from random_tables import LAYOUTS, table
 from sklosses.data import as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import L1, L2, ElasticNet
 from sklosses.solvers import Auto, Problem, State
-from tests.random_tables import LAYOUTS, table
 
 PENALTIES = {"l2": L2, "l1": L1, "elasticnet": lambda alpha: ElasticNet(alpha=alpha, l1_ratio=0.5)}
 SMOOTH, KINKED = ["log_loss", "squared_hinge", "huber", "pseudo_huber"], ["hinge", "quantile"]
