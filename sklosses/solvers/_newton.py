@@ -238,8 +238,9 @@ class Run:
 
     def _hasten(self, reading, k):
         """Let a column without a start begin with a head start, if it can and nobody watches; whether it does."""
-        self.columns[k].hasty = not self.watched and can_start(self.problem, reading, k)
-        return self.columns[k].hasty
+        column, small = self.columns[k], reading.n_rows * (reading.n_features + 1) <= SMALL
+        column.hasty = small and not self.watched and can_start(self.problem, reading, k)
+        return column.hasty
 
     def _levels(self, reading, state):
         """The columns to solve at once, and those that start between others, level by level.
