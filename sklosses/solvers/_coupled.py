@@ -240,7 +240,7 @@ class _Run:
                 descent.metric.renew(sample, look)
                 descent.descend(sample, done, 60, self._note)
                 self.coef, self.intercept = descent.coef, descent.intercept
-                if not self.stopped:
+                if not self.stopped and self.D <= LARGEST_D:        # blocks are soon made anew, of all rows
                     descent.metric.renew(sample, sample.see(self.coef, self.intercept, loss))
                 metric = descent.metric
                 metric.constant = descent.constant

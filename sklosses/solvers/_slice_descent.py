@@ -20,12 +20,18 @@ MEMORY = 30
 # Columns that vary by less than this share of their mean are constant.
 CONSTANT = 1e-14
 # What is added to the diagonal of a sample's blocks, relative to their mean diagonal: rare features want it.
-RIDGE = 1e-4
+RIDGE = 1e-2
 # The decrement of quasi-Newton steps lies below the truth by a factor of 10 to 25.
 DOUBT = 50.0
 # A Hessian costs D / this many readings.
 COLUMNS_A_READING = 12
 STEPS_SAVED = 3
+# Blocks are made of so many rows at least, and so many a feature. They are made anew after so many steps, or as many as
+# they cost; then again after so many times as many. Of tables that have not so many times as many rows they are made
+# once: where few rows a feature still bend, they are the curvature of those alone (8000 digits, scaled: 352 readings
+# instead of 183).
+FEWEST_ROWS, ROWS_A_FEATURE = 2000, 8
+FRESH, LONGER, ENOUGH = 8, 3, 4
 # A step of less than this share of what was proposed asks for damping: at first, and at most, so much.
 SHORT, LEAST_DAMPING, MOST_DAMPING = 0.25, 1e-3, 1e6
 # A matrix of the rows at hand is made for each step while it takes at most so many multiplications.
@@ -84,13 +90,19 @@ class Whole:
         weights = np.diag(self.curvature.matrix)[K * d :]
         self.curvature.raise_diagonal(np.outer(weights, np.where(features, variances, 0.0)).ravel())
 
-    def readings(self):
-        """What a renewal costs, about, in readings."""
-        return self.descent.D / COLUMNS_A_READING
+    def is_worn(self, reading, decrement, before):
+        """Whether a Hessian anew costs less than the steps it saves, as decrements fall now."""
+        if self.exact or not before < np.inf:
+            return False
+        if not 0 < decrement < before:
+            return True
+        goal = self.descent.goal * abs(self.descent.objective) + 1e-300
+        steps = np.log(max(decrement / goal, 1.0)) / np.log(before / decrement)
+        return steps > STEPS_SAVED + self.descent.D / COLUMNS_A_READING
 
 
 class Blocks:
-    """One block of the Hessian a class, from a sample; what connects them is learnt from the steps (L-BFGS).
+    """One block of the Hessian a class, from some of the rows; what connects them is learnt from the steps (L-BFGS).
 
     Where features are too many for matrices, the diagonals serve.
     """
@@ -104,6 +116,7 @@ class Blocks:
         self.weights = None     # of each class, the mean curvature of its predictions
         self.scale = 1.0        # of the blocks, by the last pair: they know nothing of what connects them
         self.longer = 1.0       # of an l1 penalty: factor of the blocks
+        self.age, self.renewals = 0, 0      # steps since the blocks were made, and how often they were
 
     @property
     def ready(self):
@@ -117,36 +130,38 @@ class Blocks:
         total = h.sum(axis=1, keepdims=True)
         own = h * (1 - np.divide(h, total, out=np.zeros_like(h), where=total > 0))
         self.pairs, self.products, self.scale = [], np.zeros((0, 0)), 1.0
-        make = self._block if self.dense else self._diagonal
+        self.age, self.renewals = 0, self.renewals + 1
         totals = own.sum(axis=0)
-        if np.all(totals > 0) and np.allclose(own * (totals[0] / totals), own[:, :1], rtol=1e-9):
-            diagonal, block = make(reading, own[:, 0])      # all classes weigh the rows alike, as at the start
-            diagonals, blocks = zip(*((t * diagonal, t * block) for t in totals / totals[0]), strict=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            diagonals = np.column_stack([reading.squares_by_class(own, descent.centre), totals])
+        if not np.all(np.isfinite(diagonals)):
+            raise OverflowError("The squares of X do not fit into float64.")
+        descent.find_constant(diagonals[:, :d], diagonals[:, d])
+        if not self.dense:
+            blocks = diagonals
+        elif np.all(totals > 0) and np.allclose(own * (totals[0] / totals), own[:, :1], rtol=1e-9):
+            block = self._block(reading, own[:, 0], diagonals[0])       # as at the start
+            blocks = [t * block for t in totals / totals[0]]
         else:
-            diagonals, blocks = zip(*(make(reading, own[:, k]) for k in range(reading.K)), strict=True)
-        descent.find_constant(np.array([diagonal[:d] for diagonal in diagonals]),
-                              np.array([diagonal[d] for diagonal in diagonals]))
+            blocks = [self._block(reading, own[:, k], diagonals[k]) for k in range(reading.K)]
         self.weights = totals / reading.total
-        self.solvers = [self._solver(block) for block in blocks]
+        self.solvers = [self._solver(block / reading.total) for block in blocks]
 
     def wake(self, features, variances):
         """Give curvature to features of which the sample saw nothing; `variances` are those of all rows."""
         for solver, weight in zip(self.solvers, self.weights, strict=True):
             solver.raise_diagonal(np.where(features, weight * variances + self.descent.l2, 0.0))
 
-    def _block(self, reading, own):
-        matrix = reading.gram(own, self.descent.centre) / reading.total
-        diagonal = np.diag(matrix).copy()
-        if not np.all(np.isfinite(diagonal)):
-            raise OverflowError("The squares of X do not fit into float64.")
-        return diagonal, matrix
+    def _block(self, reading, own, diagonal):
+        """The block of a class, of rows that are drawn; its diagonal is no less than that of all rows.
 
-    def _diagonal(self, reading, own):
-        squares = np.maximum(reading.squares(own, self.descent.centre), 0.0)
-        diagonal = np.append(squares, own.sum()) / reading.total
-        if not np.all(np.isfinite(diagonal)):
-            raise OverflowError("The squares of X do not fit into float64.")
-        return diagonal, diagonal
+        A feature that none of these rows has would else be free to go anywhere.
+        """
+        few = max(FEWEST_ROWS, ROWS_A_FEATURE * reading.n_features)
+        matrix = reading.gram(drawn(own, few), self.descent.centre)
+        at = np.diag_indices_from(matrix)
+        matrix[at] = np.maximum(matrix[at], diagonal)
+        return matrix
 
     def _solver(self, block):
         """Curvature of a class, or the inverse of its diagonal."""
@@ -209,6 +224,7 @@ class Blocks:
 
     def update(self, step, change):
         """Remember a step and what it did to the gradient."""
+        self.age += 1
         product = step @ change
         if self.descent.l1 == 0 and product > 1e-10 * np.sqrt((step @ step) * (change @ change)):
             self.pairs = [*self.pairs[1 - MEMORY :], (step, change, product)]
@@ -235,9 +251,32 @@ class Blocks:
             gradient += share * change
         return step, gradient
 
-    def readings(self):
-        """What a renewal costs, about, in readings."""
-        return np.inf
+    def is_worn(self, reading, *_):
+        """Whether blocks have served for as many steps as new ones cost.
+
+        Curvature goes where predictions are undecided, and that is elsewhere after some steps. How much of the way is
+        left is not known: so nothing is lost by more than a factor.
+        """
+        n, d = reading.n_rows, reading.n_features       # they cost d**2 / n readings, about
+        enough = n >= ENOUGH * ROWS_A_FEATURE * d
+        return enough and self.age >= max(FRESH, d * d / n) * LONGER ** (self.renewals - 1)
+
+
+def drawn(weight, n_rows):
+    """Weights of which about `n_rows` are left, with the same sum for any part of the rows, about.
+
+    A row is drawn with a probability in proportion to its weight, at even distances, and the heaviest are certain.
+    """
+    used = np.count_nonzero(weight)
+    if used <= n_rows:
+        return weight
+    heaviest = np.sort(weight)[::-1]
+    rest = heaviest[::-1].cumsum()[::-1]        # of the weights from here on
+    numbers = np.arange(n_rows)
+    certain = np.argmax(heaviest[:n_rows] * (n_rows - numbers) <= rest[:n_rows])
+    unit = rest[certain] / (n_rows - certain)   # the weight of a row that is drawn
+    steps = np.floor(np.minimum(weight / unit, 1.0).cumsum() + 0.5)
+    return np.where(np.diff(steps, prepend=0.0) > 0, np.maximum(weight, unit), 0.0)
 
 
 class _Factor:
@@ -333,11 +372,16 @@ class Descent:
 
     def inherit(self, metric, reading):
         """Go on with the metric of a sample: columns that were constant there may vary in all rows."""
-        self.metric, metric.descent, metric.exact = metric, self, False
-        if np.any(metric.constant):
+        self.metric, metric.descent, metric.exact, self.constant = metric, self, False, metric.constant
+        metric.age, metric.renewals = 0, 1
+        self.wake(reading)
+
+    def wake(self, reading):
+        """Let columns move that were constant in the rows that the metric saw, but are not in all."""
+        if np.any(self.constant):
             variances = self.variances(reading)
-            self.constant = variances <= (CONSTANT * self.centre) ** 2
-            metric.wake(metric.constant & ~self.constant, variances)
+            seen, self.constant = self.constant, variances <= (CONSTANT * self.centre) ** 2
+            self.metric.wake(seen & ~self.constant, variances)
 
     def value(self, value, coef, reading):
         """F, from the sum of losses."""
@@ -434,7 +478,7 @@ class Descent:
         while not note(reading, self):
             gradient = self.gradient(reading, look)
             step, decrement = self._propose(gradient)
-            if not self.metric.exact and self._slow(decrement, before):
+            if self.metric.is_worn(reading, decrement, before):
                 self.metric.renew(reading, look)
                 step, decrement = self._propose(gradient)
             exact = self.metric.exact
@@ -477,15 +521,6 @@ class Descent:
             self.damping = max(10 * self.damping, LEAST_DAMPING)
         elif length == 1:
             self.damping = 0.3 * self.damping if self.damping > LEAST_DAMPING else 0.0
-
-    def _slow(self, decrement, before):
-        """Whether a Hessian anew costs less than the steps it saves."""
-        if not before < np.inf or not self.metric.readings() < np.inf:
-            return False
-        if not 0 < decrement < before:
-            return True
-        steps = np.log(max(decrement / (self.goal * abs(self.objective) + 1e-300), 1.0)) / np.log(before / decrement)
-        return steps > STEPS_SAVED + self.metric.readings()
 
 
 def settle(descent, reading, look):

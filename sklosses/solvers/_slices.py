@@ -154,6 +154,22 @@ class SliceReading(Reading):
         self.each(visit, self.groups)
         return p
 
+    def squares_by_class(self, weight, centre):
+        """sum_i h_ik (x_ij - m_j)^2 for weights h of shape (n_rows, K): of shape (K, d), in one reading."""
+        self.readings += 1
+
+        def visit(group):
+            work = _Work(self)
+            for chunk in group:
+                block = work.load(chunk)
+                work.backward(block.power(2) if self.sparse else (block - centre) ** 2, weight[chunk])
+            return work.sums()
+
+        squares = added(self.each(visit, self.groups)).T
+        if self.sparse:
+            squares = squares - 2 * centre * self.back_slices(weight) + np.outer(weight.sum(axis=0), centre**2)
+        return np.maximum(squares, 0.0)
+
     def _turned(self, coef):
         return coef.T if self.sparse else np.pad(np.ascontiguousarray(coef.T), ((0, 0), (0, self.padding)))
 

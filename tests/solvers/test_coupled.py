@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import LinearConstraint
 from scipy.optimize import minimize as scipy_minimize
 from scipy.sparse import csr_array
@@ -16,7 +17,19 @@ from sklosses.data import as_rows
 from sklosses.exceptions import DivergenceError
 from sklosses.losses import CrammerSinger, Multinomial, SmoothedCrammerSinger
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
-from sklosses.solvers import Auto, Coupled, Monitor, Problem, Verdict, _coupled, alpha_max, minimize, objective
+from sklosses.solvers import (
+    Auto,
+    Coupled,
+    Monitor,
+    Problem,
+    Verdict,
+    _coupled,
+    _slice_descent,
+    alpha_max,
+    minimize,
+    objective,
+)
+from sklosses.solvers._slice_descent import drawn
 
 LOSSES = [Multinomial(), CrammerSinger(), SmoothedCrammerSinger(width=0.2)]
 PENALTIES = {"none": NoPenalty(), "l2": L2(1e-3), "l1": L1(1e-2), "elasticnet": ElasticNet(1e-2, 0.5)}
@@ -273,6 +286,42 @@ def test_columns_that_the_samples_did_not_see(limit, large, monkeypatch):
     result = Coupled().solve(problem(np.hstack([X, rare]), y, Multinomial(), L2(1e-5)), tol=1e-7)
     assert result.gap[0] <= 1e-7
     assert np.all(np.abs(result.coef[:, 4:]).max(axis=0) > 0)
+
+
+@pytest.mark.parametrize("shape", ["alike", "few heavy", "many at 0"])
+def test_drawn_weights_stand_for_all(shape):
+    """About as many as asked for, none lighter than it was, the heaviest as they were, and sums of all parts alike."""
+    rng = np.random.default_rng(0)
+    weight = rng.random(40_000)
+    if shape == "few heavy":
+        weight[::1000] *= 1e6
+    elif shape == "many at 0":
+        weight[rng.random(len(weight)) < 0.9] = 0.0
+    few = drawn(weight, 2000)
+    used = few > 0
+    assert abs(np.count_nonzero(used) - 2000) <= 1
+    assert np.all(few[used] >= weight[used])
+    assert_allclose(few.sum(), weight.sum(), rtol=1e-2)
+    for part in (slice(0, 20_000), slice(1, None, 2)):
+        assert_allclose(few[part].sum(), weight[part].sum(), rtol=0.1)
+    if shape == "few heavy":
+        assert_array_equal(few[::1000], weight[::1000])
+    assert_array_equal(drawn(weight, len(weight)), weight)
+
+
+def test_blocks_made_anew_save_readings(monkeypatch):
+    """Curvature at the start is not what it is near the minimum."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20_000, 60)) * np.where(rng.random((20_000, 60)) < 0.2, 5.0, 0.2)
+    y = np.argmax(X @ rng.standard_normal((60, 30)) + rng.gumbel(size=(20_000, 30)), axis=1).astype(float)
+    given = Problem(as_rows(X), y, ((Multinomial(), 30),), L2(1e-5))
+    anew = Coupled().solve(given, tol=1e-3)
+    assert anew.solver == "l-bfgs"
+    assert anew.gap[0] <= 1e-3
+    monkeypatch.setattr(_slice_descent, "FRESH", np.inf)
+    once = Coupled().solve(given, tol=1e-3)
+    assert once.objective[0] == pytest.approx(anew.objective[0], rel=1e-3)
+    assert anew.n_iter < 0.8 * once.n_iter
 
 
 def test_what_is_not_reached_is_said():
