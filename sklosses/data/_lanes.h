@@ -306,7 +306,7 @@ static int sk_parabolic_lanes(const sk_parabola *given, sk_row *row)
         row->rise[k] = (next - past) * row->offset + sk_below(&f, next) - sk_below(&f, past);
         const float goal = next + (next - past), within = sk_within(goal, f.low, f.high);
         row->bend[k] = (next > 0 ? f.above : f.below) * (next - past) * (next - past);
-        out |= goal != within;
+        out |= (row->c[k] > 0) & (goal != within);
     }
     return out;
 }

@@ -311,14 +311,16 @@ class _Column:
 
     def _dual_value(self, kernel):
         """The dual's value, roughly."""
-        coef = kernel.coefs[:, self.lane].astype(np.float64)
+        coef = kernel.coefs[:, self.lane]
         if self.shrink:
-            coef -= np.clip(coef, -self.shrink, self.shrink)
-        return self.bound.dual_value(self.dual(kernel), coef, SPARSE)
+            coef = coef - np.clip(coef, -self.shrink, self.shrink)
+        return self.bound.dual_value(self.dual(kernel, SPARSE), coef, SPARSE)
 
-    def dual(self, kernel):
-        """The dual variables, within their range."""
-        return np.clip(kernel.duals[:, self.lane][self.rows].astype(np.float64), *self.bound.ends)
+    def dual(self, kernel, every=1):
+        """The dual variables of each `every`-th row, within their range."""
+        u = kernel.duals[:, self.lane]
+        u = u[::every] if isinstance(self.rows, slice) else u[self.rows[::every]]
+        return np.clip(u.astype(np.float64), *(end[::every] for end in self.bound.ends))
 
     def learn(self, readings):
         """What a look says of the account and of the progress; False where the column may fare better alone.

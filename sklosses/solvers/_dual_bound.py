@@ -302,11 +302,11 @@ class Bound:
     def dual_value(self, u, coef, every=1):
         """The dual's value where `coef` belongs to `u`, nearly: the constraint is not looked at, nor is the table.
 
-        With conjugates of each `every`-th row.
+        With conjugates of each `every`-th row, whose dual variables `u` holds.
         """
         if every == 1:
             return self._value(u, self.offset) - 0.5 * self.l2 * float(coef @ coef)
-        u, weight = u[::every].copy(), np.ones(len(u[::every])) if self.weight is None else self.weight[::every]
+        weight = np.ones(len(u)) if self.weight is None else self.weight[::every]
         value = weight @ (u * self.known[::every] - self.loss.conjugate(self.target[::every].copy(), u))
         return float(value) / (weight.sum() or 1.0) + self.fixed - 0.5 * self.l2 * float(coef @ coef)
 

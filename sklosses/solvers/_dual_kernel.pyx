@@ -37,7 +37,7 @@ from sklosses.data._lanes cimport (
     end_search, has_any, narrow, parabolic_lanes, search_on, store_lanes, store_sums, sum_line,
 )
 from sklosses.data._products cimport (
-    accumulate, dense_t, dot, gather, index_t, locate, padded, prefetch, prefetch_one, square_norm,
+    accumulate, dense_t, dot, gather, index_t, locate, padded, prefetch, prefetch_far, prefetch_one, square_norm,
 )
 from sklosses.data._rows cimport Rows, View
 from sklosses.losses._loss cimport Block, Dual, Loss, Parabola
@@ -50,6 +50,7 @@ cdef enum:
     CACHE_LINE = 64
     FIRST_BYTES = 512      # of a block, asked for ahead of time
     SAMPLE = 32             # blocks, to estimate the mean norm from
+    AHEAD = 16              # rows, asked for where they are read one after the other
 
 cdef enum:
     NEWTON_STEPS = 100      # of a column's step; 1 or 2 are typical
@@ -327,10 +328,18 @@ cdef int do(Table t, Task task, const double* w, const double* multiple, double*
 SIDES = ("inverse", "rho", "shrink", "intercept", "sum", "sum_before", "account", "rise", "bend", "ahead", "mix", "resting")
 
 
-cdef void bent(const Parabola* parabola, Bend* bend) noexcept nogil:
-    bend.centre, bend.dead = <float>parabola.centre, <float>parabola.dead
-    bend.below, bend.above = <float>parabola.width_below, <float>parabola.width_above
-    bend.low, bend.high = <float>parabola.low, <float>parabola.high
+cdef inline const Bend* bend_of(Together c, double y) noexcept nogil:
+    """The parabola of a target's conjugate; the last ones are kept, one of each class."""
+    cdef Parabola parabola
+    cdef int side = y > 0
+    cdef Bend* bend = &c.bend[side]
+    if c.bend_at[side] != y:
+        c.bend_at[side] = y
+        (<Loss>c.loss).conjugate_parabola(y, 0, &parabola)
+        bend.centre, bend.dead = <float>parabola.centre, <float>parabola.dead
+        bend.below, bend.above = <float>parabola.width_below, <float>parabola.width_above
+        bend.low, bend.high = <float>parabola.low, <float>parabola.high
+    return bend
 
 
 cdef int newton_lanes(Loss loss, double y, Row* row, float* at, float* curvature) except -1 nogil:
@@ -410,22 +419,19 @@ cdef int visit(Together c, Py_ssize_t i) except -1 nogil:
     cdef const int32_t* j = NULL
     cdef Py_ssize_t n = 0, k
     cdef const float* x = single_row(c.table, i, &j, &n)
-    cdef Parabola parabola
-    cdef Bend bend
+    cdef float* v = c.v
     cdef float most
     cdef int moved
     products(c, &row, x, j, n)
     begin_row(c.sides, &of_row, u, before, &row)
     if c.bends:
-        (<Loss>c.loss).conjugate_parabola(c.y[i], 0, &parabola)
-        bent(&parabola, &bend)
-        c.may_leave[i] = parabolic_lanes(&bend, &row)
+        c.may_leave[i] = parabolic_lanes(bend_of(c, c.y[i]), &row)
     else:
         newton_lanes(<Loss>c.loss, c.y[i], &row, c.at + COLUMNS * i, c.curvature + COLUMNS * i)
     moved = end_row(c.sides, &row, u, before, &most)
     if moved & 1:
         for k in range(n):
-            add_to_line(c.v + COLUMNS * <Py_ssize_t>j[k], x[k], row.change)
+            add_to_line(v + COLUMNS * <Py_ssize_t>j[k], x[k], row.change)
     if c.may_rest:
         # Coefficients leap as if all dual variables did: one that has moved may not rest before its own leap.
         rests(&c.level[i], &c.rest[i], moved == 0, 1.0 if c.bends and moved != 0 else most)
@@ -437,29 +443,29 @@ cdef inline bint is_due(Together c, Py_ssize_t i) noexcept nogil:
     return (c.bits[i] & c.alive) != 0 and c.rest[i] == 0
 
 
-cdef inline void ask_for_rows(Table t, Together c, Py_ssize_t block) noexcept nogil:
-    """Ask memory for what the rows of a block will need, ahead of time."""
+cdef inline void ask_for_entries(Table t, Py_ssize_t i) noexcept nogil:
+    """Ask memory for a row ahead of time: coefficients read in between keep it from seeing that rows are a sequence."""
     cdef const float* x = NULL
     cdef const int32_t* j = NULL
-    cdef Py_ssize_t i, n = 0, first = block * t.block, size = 4 if t.single else 8, start
-    for i in range(first, min(t.n_rows, first + t.block) if c.may_rest else first + 1):
-        if is_due(c, i):
-            locate(&t.view, i, &x, &j, &n)
-            start = j - <const int32_t*>t.view.indices
-            prefetch(<const char*>t.view.values + size * start, min(<Py_ssize_t>FIRST_BYTES, size * n))
-            prefetch(<const char*>j, min(<Py_ssize_t>FIRST_BYTES, 4 * n))
-            prefetch_one(c.u + COLUMNS * i)
-            prefetch_one(c.u_before + COLUMNS * i)
+    cdef Py_ssize_t n = 0, size = 4 if t.single else 8, start
+    locate(&t.view, i, &x, &j, &n)
+    start = j - <const int32_t*>t.view.indices
+    prefetch_far(<const char*>t.view.values + size * start, size * n)
+    prefetch_far(<const char*>j, 4 * n)
 
 
 cdef int epoch(Table t, Together c, const Py_ssize_t* order) except -1 nogil:
     """An epoch of all columns."""
-    cdef Py_ssize_t b, i, k
+    cdef Py_ssize_t b, i, k, later
     cdef double work = 0
     for b in range(t.n_blocks):
-        if b + 1 < t.n_blocks:
-            ask_for_rows(t, c, order[b + 1])
         for i in range(order[b] * t.block, min(t.n_rows, (order[b] + 1) * t.block)):
+            # The row at the same place in the next block.
+            later = i + (order[b + 1] - order[b]) * t.block if b + 1 < t.n_blocks else t.n_rows
+            if later < t.n_rows and is_due(c, later):
+                ask_for_entries(t, later)
+                prefetch_one(c.u + COLUMNS * later)
+                prefetch_one(c.u_before + COLUMNS * later)
             if is_due(c, i):
                 work += visit(c, i)
                 c.visits += 1
@@ -522,8 +528,6 @@ cdef void stay_within(Together c) noexcept nogil:
     """Bring dual variables that have leapt out of their range back to its ends."""
     cdef Row row
     cdef OfRow of_row
-    cdef Parabola parabola
-    cdef Bend bend
     cdef const float* x
     cdef const int32_t* j = NULL
     cdef Py_ssize_t i, k, n = 0
@@ -531,9 +535,7 @@ cdef void stay_within(Together c) noexcept nogil:
         if not c.may_leave[i] or (c.bits[i] & c.alive) == 0:
             continue
         of_row = OfRow(<float>c.weight[i], c.norm[i], <float>c.offset[i], c.bits[i] & c.alive)
-        (<Loss>c.loss).conjugate_parabola(c.y[i], 0, &parabola)
-        bent(&parabola, &bend)
-        if bring_back(c.sides, &of_row, &bend, c.u + COLUMNS * i, c.u_before + COLUMNS * i, &row):
+        if bring_back(c.sides, &of_row, bend_of(c, c.y[i]), c.u + COLUMNS * i, c.u_before + COLUMNS * i, &row):
             x = single_row(c.table, i, &j, &n)
             for k in range(n):
                 add_to_line(c.v + COLUMNS * <Py_ssize_t>j[k], x[k], row.change)
@@ -559,6 +561,8 @@ cdef void see(Together c, double* p, const double* multiple, double* back) noexc
     cdef double[COLUMNS] of_row
     cdef Sums even, odd
     for i in range(n_rows):
+        if i + AHEAD < n_rows:
+            ask_for_entries(c.table, i + AHEAD)
         if c.bits[i] == 0:
             continue
         x = double_row(c.table, i, &j, &n)
@@ -870,6 +874,8 @@ cdef class Together:
     cdef unsigned char* rest
     cdef unsigned char* may_leave       # rows whose dual variables a leap might lead out of their range
     cdef Sides* sides
+    cdef Bend[2] bend           # of the last targets without and above 0
+    cdef double[2] bend_at
     cdef bint shrinks
     cdef list _held
     cdef readonly dict lanes
@@ -890,6 +896,7 @@ cdef class Together:
         self.bits, self.used = <const uint8_t*>self._keep(bits), <const Py_ssize_t*>self._keep(used)
         self.n_used = len(used)
         self.bends = loss.conjugate_parabola(self.y[0], 0, &parabola)
+        self.bend_at[0] = self.bend_at[1] = NAN
         sides = np.zeros((len(SIDES), COLUMNS))
         self.sides = <Sides*>self._keep(sides)
         self.lanes = dict(zip(SIDES, sides, strict=True))
