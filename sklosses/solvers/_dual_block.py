@@ -9,21 +9,7 @@ import numpy as np
 from sklosses._isa import kernel
 from sklosses.solvers._as_block import rests_at_zero
 from sklosses.solvers._dual_bound import Bound
-from sklosses.solvers._dual_descent import (
-    EPOCHS,
-    FAR_APART,
-    FIRST_LEAP,
-    FIRST_MEAN,
-    FIRST_REST,
-    FIRST_TRUST,
-    LEAST_LEAP,
-    LEAST_TRUST,
-    NEXT_TO_NONE,
-    POWER,
-    SLOW,
-    intercept_weight,
-    most_ahead,
-)
+from sklosses.solvers._dual_pace import FAR_APART, READINGS, Pace
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State, has_negative_weights
 from sklosses.solvers._reading import Reading
@@ -196,19 +182,19 @@ class _Group:
 
     def _epoch(self, left):
         lanes = self.kernel.lanes
-        self.kernel.may_rest = self.epochs >= FIRST_REST
+        self.kernel.may_rest = left[0].pace.may_rest
         for column in left:
-            lanes["resting"][column.lane] = column.n_active / (NEXT_TO_NONE * column.account or np.inf)
+            lanes["resting"][column.lane] = 1 / (column.pace.next_to_none or np.inf)
         self.kernel.epoch(self.order.draw(self.seed, self.epochs).positions)
         self.epochs += 1
         for column in left:
-            column.count(*(lanes[name][column.lane] for name in ("account", "rise", "bend")), self.epochs)
+            column.count(*(lanes[name][column.lane] for name in ("account", "rise", "bend")))
 
     def _ready(self, left):
         """Columns to look at: all now and then, and those that promise to be done, once one of them has waited."""
-        if self.readings - self.looked >= EPOCHS or self.readings >= self.max_iter:
+        if self.readings - self.looked >= READINGS or self.readings >= self.max_iter:
             return left
-        promising = [column for column in left if column.promises(self.kernel, self.tol, self.epochs)]
+        promising = [column for column in left if column.promises(self.kernel, self.tol)]
         waited = any(column.waited > WAIT for column in promising)
         return promising if waited or len(promising) == len(left) else []
 
@@ -217,8 +203,8 @@ class _Group:
         lanes = self.kernel.lanes
         lanes["ahead"][:] = lanes["mix"][:] = 0.0
         for column in left:
-            lanes["ahead"][column.lane], lanes["mix"][column.lane] = column.ahead, column.mix
-        if ready or any(column.averaged for column in left):
+            lanes["ahead"][column.lane], lanes["mix"][column.lane] = column.ahead, column.pace.newest
+        if ready or any(column.pace.averaged for column in left):
             self.kernel.proceed()
 
     def _look(self, columns):
@@ -265,56 +251,41 @@ class _Column:
     def __init__(self, lane, bound, subset, mean_norm):
         self.lane, self.bound = lane, bound
         self.rows = slice(None) if subset is None else subset
-        self.n_active = bound.n_rows if bound.weight is None else int(np.count_nonzero(bound.weight))
-        self.inverse = 1 / (bound.total * bound.l2)
-        self.rho = intercept_weight(bound, self.n_active * bound.l2, mean_norm)
+        n_active = bound.n_rows if bound.weight is None else int(np.count_nonzero(bound.weight))
+        self.pace = Pace(bound, bound.l2, n_active, mean_norm, _kernel().has_parabola(bound.loss))
+        self.inverse, self.rho = 1 / (bound.total * bound.l2), self.pace.rho
         self.shrink, self.intercept = bound.l1 / bound.l2, bound.intercept
-        self.most_ahead = most_ahead(bound, self.n_active * bound.l2, mean_norm)
-        self.leaps = _kernel().has_parabola(bound.loss) and self.most_ahead > LEAST_LEAP
-        self.steps, self.ahead, self.averaged, self.mix = 0, 0.0, 0, 1.0
-        self.account, self.fall, self.trust = 0.0, 1.0, FIRST_TRUST if self.leaps else 1.0
+        self.steps, self.ahead = 0, 0.0
         self.value, self.valued, self.waited = -np.inf, -REVALUE, 0
-        self.judged = 0.0, np.inf                   # the readings when its progress was, and the gap then
         self.history = {"rows": [], "objective": [], "gap": [], "seconds": []}
         self.done, self.result = False, None
 
-    def count(self, account, rise, bend, epochs):
+    def count(self, account, rise, bend):
         """Take account of an epoch.
 
         Leaps go where the dual is largest on the way that the epoch has gone, as far as Nesterov's method would.
         """
-        before, self.account = self.account, max(account, 0.0)
-        self.fall = min(self.account / before, 1.0) if before > 0 else 1.0
-        if self.leaps:
-            self.steps = self.steps + 1 if rise >= 0 else 1
-            most = min(self.most_ahead, (self.steps - 1) / (self.steps + 2)) if epochs >= FIRST_LEAP else 0.0
-            self.ahead = min(max(rise / bend - 0.5, 0.0), most) if bend > 0 else 0.0
-        slow = self.leaps or (epochs >= FIRST_MEAN and self.fall > SLOW)
-        self.averaged = self.averaged + 1 if slow else 0
-        self.mix = POWER / (self.averaged - 1 + POWER) if slow else 1.0
+        pace = self.pace
+        pace.count(account)
+        self.steps = self.steps + 1 if rise >= 0 else 1
+        most = min(pace.most_ahead, (self.steps - 1) / (self.steps + 2)) if pace.may_leap else 0.0
+        self.ahead = min(max(rise / bend - 0.5, 0.0), most) if bend > 0 else 0.0
 
-    def _expected(self):
-        return self.bound.l2 * self.account * self.fall ** 0.5
-
-    def promises(self, kernel, tol, epochs):
+    def promises(self, kernel, tol):
         """Whether the gap, by the epoch's account, is small enough to be looked at."""
-        bound, expected = self.bound, self.trust * self._expected()
-        if epochs == 1 or expected > tol * bound.null:
-            return False
-        if np.isfinite(bound.objective):
-            self.value = bound.objective
-        elif epochs - self.valued >= REVALUE:       # no model has been evaluated, but the dual's value costs little
-            self.value, self.valued = self._dual_value(kernel), epochs
-        promising = expected <= tol * abs(self.value - bound.lowest)
+        promising = self.pace.promises(tol, lambda: self._about(kernel))
         self.waited += promising
         return promising
 
-    def _dual_value(self, kernel):
-        """The dual's value, roughly."""
-        coef = kernel.coefs[:, self.lane]
-        if self.shrink:
-            coef = coef - np.clip(coef, -self.shrink, self.shrink)
-        return self.bound.dual_value(self.dual(kernel, SPARSE), coef, SPARSE)
+    def _about(self, kernel):
+        """The objective, roughly, by the dual's value: no model has been evaluated, but that costs little."""
+        if self.pace.epochs - self.valued >= REVALUE:
+            coef = kernel.coefs[:, self.lane]
+            if self.shrink:
+                coef = coef - np.clip(coef, -self.shrink, self.shrink)
+            self.value = self.bound.dual_value(self.dual(kernel, SPARSE), coef, SPARSE)
+            self.valued = self.pace.epochs
+        return self.value
 
     def dual(self, kernel, every=1):
         """The dual variables of each `every`-th row, within their range."""
@@ -323,21 +294,9 @@ class _Column:
         return np.clip(u.astype(np.float64), *(end[::every] for end in self.bound.ends))
 
     def learn(self, readings):
-        """What a look says of the account and of the progress; False where the column may fare better alone.
-
-        In 15 readings the gap should halve. With few rows and an intercept leaps may go in circles: then without them.
-        """
+        """What a look says of the progress; False where the column may fare better alone."""
         self.waited = 0
-        if self.account > 0:
-            self.trust = max(LEAST_TRUST, self.bound.bound / self._expected())
-        since, gap = self.judged
-        if readings - since < EPOCHS:
-            return True
-        self.judged, leapt = (readings, self.bound.gap), self.leaps
-        if self.bound.gap <= 0.5 * gap:
-            return True
-        self.leaps, self.ahead, self.averaged, self.trust = False, 0.0, 0, max(1.0, self.trust)
-        return leapt
+        return self.pace.learn(readings)
 
     def note(self, seconds):
         """An entry of the history."""

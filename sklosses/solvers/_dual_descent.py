@@ -9,36 +9,19 @@ import numpy as np
 from sklosses._isa import kernel
 from sklosses.solvers._descent import LEAST_TOL
 from sklosses.solvers._dual_bound import Bound
+from sklosses.solvers._dual_pace import FAR_APART, READINGS, Pace
 from sklosses.solvers._monitor import Epoch, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State, refuse_negative_weights
 from sklosses.solvers._reading import Reading
 
-# The augmented Lagrangian's weight as a share of the mean of ||x_i||^2: so much times n l2 / mean(||x_i||^2), within
-# bounds. With weak penalties a share of 1 takes up to three times as many epochs as 1e-2, and 1e-4 five times as many
-# where classes are of unequal size. With strong ones coefficients hardly move predictions, all is a question of the
-# intercept, and 1e-2 takes ten times as many as 1. The least is for losses of curvature 1: the less a loss bends, as
-# log_loss where one class is rare, the more the intercept has to move for the same change of its slopes.
-INTERCEPT_WEIGHT, LEAST_WEIGHT, MOST_WEIGHT = 5e-3, 1e-2, 1.0
-# A row whose part of the gap is below this share of the mean may rest, from the third epoch on.
-NEXT_TO_NONE, FIRST_REST = 0.1, 2
-# The epoch after which dual variables are first moved ahead. Where they should not go further ahead than by this share,
-# leaps cost what they save.
-FIRST_LEAP, LEAST_LEAP = 2, 0.35
-# Readings between two looks at the certificate, at most, and epochs, of which one may read few rows.
-EPOCHS, MOST_EPOCHS = 15, 60
-# Where the gap falls by less than this factor an epoch, and where dual variables are moved ahead, the mean of the last
-# eighth of the iterates, nearly, is a better model than the last: coefficients swing. Half the gap, in the end.
-SLOW, FIRST_MEAN, POWER = 0.6, 6, 7
-# What the account makes of the gap is too much by that; such a share of it is expected at first, and at least.
-FIRST_TRUST, LEAST_TRUST = 0.5, 0.1
+# Epochs between two looks at the certificate, at most: one may read few rows.
+MOST_EPOCHS = 60
 # A gap this small, which so many looks have not brought down by a tenth, is the limit of precision.
 LIMIT, PATIENCE = 1e-8, 4
 # Strength of the proximal term where there is no l2: at first this share of what l1 is worth per unit of coefficient,
 # less by this factor an epoch after a few, down to a last share.
 FIRST_SHARE, LAST_SHARE, DECAY, STEADY_EPOCHS = 0.25, 0.06, 0.85, 5
-# As large as a block of rows is for the order in which they come, whatever their number.
-FAR_APART = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -173,27 +156,6 @@ def _kernel():
     return kernel("sklosses.solvers._dual_kernel")
 
 
-def intercept_weight(bound, strength, mean_norm):
-    """The augmented Lagrangian's rho, from n l2, the mean of ||x_i||^2, and the loss's curvature at the constant.
-
-    0 without an intercept.
-    """
-    if not bound.fit_intercept:
-        return 0.0
-    curvature = bound.null_curvature
-    least = LEAST_WEIGHT / curvature if LEAST_WEIGHT < curvature < 1 else LEAST_WEIGHT
-    return mean_norm * np.clip(INTERCEPT_WEIGHT * strength / (mean_norm or 1.0), least, MOST_WEIGHT)
-
-
-def most_ahead(bound, strength, mean_norm):
-    """The share by which Nesterov's method goes ahead in the end, by the condition number of the dual.
-
-    An epoch leaves exp(-1 / condition) of the gap, at most (Shalev-Shwartz and Zhang 2013).
-    """
-    root = (1 + bound.reading.traits[bound.k].curvature * mean_norm / strength) ** -0.5
-    return (1 - root) / (1 + root)
-
-
 def _check(problem):
     """Refuse what this solver cannot do, before any work."""
     for loss, _ in problem.losses:
@@ -282,7 +244,7 @@ class _Column:
         self.bound, self.seed = bound, seed
         n = bound.n_rows
         weight = np.ones(n) if bound.weight is None else bound.weight
-        self.n_active = int(np.count_nonzero(weight))
+        n_active = int(np.count_nonzero(weight))
         self.mu, self.least_mu = self._proximal(mean_norm)
         self.kappa = bound.l2 + self.mu
         self.centre = bound.coef.copy() if self.mu else None
@@ -293,7 +255,8 @@ class _Column:
         self.step = np.full(n, -1.0)
         rows = bound.target, bound.offset, self.scale
         self.kernel = _kernel().Column(bound.loss, rows, self.step, self.v, self.dual)
-        self.kernel.rho = intercept_weight(bound, self.n_active * self.kappa, mean_norm)
+        self.pace = Pace(bound, self.kappa, n_active, mean_norm, self.kernel.forgets)
+        self.kernel.rho, self.kernel.most_ahead = self.pace.rho, self.pace.most_ahead
         self.kernel.shrink = bound.l1 / self.kappa
         self.kernel.intercept, self.kernel.sum = bound.intercept, bound.cost / self.kappa
         if self.mu:
@@ -304,21 +267,15 @@ class _Column:
             self.dual["u"], self.v[:], self.kernel.intercept = bound.first(self.kappa)
             self.kernel.sum = 0.0
         self.order = RowOrder(bound.table.n_blocks, FAR_APART)
-        self.epochs, self.wait = 0, STEADY_EPOCHS if self.mu else MOST_EPOCHS
-        self.kernel.most_ahead = most_ahead(bound, self.n_active * self.kappa, mean_norm)
-        # Where a step needs nothing but the dual variable, dual variables may be moved without one.
-        self.leaps = not self.mu and self.kernel.forgets and self.kernel.most_ahead > LEAST_LEAP
-        self.judged = 0.0, np.inf                   # when the leaps were, and the gap then
-        self.account, self.fall = 0.0, 1.0          # see `_expected`
-        self.trust = FIRST_TRUST if self.leaps else 1.0
-        self.mean, self.mean_since = None, 0
+        self.wait = STEADY_EPOCHS if self.mu else MOST_EPOCHS
+        self.mean = None
         self.seen, self.left = [], 0.0              # gaps, and epochs that are still to come, about
         self.done = False
 
     @property
     def readings(self):
         """Of all rows that count."""
-        return self.kernel.visits / self.n_active + self.bound.readings
+        return self.kernel.visits / self.pace.n_active + self.bound.readings
 
     def _proximal(self, mean_norm):
         """The first and the least strength of the proximal term; 0 with an l2 penalty, which does without."""
@@ -348,35 +305,25 @@ class _Column:
 
     def descend(self, tol, budget, patience):
         """Epochs until the certificate is worth a look, and the look; no more if too many are to come."""
-        bound = self.bound
-        enough = budget if self.mu else min(budget, self.readings + EPOCHS)
+        bound, pace = self.bound, self.pace
+        enough = budget if self.mu else min(budget, self.readings + READINGS)
         for _ in range(self.wait):
             self._epoch()
-            if self.readings >= enough or (not self.mu and self._promises(tol)):
+            if self.readings >= enough or (not self.mu and pace.promises(tol, self._dual_value)):
                 break
-        coef = self._coef() if self.mean is None else self.mean.copy()
-        bound.reach, bound.work = 1 / self.mu if self.mu else 0.0, self.epochs
+        coef = self.mean.copy() if pace.averaged else self._coef()
+        bound.reach, bound.work = 1 / self.mu if self.mu else 0.0, pace.epochs
         bound.look(coef, self.kernel.intercept, self.dual, tol)
         # Where the last iterate promises more than their mean has brought, what is old in that may be in the way.
-        better = self.mean is not None and bound.gap > tol and bound.bound > self._expected()
+        better = pace.averaged and bound.gap > tol and bound.bound > pace.expected
         if better and bound.improve(self._coef(), self.kernel.intercept, tol):
-            self.mean = None
-        if not self.mu and self.account > 0:
-            self.trust = max(LEAST_TRUST, bound.bound / self._expected())
-        if self.leaps:
-            self._judge_leaps()
+            pace.averaged = 0
+        if not self.mu:
+            pace.learn(self.readings)
         self._plan(tol)
         self.seen.append(bound.gap)
         stuck = len(self.seen) > PATIENCE and bound.gap <= LIMIT and bound.gap > 0.9 * self.seen[-1 - PATIENCE]
         self.done = bound.gap <= tol or stuck or self.readings >= budget or self.left > patience or bound.runs_away()
-
-    def _judge_leaps(self):
-        """No more of them where the gap has not halved: with few rows and an intercept they may go in circles."""
-        since, gap = self.judged
-        if self.readings - since >= EPOCHS:
-            if self.bound.gap > 0.5 * gap:
-                self.leaps, self.mean, self.trust = False, None, max(1.0, self.trust)
-            self.judged = self.readings, self.bound.gap
 
     def _coef(self):
         """The coefficients: a copy."""
@@ -384,48 +331,33 @@ class _Column:
         return self.v - np.clip(self.v, -shrink, shrink) if shrink else self.v.copy()
 
     def _epoch(self):
-        column = self.kernel
-        if self.mu and self.epochs >= STEADY_EPOCHS:
+        column, pace = self.kernel, self.pace
+        if self.mu and pace.epochs >= STEADY_EPOCHS:
             self._set_mu(max(self.least_mu, DECAY * self.mu))
-        if self.leaps and self.epochs >= FIRST_LEAP:
+        if pace.may_leap:
             self.bound.table.leap(column)
-        column.next_to_none = NEXT_TO_NONE * self.account / self.n_active if self.epochs >= FIRST_REST else 0.0
-        self.bound.table.descend(column, self.order.draw(self.seed, self.epochs).positions)
-        self.epochs += 1
-        before, self.account = self.account, max(float(self.scale @ self.dual["gap"]), 0.0)
-        self.fall = min(self.account / before, 1.0) if before > 0 else 1.0
+        column.next_to_none = pace.next_to_none
+        self.bound.table.descend(column, self.order.draw(self.seed, pace.epochs).positions)
+        pace.count(float(self.scale @ self.dual["gap"]))
         if self.mu:
             coef = self._coef()
             self.v += self.mu / self.kappa * (coef - self.centre)
             self.centre = coef
-        elif self.leaps or (self.epochs >= FIRST_MEAN and self.fall > SLOW):
+        elif pace.averaged:
             self._take_into_mean()
-        else:
-            self.mean = None
 
     def _take_into_mean(self):
         """The mean of the iterates, in proportion to a power of their numbers."""
-        if self.mean is None:
-            self.mean, self.mean_since = self._coef(), self.epochs
-            return
         newest = self._coef()
+        if self.pace.averaged == 1:
+            self.mean = newest
+            return
         newest -= self.mean
-        newest *= POWER / (self.epochs - self.mean_since + POWER)
+        newest *= self.pace.newest
         self.mean += newest
 
-    def _expected(self):
-        """What the gap will turn out to be, by the account: parts of rows visited early in the epoch are of before."""
-        return self.kappa * self.account * self.fall ** 0.5
-
-    def _promises(self, tol):
-        """Whether the gap, by the epoch's account, is small enough to be looked at."""
-        expected = self.trust * self._expected()
-        if self.epochs == 1 or expected > tol * self.bound.null:
-            return False
-        value = self.bound.objective
-        if not np.isfinite(value):      # the first look: no model has been evaluated, but the dual's value costs little
-            value = self.bound.dual_value(self.dual["u"], self._coef())
-        return expected <= tol * abs(value - self.bound.lowest)
+    def _dual_value(self):
+        return self.bound.dual_value(self.dual["u"], self._coef())
 
     def _plan(self, tol):
         """How many epochs to wait before the next look, from how the gap has fallen so far."""
@@ -433,11 +365,11 @@ class _Column:
         if not self.mu:
             return
         if not 0 < gap < before or gap == np.inf:
-            self.wait, self.left = min(2 * self.wait, EPOCHS), np.inf
+            self.wait, self.left = min(2 * self.wait, READINGS), np.inf
             return
         rate = np.log(before / gap) / self.wait
         self.left = max(np.log(gap / tol) / rate, 0.0) if tol > 0 else np.inf
-        self.wait = int(np.clip(self.left, 1, EPOCHS))
+        self.wait = int(np.clip(self.left, 1, READINGS))
 
     def _set_mu(self, mu):
         """Change the strength of the proximal term, and all that is in its unit."""
@@ -453,3 +385,4 @@ class _Column:
         self.kernel.sum *= ratio
         self.kernel.shrink = self.bound.l1 / kappa
         self.mu, self.kappa = mu, kappa
+        self.pace.kappa = kappa
