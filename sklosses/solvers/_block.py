@@ -118,7 +118,7 @@ class Block:
         return BlockReading(self.problem, self.targets, order, ends, self.centre, self.pool)
 
     def _cells(self, candidate, source):
-        """The columns of a candidate, whose targets begin at a row of the block's."""
+        """The columns of a candidate, whose targets begin at one of the block's."""
         K = candidate.n_columns
         l1, l2 = np.broadcast_to(candidate.penalty.l1, K), np.broadcast_to(candidate.penalty.l2, K)
         shared, classes = np.ndim(candidate.targets) == 1, candidate.one_vs_rest
@@ -359,15 +359,15 @@ class Block:
 
 
 def _distinct(arrays):
-    """Targets as the rows of one array, and the row at which each of some arrays begins; equal objects share theirs."""
-    rows, starts, known = [], [], {}
+    """Columns of targets, and where those of each of some arrays begin; equal objects share theirs."""
+    columns, starts, known = [], [], {}
     for array in arrays:
         if id(array) not in known:
-            known[id(array)] = len(rows)
-            values = np.asarray(array, dtype=np.float64)
-            rows += [values] if values.ndim == 1 else list(values.T)
+            known[id(array)] = len(columns)
+            values = np.ascontiguousarray(np.asarray(array, dtype=np.float64).T)
+            columns += [values] if values.ndim == 1 else list(values)
         starts.append(known[id(array)])
-    return np.ascontiguousarray(rows), starts
+    return columns, starts
 
 
 def _paths(columns):

@@ -63,7 +63,8 @@ cdef class Table:
     rows : Rows
     order : ndarray of shape (m,)
         intp row numbers.
-    targets : ndarray of shape (T, n)
+    targets : sequence of ndarray of shape (n,)
+        Not copied.
     weights, offset : ndarray of shape (n,) or None
     centre : ndarray of shape (d,)
     """
@@ -73,14 +74,20 @@ cdef class Table:
     cdef readonly Py_ssize_t n_features
     cdef bint single, wide, sparse
     cdef const Py_ssize_t[::1] order
-    cdef const double[:, ::1] targets
+    cdef object _targets
+    cdef const double** targets
     cdef const double[::1] weights
     cdef const double[::1] offset
     cdef const double[::1] centre
 
     def __init__(self, rows, order, targets, weights, offset, centre):
-        self.rows, self.order, self.targets, self.weights = rows, order, targets, weights
-        self.offset, self.centre = offset, centre
+        cdef const double[::1] target
+        cdef Py_ssize_t[::1] addresses = np.zeros(max(1, len(targets)), dtype=np.intp)
+        self.rows, self.order, self.weights, self.offset, self.centre = rows, order, weights, offset, centre
+        self._targets = list(targets), addresses
+        self.targets = <const double**>&addresses[0]
+        for i, target in enumerate(targets):
+            self.targets[i] = &target[0]
         self.view = self.rows.view
         self.n_features = self.view.n_features
         self.single = rows.dtype == np.float32
@@ -107,7 +114,7 @@ cdef class Columns:
     z : ndarray of shape (d + 1, K)
         Centred coefficients and, last, the prediction at the centre.
     sources : ndarray of shape (K,)
-        intp row of the table's targets that each column has.
+        intp numbers of the table's targets that each column has.
     mask : ndarray of shape (P, K)
         What the weights of the rows of each pattern are multiplied by.
     recoding : ndarray of shape (K, 5) or None, default=None
@@ -248,12 +255,12 @@ cdef void take_targets(Table t, Columns c, Py_ssize_t start, Py_ssize_t n, Work*
         for r in range(c.n_runs):
             stop = c.runs[r].first + c.runs[r].count
             if c.runs[r].shared:
-                y = t.targets[c.sources[c.runs[r].first], row]
+                y = t.targets[c.sources[c.runs[r].first]][row]
                 for k in range(c.runs[r].first, stop):
                     line[k] = y
             else:
                 for k in range(c.runs[r].first, stop):
-                    line[k] = t.targets[c.sources[k], row]
+                    line[k] = t.targets[c.sources[k]][row]
         if c.recoding is not None:
             recode(&c.recoding[0, 0], K, line, w.of_class + i * K)
 

@@ -33,7 +33,7 @@ class Cell:
     mask : ndarray of shape (P,)
         1 for the patterns of rows that it is trained on, 0 for the others.
     source : int, default=0
-        Row of the targets.
+        Which of the targets.
     recoding : tuple of five floats or None, default=None
         Where targets are class numbers: the column's own class, the loss's codes of the other classes and of its own,
         and weights of their rows likewise.
@@ -96,7 +96,7 @@ class BlockReading:
     ----------
     problem : Problem
         Whose rows, weights and offset are read.
-    targets : ndarray of shape (T, n)
+    targets : sequence of ndarray of shape (n,)
     order : ndarray
         Numbers of the rows, those of a pattern together.
     ends : ndarray of shape (P,)

@@ -30,7 +30,7 @@ class OwnRows:
     Parameters
     ----------
     problem : Problem
-    targets : ndarray of shape (T, n)
+    targets : sequence of ndarray of shape (n,)
         The block's.
     order : ndarray
         Numbers of the rows.
