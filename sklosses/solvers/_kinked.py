@@ -286,16 +286,15 @@ class KinkedColumn:
                 if np.isfinite(found.defect):
                     move = self._move_after(stage, here, there, excess + found.gap + found.defect)
                 else:       # too few kinks for the dual to meet its conditions
-                    move = WIDER * (move or stage.typical)
+                    move = self._wider(stage, move)
                 kept = None
-            elif found.arrived and not len(crossed.row):
+            elif found.arrived and not len(crossed.row) and np.isfinite(found.defect):
                 break           # no better, with every kink in its place: the limit of precision
             else:               # too far: kinks that were left out would have held it back
-                # Where most rows are at their kinks, a typical distance says nothing of how far there is to go.
                 if not there.objective < here.objective:
                     there = yield from self.part_way(stage, here, there)
                     crossed, _ = sides.crossed(here.p, there.p, band)
-                move, kept = max(WIDER * (move or stage.typical), stage.worth), band
+                move, kept = self._wider(stage, move), band
             here = there
             if here.objective < stage.best.objective:
                 stage.best = here
@@ -327,6 +326,13 @@ class KinkedColumn:
             return move
         self._show(stage)
         return max(known, KNOWN_MOVE * stage.typical)
+
+    def _wider(self, stage, move):
+        """How far the next round reaches where a band was too narrow.
+
+        Where most rows are at their kinks, a typical distance says nothing of how far there is to go.
+        """
+        return max(WIDER * (move or stage.typical), stage.worth)
 
     def _move_after(self, stage, here, there, left):
         """How far predictions are from the solution's after a round.

@@ -172,3 +172,25 @@ def test_a_bound_above_the_objective_by_rounding_is_no_failure():
         result = Newton().solve(problem, tol=1e-3, max_iter=100)
         assert result.converged
         assert result.gap[0] <= 1e-3
+
+
+def test_a_band_that_is_too_narrow_to_prove_anything_is_widened(monkeypatch):
+    """Where a round does not move, and its kinks do not meet the dual's conditions, there is another one."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 5))
+    y = np.where(X.sum(axis=1) + rng.logistic(size=len(X)) > 0, 1.0, -1.0)
+    problem = Problem(as_rows(X), y, ((Hinge(), 1),), L2(alpha=1e-3), fit_intercept=False)
+    solve, rounds = _kinked.KinkedColumn._solve, []
+
+    def in_vain(self, stage, here, band, move):
+        found = solve(self, stage, here, band, move)
+        if stage.reading.n_rows == len(X):
+            rounds.append(len(band.row))
+            if len(rounds) == 1:
+                found.z, found.defect = self.centred(here), np.inf
+        return found
+
+    monkeypatch.setattr(_kinked.KinkedColumn, "_solve", in_vain)
+    result = Newton().solve(problem, tol=1e-4)
+    assert len(rounds) > 1
+    assert result.gap[0] <= 1e-4
