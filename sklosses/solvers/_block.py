@@ -195,8 +195,8 @@ class Block:
     def _folds(self, reading, base):
         """Columns for all folds, by fold, which start where their candidates are.
 
-        Smoothed kinks get bands as wide as the folds' steps ask for, and each fold its own second derivatives: those of
-        each pattern's rows cost no more than those of all rows.
+        Smoothed kinks get bands as wide as the folds' steps ask for. Where samples did not tell how a candidate bends,
+        each fold gets its own second derivatives: those of each pattern's rows cost no more than those of all rows.
         """
         masks = self.folds.masks
         columns = [[self._fold(column, mask) for column in base] for mask in masks]
@@ -206,18 +206,19 @@ class Block:
                 for k in kinked if reading.n_features < OWN_MATRIX else ():
                     group[k].metric = None
             return columns
-        if not kinked:
-            return columns
         wider = [k for k in kinked if base[k].widen(max(group[k].promise() for group in columns))]
         if wider:
             found = reading.look([base[k].ask() for k in wider], by_pattern=True)
             for k, sums in zip(wider, found, strict=True):
                 base[k].take(base[k].z, sums)
-        matrices = reading.grams([base[k].ask() for k in kinked], by_pattern=True)
-        for k, matrix in zip(kinked, matrices, strict=True):
+        smooth = [k for k, column in enumerate(base) if column.arrived and column.width is None and column.bent]
+        bent = kinked + smooth if reading.n_features <= OWN_MATRIX else kinked
+        matrices = reading.grams([base[k].ask() for k in bent], by_pattern=True) if bent else []
+        for k, matrix in zip(bent, matrices, strict=True):
             for group, mask in zip(columns, masks, strict=True):
                 group[k] = self._fold(base[k], mask)
                 group[k].model(matrix[mask > 0].sum(axis=0))
+                group[k].patient = k in smooth
         return columns
 
     def _fold(self, column, mask):

@@ -95,6 +95,8 @@ class BlockColumn:
         self.cell, self.stage, self.z, self.width, self.lowest, self.null = cell, stage, z, width, lowest, null
         self.metric, self.damping = None, 0.0
         self.flat = False           # no row is in the band: nothing bends
+        self.bent = False           # whether samples did not tell how it bends, and all rows were asked
+        self.patient = False        # whether steps may learn the rest: its own rows told how it bends
         self.objective = self.gap = self.slack = np.inf
         self.found = None           # at z, by pattern if the last reading was
         self.looked = 0
@@ -117,7 +119,7 @@ class BlockColumn:
         """Go on with other rows."""
         self.stage, self.cell = stage, cell
         self.objective = self.gap = np.inf
-        self.found = None
+        self.found, self.bent = None, False
 
     # What is found --------------------------------------------------------------------------------------------------
 
@@ -196,7 +198,7 @@ class BlockColumn:
     def model(self, matrix):
         """Second derivatives here, times the sum of weights, are known: the matrix becomes the metric's."""
         matrix /= self.total
-        self.flat = not matrix[-1, -1] > 0
+        self.flat, self.bent = not matrix[-1, -1] > 0, self.stage.exact
         likely = matrix[-1, -1] * self.stage.squares / self.stage.squares[-1]
         if not self.stage.intercept:
             matrix[-1], matrix[:, -1], likely[-1] = 0.0, 0.0, 0.0
@@ -289,11 +291,12 @@ class BlockColumn:
                 continue
             enters, fresh = fresh and self._enters(decrement), False
             slow = slow + 1 if decrement > SLOW * before else 0
+            patience = SLOW_STEPS_CHEAP if self.cheap and not self.patient else SLOW_STEPS
             if enters or (not self.must_step and self._narrow(decrement)):
                 self.metric, self.z = None, self.z + step
                 yield from self.look()
                 before, slow = np.inf, 0
-            elif not self.alone and renewals and slow >= (SLOW_STEPS_CHEAP if self.cheap else SLOW_STEPS):
+            elif not self.alone and renewals and slow >= patience:
                 renewals, self.metric = renewals - 1, None
             else:
                 before = decrement

@@ -1,5 +1,6 @@
 """The block: what each column alone gives, proven, whatever its neighbours, threads, layout and folds."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from sklosses.data import as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
 from sklosses.solvers import Auto, OneVsRest, Problem, solve_many
+from sklosses.solvers._block import Block
 from sklosses.solvers._block_reading import (
     FIRST,
     SLACK,
@@ -301,3 +303,41 @@ def test_what_overflows_spoils_nothing_else(table):
     assert all(isinstance(result, ValueError) or not result.gap[0] <= 1e-3 or result.gap[0] >= 0
                for result in results[:2])
     assert all(result.gap[0] <= 1e-3 for result in results[2:])
+
+
+def test_targets_are_read_where_they_are(table):
+    """A block copies no column of targets."""
+    rows, n = as_rows(table[0]), 8
+    problems = [_problem(rows, table, "hinge") for _ in range(n)]       # eight arrays
+    tracemalloc.start()
+    with Block(problems, patterns(N, _folds(2)), tol=1e-3, random_state=0, n_threads=1) as block:
+        held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(block.targets) == n
+    assert held < 4 * 8 * N
+
+
+def test_folds_know_how_their_own_rows_bend(table, monkeypatch):
+    """Where samples did not tell how a smooth candidate bends, each fold begins with second derivatives of its rows."""
+    rng, begun, begin = np.random.default_rng(7), [], Block._folds
+    X = table[0].copy()
+    X[:, 10:30] = rng.random((N, 20)) < 1e-3        # samples have few of each code
+    labels = np.where(rng.random(N) < 0.9, np.where(X[:, 10:30].any(axis=1), 1.0, table[1]), -1.0)
+
+    def kept(self, reading, base):
+        columns = begin(self, reading, base)
+        begun.append((self.centre, [(column.z, column.patient, column.metric.matrix) for (column,) in columns]))
+        return columns
+
+    monkeypatch.setattr(Block, "_folds", kept)
+    base, folds = _problem(X, (X, labels, table[2]), "log_loss"), _folds()
+    base = replace(base, penalty=get_penalty("l2", alpha=1e-8))
+    results = solve_many([replace(base, subset=subset) for subset in folds])
+    assert all(result.gap[0] <= 1e-3 for result in results)
+    (centre, columns), = begun
+    for subset, (z, patient, matrix) in zip(folds, columns, strict=True):
+        assert patient
+        rows = np.column_stack([X[subset] - centre, np.ones(len(subset))])
+        bends = get_loss("log_loss").hessian(base.targets[subset], rows @ z)
+        expected = (rows.T * bends) @ rows / len(subset) + np.diag(np.append(np.full(D, 1e-8), 0.0))
+        np.testing.assert_allclose(matrix, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
