@@ -193,8 +193,8 @@ def _solve_each(problems, left, results, starts, given, n_threads, progress):
     """Problem by problem, a thread each; the folds of a candidate from where it is on all rows that they have."""
 
     def first(path, watch):
-        """Candidates on the rows of all their folds."""
-        solver, before = Auto(n_jobs=1, thorough=False), None
+        """Candidates on the rows of all their folds; a single path has all threads."""
+        solver, before = Auto(n_jobs=n_threads if len(paths) == 1 else 1, thorough=False), None
         for numbers in path:
             with suppress(Exception):       # their folds will say what the matter is
                 problem = replace(problems[numbers[0]], subset=_union(problems[number] for number in numbers))
