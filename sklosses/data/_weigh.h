@@ -156,6 +156,22 @@ static void sk_weigh_smoothed(ptrdiff_t n, const double *weight, double *smooth,
     sums[4] += square;
 }
 
+/* The weighted sum of gradients times changes of the predictions. */
+SK_INLINE double sk_slope_along(ptrdiff_t n, const double *weight, const double *gradient, const double *change)
+{
+    double slope = 0;
+    if (weight) {
+        SK_SIMD_SUM(slope)
+        for (ptrdiff_t i = 0; i < n; i++)
+            slope += weight[i] != 0 ? weight[i] * gradient[i] * change[i] : 0;
+    } else {
+        SK_SIMD_SUM(slope)
+        for (ptrdiff_t i = 0; i < n; i++)
+            slope += gradient[i] * change[i];
+    }
+    return slope;
+}
+
 /* Whether any of SK_PADDING numbers are not the same, bit for bit. */
 SK_INLINE int sk_differ(const double *a, const double *b)
 {

@@ -67,10 +67,11 @@ def rests_at_zero(loss):
 def is_better_blocked(problem, tol):
     """Whether a block solves a single problem faster than Newton's method, column by column.
 
-    Several classes share readings; with kinks, on tables of few numbers, which each class goes through by itself. So do
-    several quantiles of one target, on larger ones: samples leave each so near its minimum that three or four readings
-    of all rows, for all columns, prove it. The interior point method makes a matrix of the rows near the kinks in each
-    of its iterations, and with hundreds of features of most rows; a smoothed loss needs fewer, of fewer rows.
+    Several classes share readings; with kinks, on tables of few numbers and many rows a feature, which each class goes
+    through by itself. So do several quantiles of one target, on larger ones: samples leave each so near its minimum
+    that three or four readings of all rows, for all columns, prove it. The interior point method makes a matrix of the
+    rows near the kinks in each of its iterations, and with hundreds of features of most rows; a smoothed loss needs
+    fewer, of fewer rows.
 
     Parameters
     ----------
@@ -83,8 +84,10 @@ def is_better_blocked(problem, tol):
     """
     smooth = all(traits.smooth for traits in problem.traits)
     classes = problem.one_vs_rest is not None and problem.n_columns >= CLASSES
-    if smooth or (classes and problem.n_rows * (problem.n_features + 1) <= CHEAP_READING):
+    if smooth:
         better = classes
+    elif classes and problem.n_rows * (problem.n_features + 1) <= CHEAP_READING:
+        better = problem.n_features < problem.n_rows / ROWS
     elif hasattr(problem.rows, "indptr"):
         better = False
     elif problem.n_features <= OWN_MATRIX:

@@ -6,6 +6,7 @@ fold leaves out starts the columns of the folds, which go down together, reading
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import pairwise
 from math import ceil
@@ -13,13 +14,16 @@ from time import perf_counter
 
 import numpy as np
 
-from sklosses.solvers._block_column import BlockColumn, Stage
+from sklosses.solvers._block_column import Stage
 from sklosses.solvers._block_reading import BlockReading, Cell
+from sklosses.solvers._lockstep import LockstepColumn
+from sklosses.solvers._lone_column import LoneColumn
 from sklosses.solvers._order import RowOrder
-from sklosses.solvers._own_reading import OwnReading, OwnRows
+from sklosses.solvers._own_rows import OwnRows
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import Reading, column_losses
 from sklosses.solvers._shift import best_shift
+from sklosses.solvers._spread import HEARTBEAT, in_order
 
 # Samples: so many rows at least, so many a coefficient, so much larger each time, up to so many and this share.
 FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST, LARGEST_SHARE = 2000, 8, 4, 40_000, 0.3
@@ -41,6 +45,9 @@ NEAR, MOVES = 3.0, 3.0
 READINGS_KINKED, CHEAP_READING = 18, 1e6
 # The same of a column with rows to itself: Newton's steps arrive after 5 to 20, or crawl.
 READINGS_ALONE = 30
+# Numbers of a table from which two columns with rows to themselves go on at once: calls of a kernel that take less than
+# 0.1 ms leave both waiting for Python's lock.
+THREADED = 1e5
 
 
 class Block:
@@ -92,12 +99,12 @@ class Block:
             Likewise of each candidate on the rows of all folds.
         """
         cells = [list(self._cells(*pair)) for pair in zip(self.candidates, self.sources, strict=True)]
-        base = [BlockColumn(cell, None, None, None) for group in cells for cell in group]
+        base = [self._column(cell) for group in cells for cell in group]
         samples = list(self._samples())
         self._start(base, samples[0])
         reading = self._reading(self.folds.order, self.folds.ends)
         lone = len(self.folds.masks) == 1
-        rows = samples, reading, Stage(self.tol, reading.moments()[1], self.intercept, True, own=self.own, last=lone)
+        rows = samples, reading, Stage(self.tol, reading.moments()[1], self.intercept, True, last=lone)
         if lone:
             self._train(rows, base, _proven)
             self.columns = base
@@ -116,6 +123,9 @@ class Block:
 
     def _reading(self, order, ends):
         return BlockReading(self.problem, self.targets, order, ends, self.centre, self.pool)
+
+    def _column(self, cell):
+        return (LoneColumn if self.own and not cell.loss.traits.smooth else LockstepColumn)(cell, None, None, None)
 
     def _cells(self, candidate, source):
         """The columns of a candidate, whose targets begin at one of the block's."""
@@ -143,10 +153,9 @@ class Block:
             return
         for chosen in samples:
             part = self._reading(chosen, np.array([len(chosen)]))
-            own = Stage(self.tol, part.moments()[1], self.intercept, exact=False, own=self.own)
+            stage_of_part = Stage(self.tol, part.moments()[1], self.intercept, exact=False)
             for column in columns:
-                column.enter(own, column.cell)
-                column.metric = None
+                column.enter(stage_of_part, column.cell)
             self._go_down(part, chosen, columns, _SampleRule(self.problem.n_features / len(chosen)))
         whole = np.ones(reading.n_patterns)
         for column in columns:
@@ -158,7 +167,7 @@ class Block:
         """Whether a column's folds should start from those of another strength: nearer than folds to all rows."""
         if not leader.arrived:
             return False
-        trial = BlockColumn(replace(column.cell, mask=leader.cell.mask), leader.stage, None, None, leader.lowest)
+        trial = LockstepColumn(replace(column.cell, mask=leader.cell.mask), leader.stage, None, None, leader.lowest)
         trial.follow(leader)
         return trial.promise() <= max(self._fold(leader, mask).promise() for mask in self.folds.masks)
 
@@ -225,7 +234,7 @@ class Block:
         """A column for a fold, which starts where its candidate is, if that has arrived."""
         cell = replace(column.cell, mask=mask)
         if not column.arrived:
-            return BlockColumn(cell, column.stage, None, None, self._lowest(cell), column.null)
+            return LockstepColumn(cell, column.stage, None, None, self._lowest(cell), column.null)
         return column.fold(cell, self._lowest(cell))
 
     def _lowest(self, cell):
@@ -246,13 +255,22 @@ class Block:
 
     def _go_down(self, reading, order, columns, arrived, **given):
         """Run the columns on rows of an order: in lockstep those that share readings, the others one by one."""
-        alone = [column for column in columns if column.alone]
-        self._descend(reading, [column for column in columns if not column.alone], arrived, **given)
+        alone = [column for column in columns if isinstance(column, LoneColumn)]
+        self._descend(reading, [column for column in columns if not isinstance(column, LoneColumn)], arrived, **given)
         if not alone:
             return
-        with OwnRows(self.problem, self.targets, order, self.centre) as rows:
-            for done, column in enumerate(alone, 1):
-                OwnReading(rows, column.cell).run(column.descend(arrived, _budget(column, self.problem), RENEWALS))
+        rows = OwnRows(self.problem, self.targets, order, self.centre, alone[0].stage.exact)
+
+        def go(column):
+            with suppress(OverflowError):       # of squares of X: another method's turn, which says so
+                column.descend(rows, arrived, _budget(column, self.problem))
+
+        if len(order) * len(self.centre) < THREADED:
+            tasks = (go(column) for column in alone)
+        else:
+            tasks = in_order(self.pool, go, [(column,) for column in alone], HEARTBEAT)
+        with closing(tasks) as results:
+            for done, _ in enumerate(results, 1):
                 self._report(done, len(alone))
                 if self.stopped:
                     break
@@ -419,7 +437,7 @@ class _SampleRule:
 
 def _budget(column, problem):
     """Readings that a column may take."""
-    if column.alone:
+    if isinstance(column, LoneColumn):
         return READINGS_ALONE
     few = problem.n_features < OWN_MATRIX and problem.n_rows * (problem.n_features + 1) > CHEAP_READING
     if column.stage.exact and column.width is not None and few:

@@ -28,8 +28,6 @@ cdef extern from "_weigh.h" nogil:
         double* gradient
     void weigh "sk_weigh"(const Swept* swept, Py_ssize_t first, Py_ssize_t stop, const double* mask,
                           double* sums) noexcept
-    void weigh_smoothed "sk_weigh_smoothed"(Py_ssize_t n, const double* weight, double* smooth, double* value,
-                                            double* gradient, double* hessian, double* sums) noexcept
     bint differ "sk_differ"(const double* a, const double* b) noexcept      # any of eight
 
 ctypedef fused index_t:
@@ -52,7 +50,6 @@ cdef enum:
     # and u^2. The value is that of the loss itself, which may have kinks.
     SLACK = 5       # value + conjugate(u) - u p
     FIRST = 6       # row of the gradient
-    PIECE = 512     # predictions of one column that are swept at once; the steps of loops have to say so themselves
 
 
 cdef class Table:
@@ -453,49 +450,6 @@ def read(Table table, Columns columns, const Py_ssize_t[:, ::1] chunks, double[:
                         kept[a] = keep(n, Q, w.x, stride, w.value + k, K, kept[a], &room[a, 0], &matrices[a, 0, 0])
         for a in range(wanted.shape[0]):
             add_gram(kept[a], Q, stride, &room[a, 0], &matrices[a, 0, 0])
-
-
-def sums_at(Loss smooth, Loss kinked, rows, const double[::1] p, double[::1] gradient, double[::1] hessian):
-    """What `read` finds of one column but the gradient, at predictions of all its rows: reads none.
-
-    Parameters
-    ----------
-    smooth, kinked : Loss
-        With scalar parameters: what is minimised, and the loss with kinks that it stands for.
-    rows : tuple of ndarray of shape (n,), ndarray of shape (n,) or None
-        Targets and weights.
-    p : ndarray of shape (n,)
-    gradient, hessian : ndarray of shape (n,)
-        To be filled with derivatives of the smooth loss, times the weights.
-
-    Returns
-    -------
-    ndarray of shape (len(SUMS),)
-    """
-    cdef const double[::1] y = rows[0], weight = rows[1]
-    cdef double[::1] memory = np.empty(3 * PIECE)
-    cdef double* value = &memory[0]
-    cdef double* kinked_value = value + PIECE
-    cdef double* kinked_gradient = kinked_value + PIECE
-    cdef double[6] sums = [0, 0, 0, 0, 0, 0]
-    cdef const double* s
-    cdef Py_ssize_t first, n, i
-    cdef Block block
-    with nogil:
-        for first in range(0, p.shape[0], 512):
-            n = min(<Py_ssize_t>PIECE, p.shape[0] - first)
-            s = &weight[first] if weight is not None else NULL
-            block = Block(n, 1, 1, 0, &y[first], &p[first], value, &gradient[first], &hessian[first])
-            smooth.evaluate(&block)
-            block.value, block.gradient, block.hessian = kinked_value, kinked_gradient, NULL
-            kinked.evaluate(&block)
-            for i in range(n):
-                if gradient[first + i] != kinked_gradient[i] and (s == NULL or s[i] != 0):
-                    sums[SLACK] += (1.0 if s == NULL else s[i]) * (
-                        kinked_value[i] - gradient[first + i] * p[first + i]
-                        + kinked.conjugate_at(y[first + i], gradient[first + i], 0))
-            weigh_smoothed(n, s, value, kinked_value, &gradient[first], &hessian[first], sums)
-    return np.array(sums)
 
 
 def mirror(double[:, ::1] matrix):

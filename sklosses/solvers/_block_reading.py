@@ -77,8 +77,6 @@ class Ask:
         Of the band in which a loss with kinks is smoothed.
     look, gram : bool
         Whether sums and the gradient are asked for, and whether second derivatives are.
-    step : ndarray of shape (d + 1,) or None
-        Where it wants to go instead, if it has its rows to itself: down along a step, and look there.
     """
 
     cell: Cell
@@ -86,7 +84,6 @@ class Ask:
     width: float | None = None
     look: bool = True
     gram: bool = False
-    step: np.ndarray | None = None
 
 
 class BlockReading:

@@ -1,4 +1,4 @@
-"""Iterations on rows in memory: of the interior point method, and Newton's of a smooth loss.
+"""Iterations on rows in memory: of the interior point method, and Newton's of a smooth loss or of smoothed kinks.
 
 Products with the rows, the matrix and its factors, the steps. A point inside has for each hinge alpha and
 tau = 1 - alpha, its slope and what is left of it, and xi and zeta, how far a.z is above or below the kink. The loops
@@ -6,7 +6,7 @@ over hinges stand in ``_hinges.h``.
 """
 
 from libc.math cimport INFINITY, fabs, isfinite, sqrt
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 import numpy as np
 from scipy.linalg.cython_blas cimport dsymv
@@ -57,6 +57,12 @@ cdef extern from "_hinges.h" nogil:
     Ends sk_correct(Points h, Seen seen, const double* moved, Goals to, Steps by) noexcept
     void sk_move(Points h, Steps by, const double* moved, Ends lengths) noexcept
 
+cdef extern from "_weigh.h" nogil:
+    void weigh_smoothed "sk_weigh_smoothed"(Py_ssize_t n, const double* weight, double* smooth, double* value,
+                                            double* gradient, double* hessian, double* sums) noexcept
+    double slope_along "sk_slope_along"(Py_ssize_t n, const double* weight, const double* gradient,
+                                        const double* change) noexcept
+
 cdef struct Step:
     # A step: of z, of Az, of the hinges; and how far primal and dual variables go along it.
     double* z
@@ -69,6 +75,7 @@ cdef enum:
     GRAM_ROWS = 64      # rows and weighted rows of a Gram matrix at a time
     BY_HAND = 64        # systems up to this size are factorised here: a call of LAPACK takes longer than they do
     LINE = 8            # numbers of a cache line
+    PIECE = 512         # predictions that are swept at once where no rows are read; loops have to say so themselves
 
 cdef double NOTHING = 1e-9      # of a condition, relative to what it is made of, where it is met
 # Added to the diagonal of the scaled matrix, at first and at most, where Cholesky finds it singular.
@@ -110,14 +117,35 @@ cdef class Design:
 
     cdef readonly object rows
     cdef Py_ssize_t n_rows, n_columns, copies, stride
-    cdef double[::1] _rows, _vector, _folded, _scaled
+    cdef double[::1] _rows, _vector, _folded, _scaled, _kept
 
     def __init__(self, Py_ssize_t n_rows, Py_ssize_t n_columns, Py_ssize_t copies=1):
         self.n_rows, self.n_columns, self.copies, self.stride = n_rows, n_columns, copies, padded(n_columns)
         memory = _room(n_rows * self.stride + LINE)
         self.rows = memory[:n_rows * self.stride].reshape(n_rows, self.stride)[:, :n_columns]
-        self._rows, self._vector, self._folded = memory, _room(self.stride), _room(n_rows + LINE)
-        self._scaled = _room(GRAM_ROWS * self.stride)
+        self._rows = memory
+        self._make_scratch()
+
+    cdef _make_scratch(self):
+        self._vector, self._folded = _room(self.stride), _room(self.n_rows if self.copies > 1 else 0)
+        self._scaled, self._kept = _room(GRAM_ROWS * self.stride), _room(GRAM_ROWS * self.stride)
+
+    def twin(self):
+        """The same rows for another thread: scratch is no two threads' own."""
+        cdef Design other = Design.__new__(Design)
+        other.n_rows, other.n_columns, other.copies, other.stride = self.n_rows, self.n_columns, self.copies, self.stride
+        other.rows, other._rows = self.rows, self._rows
+        other._make_scratch()
+        return other
+
+    def some(self, const Py_ssize_t[::1] numbers):
+        """A copy of some of the rows."""
+        cdef Design other = Design(numbers.shape[0], self.n_columns)
+        cdef Py_ssize_t i, size = self.stride * sizeof(double)
+        with nogil:
+            for i in range(numbers.shape[0]):
+                memcpy(&other._rows[i * self.stride], &self._rows[numbers[i] * self.stride], size)
+        return other
 
     @staticmethod
     def bytes_of(Py_ssize_t n_rows, Py_ssize_t n_columns):
@@ -172,17 +200,33 @@ cdef class Design:
         memcpy(out, w, self.n_columns * sizeof(double))
 
     cdef void add_gram(self, const double* v, double* out) noexcept nogil:
-        """out += A' diag(v) A, the lower triangle; its rows are padded."""
-        cdef Py_ssize_t first, i, f, m, stride = self.stride
+        """out += A' diag(v) A, the lower triangle; its rows are padded. Rows of weight 0 are not read."""
+        cdef Py_ssize_t first, i, f, size, m = 0, stride = self.stride
         cdef const double* x
+        cdef double* kept = &self._kept[0]
         cdef double* scaled = &self._scaled[0]
         v = self.fold(v)
         for first in range(0, self.n_rows, 64):     # Cython must see the step's sign
-            m, x = min(<Py_ssize_t>GRAM_ROWS, self.n_rows - first), &self._rows[first * stride]
-            for i in range(m):
+            size = min(<Py_ssize_t>GRAM_ROWS, self.n_rows - first)
+            if m == 0 and has_no_zero(v + first, size):
+                x = &self._rows[first * stride]
+                for i in range(size):
+                    for f in range(stride):
+                        scaled[i * stride + f] = v[first + i] * x[i * stride + f]
+                lower_gram(size, self.n_columns, stride, x, scaled, out)
+                continue
+            for i in range(first, first + size):
+                if v[i] == 0:
+                    continue
+                x = &self._rows[i * stride]
                 for f in range(stride):
-                    scaled[i * stride + f] = v[first + i] * x[i * stride + f]
-            lower_gram(m, self.n_columns, stride, x, scaled, out)
+                    kept[m * stride + f] = x[f]
+                    scaled[m * stride + f] = v[i] * x[f]
+                m += 1
+                if m == GRAM_ROWS:
+                    lower_gram(m, self.n_columns, stride, kept, scaled, out)
+                    m = 0
+        lower_gram(m, self.n_columns, stride, kept, scaled, out)
 
     def product(self, const double[::1] z):
         """Az."""
@@ -210,6 +254,14 @@ cdef class Design:
             with nogil:
                 self.add_gram(&v[0], &to[0, 0])
         return out
+
+
+cdef inline bint has_no_zero(const double* v, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if v[i] == 0:
+            return False
+    return True
 
 
 cdef bint cholesky(Py_ssize_t n, double* a, double* column) noexcept nogil:
@@ -836,3 +888,309 @@ cdef class Smooth:
             slope += self.quadratic[i] * z[i] * self._step[i]
         self.slope = slope
         return 0
+
+
+# Smoothed kinks -----------------------------------------------------------------------------------------------------
+
+# Steps are taken so many times as far at most.
+cdef double LONGEST = 1048576
+
+
+cdef class Smoothed:
+    """A loss with kinks on the rows of one column, smoothed: what is found at places, and down along steps.
+
+    Parameters
+    ----------
+    design : Design
+        The rows a_i; no other thread uses it.
+    kinked : Loss
+        With scalar parameters.
+    rows : tuple of three, each ndarray of shape (n_rows,) or None
+        Targets, weights (None: 1) and offsets (None: 0).
+    l1, l2 : float
+        Of the penalty on all coordinates but the last.
+    total : float
+        The sum of the weights.
+
+    Attributes
+    ----------
+    p : ndarray of shape (n_rows,)
+        Predictions where it was looked last.
+    """
+
+    cdef Design design
+    cdef Loss kinked, smooth
+    cdef const double[::1] y, weight, offset
+    cdef double l1, l2, total
+    cdef readonly object p
+    cdef double[::1] z, _p, moved, gradient, hessian, work, found, rest
+    cdef double[::1] step, right
+    cdef double[:, ::1] matrix, model
+    cdef double decrement
+    cdef Factor factor
+    cdef bint known         # whether p are the predictions at z
+
+    def __init__(self, Design design, Loss kinked, rows, double l1, double l2, double total):
+        cdef Py_ssize_t n = design.n_rows, D = design.n_columns
+        self.design, self.kinked, self.l1, self.l2, self.total = design, kinked, l1, l2, total
+        self.y, self.weight, self.offset = rows
+        if self.y.shape[0] != n:
+            raise ValueError(f"{self.y.shape[0]} targets of {n} rows.")
+        room = _room(4 * padded(n + 1), np.empty).reshape(4, -1)
+        self._p, self.moved, self.gradient, self.hessian = room
+        self.p, self.rest = room[0, :n], np.zeros(6 + D)
+        self.work, self.z, self.found, self.known = np.empty(4 * PIECE), np.empty(D), np.empty(6 + D), False
+        self.matrix, self.model, self.factor = np.empty((D, design.stride)), np.empty((D, design.stride)), Factor(D)
+        self.step, self.right = np.empty(D), np.empty(D)
+
+    def take_rest(self, const double[::1] found):
+        """Other rows count as well from now on, whose losses are linear nearby.
+
+        Parameters
+        ----------
+        found : ndarray of shape (6 + D,)
+            What is found of all rows at the place where these were looked at last.
+        """
+        cdef Py_ssize_t D = self.design.n_columns, i
+        for i in range(6 + D):
+            self.rest[i] = found[i] - self.found[i]
+            self.found[i] = found[i]
+        for i in range(D):
+            self.rest[1] -= self.rest[6 + i] * self.z[i]
+            self.rest[2] -= self.rest[6 + i] * self.z[i]
+
+    def look(self, Loss smooth, const double[::1] z):
+        """What is found at a place.
+
+        Parameters
+        ----------
+        smooth : Loss
+            What is minimised.
+        z : ndarray of shape (D,)
+
+        Returns
+        -------
+        found : ndarray of shape (6 + D,)
+            Sums as those of ``_block_kernel.SUMS``, and the loss's gradient times the sum of weights.
+        matrix : ndarray of shape (D, D)
+            Second derivatives likewise.
+        """
+        cdef Py_ssize_t D = self.design.n_columns, i
+        self.smooth = smooth
+        with nogil:
+            if not (self.known and memcmp(&z[0], &self.z[0], D * sizeof(double)) == 0):
+                memcpy(&self.z[0], &z[0], D * sizeof(double))
+                self.design.multiply(&self.z[0], &self._p[0])
+                if self.offset is not None:
+                    for i in range(self.design.n_rows):
+                        self._p[i] += self.offset[i]
+                self.known = True
+            self.see()
+        return np.array(self.found), self.whole_matrix()
+
+    def follow(self, const double[::1] step):
+        """Go as far down along a step, from where it was looked last, as it leads.
+
+        Returns
+        -------
+        share : float
+            How much of the step that is; 0: nothing is found.
+        z : ndarray of shape (D,)
+            The new place.
+        found, matrix : ndarrays
+            As those of :meth:`look`.
+        """
+        cdef double share
+        with nogil:
+            share = self.go_along(&step[0])
+        return share, np.array(self.z), np.array(self.found), self.whole_matrix()
+
+    def descend(self, lift, (double, double) until, int steps):
+        """Newton's steps, one at least: without l1, and without Python in between.
+
+        Parameters
+        ----------
+        lift : ndarray of shape (2, D)
+            Times the mean curvature: what diagonal second derivatives are at least, and what is added to them.
+        until : tuple of two floats
+            They end where the decrement is this share of what smoothing may cost, or this much.
+        steps : int
+            At most.
+
+        Returns
+        -------
+        made : int
+            How many were made; a step of less than a quarter is the last.
+        share, z, found, matrix
+            As those of :meth:`follow`, of the last step.
+        """
+        cdef const double[:, ::1] lifted = lift
+        cdef double share = 0
+        cdef int made = 0
+        with nogil:
+            while made < steps and self.newton(&lifted[0, 0], &lifted[1, 0]):
+                if made and self.decrement <= max(until[0] * self.found[5] / self.total, until[1]):
+                    break
+                share = self.go_along(&self.step[0])
+                made += 1
+                if share < SHORT:
+                    break
+        return made, share, np.array(self.z), np.array(self.found), self.whole_matrix()
+
+    cdef bint newton(self, const double* least, const double* added) noexcept nogil:
+        """Newton's step and its decrement; whether there is one."""
+        cdef Py_ssize_t i, j, D = self.design.n_columns
+        cdef double mean = self.matrix[D - 1, D - 1] / self.total, ridge
+        if not mean > 0:
+            return False
+        for i in range(D):
+            ridge = self.l2 if i < D - 1 else 0
+            self.right[i] = self.found[6 + i] / self.total + ridge * self.z[i]
+            for j in range(i + 1):
+                self.model[i, j] = self.matrix[i, j] / self.total
+            self.model[i, i] = max(self.model[i, i], mean * least[i]) + mean * added[i] + ridge
+        if not self.factor.take(&self.model[0, 0], self.design.stride):
+            return False
+        self.factor.solve_for(&self.right[0], &self.step[0])
+        self.decrement = 0
+        for i in range(D):
+            self.step[i] = -self.step[i]
+            self.decrement -= 0.5 * self.right[i] * self.step[i]
+        return True
+
+    cdef double go_along(self, const double* step) except? -1 nogil:
+        """Go as far down along a step as it leads, and see what is there; the share of it that this is."""
+        cdef Py_ssize_t i
+        cdef double share
+        self.design.multiply(step, &self.moved[0])
+        share = self.share_of(step)
+        if share > 0:
+            for i in range(self.design.n_columns):
+                self.z[i] += share * step[i]
+            for i in range(self.design.n_rows):
+                self._p[i] += share * self.moved[i]
+            self.see()
+        return share
+
+    cdef object whole_matrix(self):
+        """A symmetric matrix of its lower triangle."""
+        cdef Py_ssize_t i, j
+        matrix = np.empty((self.design.n_columns, self.design.n_columns))
+        cdef double[:, ::1] to = matrix
+        for i in range(self.design.n_columns):
+            for j in range(i + 1):
+                to[i, j] = to[j, i] = self.matrix[i, j]
+        return matrix
+
+    cdef int see(self) except -1 nogil:
+        """What is found at the predictions."""
+        cdef double* sums = &self.found[0]
+        cdef double* value = &self.work[0]
+        cdef double* kinked_value = value + PIECE
+        cdef double* kinked_gradient = kinked_value + PIECE
+        cdef const double* s = NULL
+        cdef Py_ssize_t first, n, i
+        cdef Block block
+        memset(sums, 0, 6 * sizeof(double))
+        for first in range(0, self.design.n_rows, 512):
+            n = min(<Py_ssize_t>PIECE, self.design.n_rows - first)
+            if self.weight is not None:
+                s = &self.weight[first]
+            block = Block(n, 1, 1, 0, &self.y[first], &self._p[first], value, &self.gradient[first], &self.hessian[first])
+            self.smooth.evaluate(&block)
+            block.value, block.gradient, block.hessian = kinked_value, kinked_gradient, NULL
+            self.kinked.evaluate(&block)
+            sums[5] += slack(self.kinked, &block, s, &self.gradient[first])
+            weigh_smoothed(n, s, value, kinked_value, &self.gradient[first], &self.hessian[first], sums)
+        self.design.multiply_back(&self.gradient[0], sums + 6)
+        for i in range(6 + self.design.n_columns):
+            sums[i] += self.rest[i]
+        for i in range(self.design.n_columns):
+            sums[1] += self.rest[6 + i] * self.z[i]
+            sums[2] += self.rest[6 + i] * self.z[i]
+        memset(&self.matrix[0, 0], 0, self.design.n_columns * self.design.stride * sizeof(double))
+        self.design.add_gram(&self.hessian[0], &self.matrix[0, 0])
+        i = self.design.n_columns - 1
+        if self.matrix[i, i] == 0:      # without an intercept the mean curvature has its place as well
+            self.matrix[i, i] = total_of(self.design.n_rows, &self.hessian[0])
+        return 0
+
+    cdef double share_of(self, const double* step) except? -1 nogil:
+        """How much of a step leads down: to where the slope along it is next to 0, by false positions.
+
+        The slope of a smoothed loss is linear in pieces. 0 if the step does not lead down; 2^20 if it always does.
+        """
+        cdef double start = self.penalty_along(step, 0), low = 0, high = 1, t, falls, rises, here
+        cdef Py_ssize_t i
+        for i in range(self.design.n_columns):
+            start += self.found[6 + i] * step[i] / self.total
+        if not start < 0:
+            return 0
+        falls, rises = start, self.slope_at(step, 1)
+        while rises < FLATTER * start and high < LONGEST:
+            low, falls, high = high, rises, 2 * high
+            rises = self.slope_at(step, high)
+        if rises < 0:
+            return high         # flat enough, or down for as far as steps go
+        t, here = high, rises
+        for _ in range(TRIALS):
+            if fabs(here) <= -FLATTER * start:
+                return t
+            t = (low * rises - high * falls) / (rises - falls) if isfinite(rises) else 0.5 * (low + high)
+            here = self.slope_at(step, t)
+            if here < 0:
+                low, falls, rises = t, here, 0.5 * rises
+            else:
+                high, rises, falls = t, here, 0.5 * falls
+        return low
+
+    cdef double slope_at(self, const double* step, double t) except? -1 nogil:
+        """The smoothed objective's slope along a step, at a share of it."""
+        cdef double* at = &self.work[0]
+        cdef double* gradient = at + PIECE
+        cdef const double* s = NULL
+        cdef double slope = 0
+        cdef Py_ssize_t first, i, n
+        cdef Block block
+        for first in range(0, self.design.n_rows, 512):
+            n = min(<Py_ssize_t>PIECE, self.design.n_rows - first)
+            for i in range(n):
+                at[i] = self._p[first + i] + t * self.moved[first + i]
+            block = Block(n, 1, 1, 0, &self.y[first], at, NULL, gradient, NULL)
+            self.smooth.evaluate(&block)
+            if self.weight is not None:
+                s = &self.weight[first]
+            slope += slope_along(n, s, gradient, &self.moved[first])
+        for i in range(self.design.n_columns):
+            slope += self.rest[6 + i] * step[i]
+        return slope / self.total + self.penalty_along(step, t)
+
+    cdef double penalty_along(self, const double* step, double t) noexcept nogil:
+        """The penalty's slope along a step; to the right where it has two."""
+        cdef double slope = 0, at
+        cdef Py_ssize_t j
+        for j in range(self.design.n_columns - 1):
+            at = self.z[j] + t * step[j]
+            slope += self.l2 * at * step[j]
+            if self.l1 > 0:
+                slope += self.l1 * (fabs(step[j]) if at == 0 else step[j] if at > 0 else -step[j])
+        return slope
+
+
+cdef inline double total_of(Py_ssize_t n, const double* v) noexcept nogil:
+    cdef double sum = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        sum += v[i]
+    return sum
+
+
+cdef double slack(Loss kinked, const Block* at, const double* weight, const double* u) noexcept nogil:
+    """By how much slopes u miss equality in Fenchel's inequality, of a loss whose values and slopes are known."""
+    cdef double sum = 0, s
+    cdef Py_ssize_t i
+    for i in range(at.n_rows):
+        s = 1.0 if weight == NULL else weight[i]
+        if u[i] != at.gradient[i] and s != 0:
+            sum += s * (at.value[i] - u[i] * at.p[i] + kinked.conjugate_at(at.y[i], u[i], 0))
+    return sum

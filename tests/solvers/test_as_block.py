@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from sklosses._isa import kernel
 from sklosses.data import as_rows
 from sklosses.losses import get_loss
 from sklosses.penalties import get_penalty
-from sklosses.solvers import Auto, Newton, OneVsRest, Problem, _as_block, _block, _own_reading
+from sklosses.solvers import Auto, Newton, OneVsRest, Problem, _as_block, _block, _own_rows
+from sklosses.solvers._lone_column import LoneColumn
+from sklosses.solvers._patterns import patterns
+
+_kernel = kernel("sklosses.solvers._interior_kernel")
 
 
 def classes(n_classes, loss, n=6000, d=20):
@@ -121,32 +126,121 @@ def test_alone_whatever_the_threads():
         assert np.array_equal(result.gap, results[0].gap)
 
 
-def test_steps_alone_lead_down(monkeypatch):
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("l1", [0.0, 0.02])
+def test_steps_alone_lead_down(weighted, l1):
     """The share of a step is where the objective along it is least, about; 0 of a step that leads up."""
-    problem, shares = classes(4, "hinge"), []
-    share = _own_reading.OwnReading._share
+    rng, loss, l2 = np.random.default_rng(7), get_loss("hinge"), 1e-2
+    X, step = np.hstack([rng.normal(size=(700, 3)), np.ones((700, 1))]), rng.normal(size=4)
+    y, weight = np.sign(rng.normal(size=700)), rng.uniform(size=700) if weighted else np.ones(700)
+    z = np.array([0.3, 0.0, -0.2, 0.1])
+    design = _kernel.Design(700, 4)
+    design.rows[:] = X
+    smoothed = _kernel.Smoothed(design, loss, (y, weight if weighted else None, None), l1, l2, weight.sum())
+    width, zero = 0.3, np.zeros(4)
 
-    def kept(self, ask, line):
-        found, cell, (y, _) = share(self, ask, line), self._cell, self._of
+    def objective(z):
+        value = loss.smoothed(width).value(y, X @ z)
+        return weight @ value / weight.sum() + 0.5 * l2 * z[:3] @ z[:3] + l1 * np.abs(z[:3]).sum()
 
-        def objective(t):
-            w = (ask.z + t * ask.step)[:-1]
-            p = line[0] + t * (line[1] - line[0])
-            return cell.loss.smoothed(ask.width).value(y, p).mean() + 0.5 * cell.l2 * w @ w
+    smoothed.look(loss.smoothed(width), z)
+    if objective(z + 1e-6 * step) > objective(z):
+        step = -step
+    assert smoothed.follow(-step)[0] == 0
+    share, there, found, matrix = smoothed.follow(step)
+    assert there == pytest.approx(z + share * step)
+    around = [objective(z + t * step) for t in share * np.array([0.0, 0.5, 1.0, 2.0])]
+    assert around[2] < around[0]
+    assert around[2] <= min(around[1], around[3]) + 0.1 * (around[0] - around[2])
+    for a, b in zip(smoothed.look(loss.smoothed(width), there), (found, matrix), strict=True):
+        assert a == pytest.approx(b, rel=1e-9, abs=1e-9)
+    assert smoothed.look(loss.smoothed(width), there + zero)[0] == pytest.approx(found)
+    hessian = weight * loss.smoothed(width).hessian(y, X @ there)
+    assert matrix == pytest.approx((X.T * hessian) @ X)
+    assert found[6:] == pytest.approx(X.T @ (weight * loss.smoothed(width).gradient(y, X @ there)))
+    assert found[2] == pytest.approx(weight @ loss.value(y, X @ there))
 
-        around = np.array([objective(t) for t in found * np.array([0.0, 0.5, 1.0, 2.0])])
-        assert found > 0
-        assert around[2] < around[0]
-        assert around[2] <= min(around[1], around[3]) + 0.1 * (around[0] - around[2])
-        up = replace(ask, step=-ask.step)
-        assert share(self, up, (line[0], 2 * line[0] - line[1])) == 0
-        shares.append(found)
-        return found
 
-    monkeypatch.setattr(_own_reading.OwnReading, "_share", kept)
-    Auto(n_jobs=1).solve(problem, tol=1e-3)
-    assert len(shares) > 20
-    assert min(shares) < 0.9
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_descends_to_the_minimum_alone(weighted, intercept):
+    """Newton's steps without Python in between come to where the smoothed objective's slopes are 0."""
+    rng, loss, l2, width = np.random.default_rng(8), get_loss("hinge"), 1e-2, 2.0
+    X = rng.normal(size=(900, 5))
+    y = np.sign(X[:, 0] + 0.5 * rng.normal(size=900))
+    X[:, -1] = intercept
+    weight = rng.integers(0, 3, size=900).astype(float) if weighted else np.ones(900)
+    design, smooth = _kernel.Design(900, 5), loss.smoothed(width)
+    design.rows[:] = X
+    smoothed = _kernel.Smoothed(design, loss, (y, weight if weighted else None, None), 0.0, l2, weight.sum())
+    smoothed.look(smooth, np.zeros(5))
+    made, share, z, found, _ = smoothed.descend(np.zeros((2, 5)), (0.0, 1e-18), 40)
+    assert 1 < made < 40
+    assert share > 0.25
+    slopes = X.T @ (weight * smooth.gradient(y, X @ z)) / weight.sum() + l2 * z * [1, 1, 1, 1, 0]
+    assert slopes == pytest.approx(np.zeros(5), abs=1e-9)
+    assert found[6:] == pytest.approx(X.T @ (weight * smooth.gradient(y, X @ z)), abs=1e-9)
+
+
+def test_the_rest_is_linear():
+    """Rows that are far from their kinks count on, while others are looked at: exactly, if none comes near."""
+    rng, loss, width = np.random.default_rng(9), get_loss("hinge"), 0.1
+    smooth, X, y = loss.smoothed(width), rng.normal(size=(800, 4)), np.sign(rng.normal(size=800))
+    X[:, -1] = 1
+    z, weight = rng.normal(size=4), rng.uniform(size=800)
+    near = np.flatnonzero(np.abs(1 - y * (X @ z)) <= 0.5)
+    assert 50 < len(near) < 400
+    design = _kernel.Design(800, 4)
+    design.rows[:] = X
+    whole = _kernel.Smoothed(design, loss, (y, weight, None), 0.01, 0.02, weight.sum())
+    part = _kernel.Smoothed(design.some(near), loss, (y[near], weight[near], None), 0.01, 0.02, weight.sum())
+    found, _ = whole.look(smooth, z)
+    part.look(smooth, z)
+    part.take_rest(found)
+    step = 1e-2 * rng.normal(size=4)
+    assert np.abs(X @ step).max() < 0.4
+    for other, own in zip(part.look(smooth, z + step), whole.look(smooth, z + step), strict=True):
+        assert other == pytest.approx(own, rel=1e-10, abs=1e-10)
+
+
+def test_rows_alone_are_few():
+    """Where most rows are far from their kinks, most looks are at the others; the proof is of all."""
+    rng, sizes = np.random.default_rng(10), []
+    X = rng.normal(size=(30_000, 8))
+    codes = np.argmax(X @ rng.normal(size=(8, 6)) + 0.2 * rng.gumbel(size=(30_000, 6)), axis=1)
+    problem = replace(classes(6, "hinge"), rows=as_rows(X), targets=codes.astype(float))
+    near = _own_rows.OwnSight.near
+
+    def kept(self, *given):
+        part = near(self, *given)
+        sizes.append(1.0 if part is None else part.share)
+        return part
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_own_rows.OwnSight, "near", kept)
+        result, exact = Auto(n_jobs=2).solve(problem, tol=1e-3), Newton().solve(problem, tol=1e-9)
+    assert min(sizes) < 0.3
+    assert result.solver.startswith("block")
+    assert np.all(result.gap <= 1e-3)
+    assert np.all(result.objective <= exact.objective * (1 + result.gap + 1e-8))
+
+
+def test_a_part_proves_nothing(monkeypatch):
+    """A column that ends while it looks at some of its rows is not proven, whatever they say."""
+    problem, tol, ended = classes(6, "hinge", n=20_000), 1e-3, []
+    go_down = LoneColumn._go_down
+
+    def interrupted(self, sight, *given):
+        go_down(self, sight, *given)
+        if sight.share < 1 and self.gap <= tol:
+            ended.append(self)
+            raise OverflowError
+
+    monkeypatch.setattr(LoneColumn, "_go_down", interrupted)
+    with _block.Block([problem], patterns(20_000, [None]), tol=tol, random_state=0, n_threads=1) as block:
+        block.solve()
+    assert ended
+    assert all(column.gap == np.inf for column in ended)
 
 
 # Several quantiles of one target --------------------------------------------------------------------------------------
