@@ -1,6 +1,7 @@
 """What a loss declares about itself: the domain of its targets and its analytic traits."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf, nextafter
 
 import numpy as np
@@ -32,7 +33,7 @@ class Interval:
     high_closed: bool = True
     gap: tuple[float, float] | None = None
 
-    @property
+    @cached_property
     def bounds(self):
         """The smallest and largest float64 inside, so that a closed comparison decides membership."""
         low = self.low if self.low_closed and self.low > -inf else nextafter(self.low, inf)

@@ -23,6 +23,7 @@ from sklosses.solvers._own_rows import OwnRows
 from sklosses.solvers._problem import Result, State
 from sklosses.solvers._reading import Reading, column_losses
 from sklosses.solvers._shift import best_shift
+from sklosses.solvers._sides import Sides
 from sklosses.solvers._spread import HEARTBEAT, in_order
 
 # Samples: so many rows at least, so many a coefficient, so much larger each time, up to so many and this share.
@@ -71,7 +72,7 @@ class Block:
         self.problem = candidates[0]
         self.intercept = bool(self.problem.fit_intercept)
         self.targets, self.sources = _distinct([candidate.targets for candidate in candidates])
-        self.pool = ThreadPoolExecutor(n_threads)
+        self.pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
         self.progress = progress
         # Columns read by themselves where the table stays in the cache, and second derivatives have few features.
         d = self.problem.n_features
@@ -85,7 +86,8 @@ class Block:
         return self
 
     def __exit__(self, *_):
-        self.pool.shutdown(cancel_futures=True)
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
 
     def solve(self):
         """Train.
@@ -190,13 +192,15 @@ class Block:
 
     def _constant(self, sample, k):
         """The best constant of a column, its mean loss there, and over which width to smooth the loss."""
-        p = np.zeros(sample.n_rows) if sample.offset is None else sample.offset.copy()
-        shift = best_shift(sample, k, p) if self.intercept else 0.0
-        loss, null = sample.losses[k], abs(sample.sweep(k, p + shift)) / sample.totals[k]
-        if loss.traits.smooth:
+        p, smooth = np.zeros(sample.n_rows) if sample.offset is None else sample.offset.copy(), sample.traits[k].smooth
+        sides = None if smooth else Sides(sample, k)
+        shift = 0.0
+        if self.intercept:
+            shift = best_shift(sample, k, p) if smooth else sides.best_shift(p, 0.0)
+        null = abs(sample.sweep(k, p + shift)) / sample.totals[k]
+        if smooth:
             return shift, null, None
-        kinks, _ = loss.kinks(sample.target(k))
-        distance = np.abs(kinks - (p + shift)).min(axis=0)
+        distance = np.abs(sides.positions - (p + shift)).min(axis=0)
         # The best constant is at the kinks of many: those of a hinge's more frequent class.
         away = distance[distance > 0]
         return shift, null, FIRST_WIDTH * (np.mean(away) if len(away) else 1.0)

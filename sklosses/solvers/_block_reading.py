@@ -1,7 +1,7 @@
 """Readings of a table for many columns at once: what :mod:`_block_kernel` does, spread over chunks and threads."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +18,8 @@ FIRST = len(_kernel.SUMS)
 MOST_CHUNKS, FEWEST_ROWS = 16, 4096
 # Gram matrices are summed in so many places, in order; Ctrl-C waits for the multiply-adds of so few rows of a column.
 LANES, PIECE, FEWEST_INTERRUPTED = 2, 250_000_000, 512
+# Runs whose losses are remembered.
+REMEMBERED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,8 @@ class BlockReading:
     ends : ndarray of shape (P,)
         Where each pattern's rows end in the order.
     centre : ndarray of shape (d,)
-    pool : ThreadPoolExecutor
+    pool : ThreadPoolExecutor or None
+        None: this thread reads alone.
     """
 
     def __init__(self, problem, targets, order, ends, centre, pool):
@@ -234,11 +237,18 @@ def _kind(ask):
 
 def _losses(asks):
     """What is minimised in a run of columns, and the loss with kinks that it stands for, or None."""
-    cells = [ask.cell for ask in asks]
-    loss = cells[0].loss
-    if any(cell.loss is not loss and cell.parameters != cells[0].parameters for cell in cells):
-        loss = type(loss)(**{name: np.array([cell.parameters[name] for cell in cells], dtype=np.float64)
-                             for name in cells[0].parameters})
-    if asks[0].width is None:
+    cells, widths = [ask.cell for ask in asks], tuple(ask.width for ask in asks)
+    loss, given = cells[0].loss, cells[0].parameters
+    if any(cell.loss is not loss and cell.parameters != given for cell in cells):
+        return _of_columns(type(loss), tuple(given), tuple(tuple(cell.parameters.values()) for cell in cells), widths)
+    if widths[0] is None:
         return loss, None
-    return loss.smoothed(asks[0].width if cells[0].kind is None else np.array([ask.width for ask in asks])), loss
+    return loss.smoothed(widths[0] if cells[0].kind is None else np.array(widths)), loss
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _of_columns(kind, names, values, widths):
+    """The same of columns with parameters of their own. Most readings ask for what the one before has asked for."""
+    loss = kind(**{name: np.array(of_name, dtype=np.float64)
+                   for name, of_name in zip(names, zip(*values, strict=True), strict=True)})
+    return (loss, None) if widths[0] is None else (loss.smoothed(np.array(widths)), loss)

@@ -499,8 +499,10 @@ class KinkedColumn:
     def rows_of(self, reading, numbers, n_threads, copies=1):
         """Some rows of a reading, centred."""
         settings = self.centre, self.fit_intercept, self.problem.rows.n_rows * self.problem.rows.row_bytes, copies
-        if len(numbers) == reading.n_rows and self.problem.n_columns == 1:      # all of them, each once
-            yield CentredRows(reading, *settings)
+        # All of them, each once. Columns that go on side by side have rows of their own: products need room.
+        if len(numbers) == reading.n_rows and (self.problem.n_columns == 1 or reading.n_threads == 1):
+            key = "centred", copies, self.centre.tobytes()
+            yield reading.once(key, self.k, lambda: CentredRows(reading, *settings))
             return
         numbers = numbers if reading.chosen is None else reading.chosen[numbers]
         with Reading(replace(self.problem, subset=numbers), n_threads) as inner:
@@ -510,7 +512,7 @@ class KinkedColumn:
         """The objective with fixed sides, as a function of centred coefficients and then c."""
         d = len(self.coef)
         linear = self._slopes_without(rows, sides, here, band)
-        scales, fixed = rows.spread(), np.full(d + 1, not self.fit_intercept)
+        scales, fixed = rows.spread.copy(), np.full(d + 1, not self.fit_intercept)
         if not np.isfinite(scales).all():
             raise OverflowError("The squares of X do not fit into float64.")
         # What is left of a constant column when its mean is taken off is rounding. One that is 0 in these rows may have
@@ -540,7 +542,7 @@ class KinkedColumn:
             unique, first = (band.rows, slice(len(band.rows))) if band.copies == len(sides.positions) else (
                 np.unique(band.row, return_index=True))
             change, slope, linear = np.zeros(len(band.row)), look.slope / sides.total, look.product / sides.total
-            change[first] = sides.without(here.p, band, unique) - look.gradient[unique] / sides.total
+            change[first] = sides.without(here.p, band, unique) - sides.slopes(here.p[unique], unique)
         out = rows.back(change)
         out[:d] += linear - self.l1 - (slope + self.cost) * self.centre
         out[d] = out[d] + slope + self.cost if self.fit_intercept else 0.0
@@ -569,10 +571,10 @@ class KinkedColumn:
     # The end --------------------------------------------------------------------------------------------------------
 
     def _keep(self, stage):
-        """End at the best place, with the best intercept for its coefficients."""
+        """End at the best place, of all rows with the best intercept for its coefficients."""
         self._show(stage)
         self.p = stage.best.p
-        if self.fit_intercept:
+        if self.fit_intercept and stage.reading.n_rows == self.problem.n_rows:
             shift = stage.sides.best_shift(stage.best.p, self.cost)
             value = stage.reading.along(self.k, stage.best.p, None, shift)[0] - stage.best.look.value
             self.intercept += shift

@@ -15,7 +15,7 @@ from sklosses.exceptions import DivergenceError
 from sklosses.solvers._descent import Column
 from sklosses.solvers._family import levels, start_between
 from sklosses.solvers._head_start import can_start
-from sklosses.solvers._kinked import KinkedColumn
+from sklosses.solvers._kinked import AT_ONCE, KinkedColumn
 from sklosses.solvers._least_norm import least_norm
 from sklosses.solvers._monitor import Epoch, Listener, Monitor
 from sklosses.solvers._order import RowOrder
@@ -218,6 +218,8 @@ class Run:
                     break
                 with self.sample(replace(self.problem, subset=rows)) as sample:
                     self.stage(sample)
+                if self.later and len(rows) >= TELLING * self.problem.n_features:
+                    break           # a larger one costs each of the first columns more than it spares them
             self.finish(reading, random_state)
             return self.result()
 
@@ -250,8 +252,8 @@ class Run:
         K, (loss, _) = self.problem.n_columns, self.problem.losses[0]
         family = loss.n_columns == K > 1 and not self.problem.traits[0].smooth and len(reading.targets) == 1
         watched = state is not None or type(self.monitor) is not Monitor
-        small = sample_size(self.problem) > LARGEST_SHARE * self.problem.n_rows
-        return [list(range(K))] if watched or small or not (family and one_weight(reading)) else levels(K)
+        few = self.problem.n_rows <= AT_ONCE
+        return [list(range(K))] if watched or few or not (family and one_weight(reading)) else levels(K)
 
     def compare(self, reading, seed):
         """Find out, on some of the rows, which columns start near their minimum: samples have nothing to tell them."""

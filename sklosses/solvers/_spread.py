@@ -94,7 +94,15 @@ def spread(call, tasks, n_threads, done=None):
 
 
 def in_order(pool, call, tasks, heartbeat=None):
-    """Results of ``call(*task)`` for every task, in order, as they come; if they are left, so are all tasks."""
+    """Results of ``call(*task)`` for every task, in order, as they come; if they are left, so are all tasks.
+
+    Without a pool this thread does them.
+    """
+    if pool is None:
+        for task in tasks:
+            still_wanted()
+            yield call(*task)
+        return
     with Guard() as guard:
         pending = [guard.submit(pool, call, *task) for task in tasks]
         try:
