@@ -2,6 +2,8 @@
 
 import importlib
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +72,27 @@ def test_values_are_those_of_the_formula(loss, row):
     # Stable: the error is that of the largest difference of predictions, and of the sum where it is tiny.
     assert abs(value - expected) <= 30 * EPS * (abs(expected) + 1) + EPS * abs(float(p.max() - p[y]))
     assert value >= 0
+
+
+TIES = """
+import numpy as np
+from sklosses.losses import SmoothedCrammerSinger
+
+rng = np.random.default_rng(0)
+for K in range(3, 12):
+    y, p = rng.integers(0, K, 400), np.repeat(rng.normal(size=(400, 1)), K, axis=1)
+    above = int(K > 4) + 1
+    p[:, :above] += rng.dirichlet(np.ones(above), 400)
+    a = SmoothedCrammerSinger(width=1.0).gradient(y, p) + np.eye(K)[y]
+    np.testing.assert_allclose(a, np.maximum(p - p[:, -1:], 0), atol=1e-14)
+"""
+
+
+def test_ties_at_the_threshold_of_a_projection_come_to_an_end():
+    """Entries that are equal to the threshold are above it or not as rounding has it. An endless loop here would hold
+    whoever calls it, and is in C: in a process of its own.
+    """
+    subprocess.run([sys.executable, "-c", TIES], timeout=60, check=True)
 
 
 @given(row=rows(size=10.0), data=st.data())
