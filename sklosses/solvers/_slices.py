@@ -16,8 +16,9 @@ from sklosses.solvers._reading import LANES, Reading, added
 BLOCK_BYTES, FEWEST_ROWS, GROUPS = 1 << 19, 64, 32
 # Sparse blocks have so many entries a column: their products back are as large as the coefficients.
 ENTRIES_A_COLUMN, ENTRY_BYTES = 4, 12
-# Newton's steps towards the best intercepts.
-SHIFTS = 60
+# Newton's steps towards the best intercepts; the least curvature that they divide by, beside the sum of losses: where
+# no row has any, steps are the longest that are allowed.
+SHIFTS, FLAT = 60, 1e-100
 
 
 class SliceLook:
@@ -305,7 +306,7 @@ def best_shifts(reading, p, loss=None):
         h = reading.spread(a, loss)
         total = h.sum(axis=1, keepdims=True)
         matrix = np.diag(h.sum(axis=0)) - h.T @ np.divide(h, total, out=np.zeros_like(h), where=total > 0)
-        scale = max(np.trace(matrix), 1e-300) / K
+        scale = max(np.trace(matrix), FLAT * abs(value), 1e-300) / K
         step = -np.linalg.solve(matrix + scale * (np.full((K, K), 1 / K) + 1e-9 * np.eye(K)), slope)
         step = np.clip(step, -5.0, 5.0)
         fall, length = -(slope @ step), 1.0

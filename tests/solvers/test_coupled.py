@@ -490,3 +490,15 @@ def test_weak_l1_on_more_coefficients_than_rows(penalty):
     assert (result.converged, result.gap_kind) == (True, ("proof",))
     assert result.gap[0] <= 1e-3
     assert result.objective[0] < 0.02
+
+
+@pytest.mark.parametrize("sizes", [(240, 40, 20), (299, 1, 0), (200, 50, 50)])
+def test_intercepts_are_found_where_no_row_has_curvature(sizes):
+    """A class that most rows have is ahead by more than a rounded maximum reaches: all that leads back is the slope."""
+    y = np.repeat([0.0, 1.0, 2.0], sizes)
+    X = csr_array(np.where(np.arange(600) == np.arange(300)[:, np.newaxis], 1.0, 0.0))
+    result = Coupled().solve(problem(X, y, CrammerSinger(), L1(alpha=1.0)), tol=1e-3)
+    assert result.converged
+    assert not result.coef.any()
+    # Of constants, one that has the class of most rows ahead by 1 is best: others' rows cost 2.
+    assert_allclose(result.objective, 2 * (1 - sizes[0] / 300), rtol=1e-3)
