@@ -1,13 +1,51 @@
 """Rows of a table, dense or CSR: references to the caller's arrays, checked once and never written."""
 
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy
 
 import numpy as np
 from scipy import sparse
 
+from sklosses.data._products cimport gather
+from sklosses.losses._team cimport load_int, sk_run, sk_team, store_int
+
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #include <string.h>
+
+    /* Whether one of n numbers, so many bytes apart, is NaN or infinite: its exponent has all bits set, to which one more
+       carries into the sign's place. Integers may be added up in any order, which makes vectors of them. */
+    #define SK_ANY_NOT_FINITE(name, bits, exponent, sign)                                          \
+        static inline int name(const char *x, ptrdiff_t n, ptrdiff_t apart)                        \
+        {                                                                                          \
+            bits found = 0, number;                                                                \
+            ptrdiff_t i;                                                                           \
+            if (apart == (ptrdiff_t)sizeof(bits))                                                  \
+                for (i = 0; i < n; i++) {                                                          \
+                    memcpy(&number, x + i * (ptrdiff_t)sizeof(bits), sizeof(bits));                \
+                    found |= (number & exponent) + (exponent & (~exponent + 1));                   \
+                }                                                                                  \
+            else                                                                                   \
+                for (i = 0; i < n; i++) {                                                          \
+                    memcpy(&number, x + i * apart, sizeof(bits));                                  \
+                    found |= (number & exponent) + (exponent & (~exponent + 1));                   \
+                }                                                                                  \
+            return (found & sign) != 0;                                                            \
+        }
+    SK_ANY_NOT_FINITE(sk_not_finite_f64, uint64_t, 0x7FF0000000000000u, 0x8000000000000000u)
+    SK_ANY_NOT_FINITE(sk_not_finite_f32, uint32_t, 0x7F800000u, 0x80000000u)
+    """
+    bint sk_not_finite_f64(const char* x, Py_ssize_t n, Py_ssize_t apart) noexcept nogil
+    bint sk_not_finite_f32(const char* x, Py_ssize_t n, Py_ssize_t apart) noexcept nogil
+
 ctypedef fused index_t:
     int32_t
     int64_t
+
+cdef enum:
+    PIECE_BYTES = 1 << 18   # of an item of work, about
+    GATHERED_ROWS = 64      # rows whose elements are brought together at once: their cache lines stay
 
 cdef enum Fault:
     # What `_scan` found in the structure of a CSR matrix.
@@ -79,6 +117,34 @@ cdef class Dense(Rows):
         self.view.column_stride = array.strides[1] // size
         self.view.n_features = self.n_features
 
+    def take(self, numbers, int n_threads=1):
+        """Rows with given numbers, copied together.
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (m,)
+            intp.
+        n_threads : int, default=1
+
+        Returns
+        -------
+        Dense
+            In C order.
+        """
+        cdef const Py_ssize_t[::1] of_rows = np.ascontiguousarray(numbers, dtype=np.intp)
+        if np.any((numbers < 0) | (numbers >= self.n_rows)):
+            raise IndexError(f"Numbers of rows must lie in [0, {self.n_rows}).")
+        array = np.empty((len(numbers), self.n_features), dtype=self.dtype)
+        cdef Taking taking = Taking(self.view, NULL, <char*><Py_ssize_t>array.ctypes.data, len(numbers),
+                                    self.dtype.itemsize == 4, max(1, PIECE_BYTES // self.row_bytes))
+        cdef sk_team team
+        if array.size:
+            taking.numbers = &of_rows[0]
+            team.task, team.context, team.n_items = take_piece, &taking, parts(taking.n_rows, taking.piece)
+            with nogil:
+                sk_run(&team, n_threads)
+        return Dense(array)
+
     def __reduce__(self):
         return Dense, (self.array,)
 
@@ -127,6 +193,10 @@ cdef class Csr(Rows):
         self.view.starts = <const void*><Py_ssize_t>indptr.ctypes.data
         self.view.n_features = n_features
 
+    def take(self, numbers, int n_threads=1):
+        """Rows with given numbers, copied together: a Csr."""
+        return Csr(sparse.csr_array((self.data, self.indices, self.indptr), shape=self.shape)[numbers])
+
     def _row_bytes(self, n_entries, n_rows):
         entry = self.data.itemsize + self.indices.itemsize
         return max(entry, int(n_entries) * entry // max(1, n_rows))
@@ -173,6 +243,106 @@ def as_rows(X):
             raise ValueError(f"X: sparse rows must be in CSR format, got {X.format!r}; convert them with X.tocsr().")
         return Csr(X)
     return Dense(X)
+
+
+cdef inline Py_ssize_t parts(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
+    """How many pieces of up to `size` make n."""
+    return (n + size - 1) // size
+
+
+cdef struct Taking:
+    # Rows to be copied together.
+    View view
+    const Py_ssize_t* numbers
+    char* out
+    Py_ssize_t n_rows
+    bint single             # float32
+    Py_ssize_t piece        # rows of an item
+
+
+cdef void take_piece(void* context, Py_ssize_t item, int worker) noexcept nogil:
+    cdef Taking* taking = <Taking*>context
+    cdef Py_ssize_t first = item * taking.piece, stop = min(first + taking.piece, taking.n_rows), n
+    cdef Py_ssize_t d = taking.view.n_features, size = 4 if taking.single else 8
+    if taking.view.column_stride == 1:
+        for n in range(first, stop):
+            memcpy(taking.out + n * d * size,
+                   <const char*>taking.view.values + taking.numbers[n] * taking.view.row_stride * size, d * size)
+        return
+    while first < stop:
+        n = min(<Py_ssize_t>GATHERED_ROWS, stop - first)
+        if taking.single:
+            gather(&taking.view, taking.numbers + first, n, <float*>taking.out + first * d)
+        else:
+            gather(&taking.view, taking.numbers + first, n, <double*>taking.out + first * d)
+        first += n
+
+
+cdef struct Search:
+    # A search for numbers that are not finite, in lines of numbers. The last line may be shorter.
+    const char* first
+    Py_ssize_t size         # numbers
+    Py_ssize_t length       # of a line
+    Py_ssize_t between      # bytes from a line to the next one
+    Py_ssize_t apart        # bytes from a number to the next one
+    Py_ssize_t piece        # lines of an item
+    bint single             # float32
+    int found
+
+
+cdef void search_piece(void* context, Py_ssize_t item, int worker) noexcept nogil:
+    cdef Search* search = <Search*>context
+    cdef Py_ssize_t line = item * search.piece, stop = line + search.piece, n
+    cdef const char* x
+    while line < stop and line * search.length < search.size and not load_int(&search.found):
+        n, x = min(search.length, search.size - line * search.length), search.first + line * search.between
+        if sk_not_finite_f32(x, n, search.apart) if search.single else sk_not_finite_f64(x, n, search.apart):
+            store_int(&search.found, 1)
+        line += 1
+
+
+def all_finite(array, int n_threads=1):
+    """Whether all numbers of an array are finite, in one reading of its memory or less.
+
+    Parameters
+    ----------
+    array : ndarray of one or two dimensions
+        float32 or float64 in native byte order; any strides, any alignment. May be read-only.
+    n_threads : int, default=1
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklosses.data import all_finite
+    >>> all_finite(np.array([1e308, 1e308])), all_finite(np.array([0.0, np.nan]))
+    (True, False)
+    """
+    cdef Py_ssize_t size = array.dtype.itemsize, length
+    cdef Search search
+    cdef sk_team team
+    if not array.size:
+        return True
+    if array.flags.forc:
+        length = min(<Py_ssize_t>array.size, <Py_ssize_t>PIECE_BYTES // size)
+        search.length, search.between, search.apart = length, length * size, size
+    else:       # along the numbers that are next to each other, if there are any
+        lines = array if array.ndim == 2 else array[np.newaxis]
+        if abs(lines.strides[0]) < abs(lines.strides[1]):
+            lines = lines.T
+        search.length = lines.shape[1]
+        search.between, search.apart = lines.strides
+    search.first, search.size = <const char*><Py_ssize_t>array.ctypes.data, array.size
+    search.single, search.found = size == 4, 0
+    search.piece = max(1, PIECE_BYTES // (search.length * size))
+    team.task, team.context = search_piece, &search
+    team.n_items = parts(parts(search.size, search.length), search.piece)
+    with nogil:
+        sk_run(&team, n_threads)
+    return not search.found
 
 
 def _plain(array):

@@ -410,9 +410,13 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
     def _raw(self, X, offset=None):
         """Raw predictions: of shape (n_samples,), or (n_samples, n_columns) where there is more than one column."""
         check_is_fitted(self)
-        X = check_matrix(self, X, reset=False)
+        given, tells = X, _telling(self.coef_)
+        X = check_matrix(self, given, reset=False, finite=tells is None)
         offset = check_offset(offset, X.shape[0])
-        raw = safe_sparse_dot(X, self.coef_.T, dense_output=True).reshape(X.shape[0], -1)
+        with np.errstate(invalid="ignore"):     # which is looked for where it is not wanted
+            raw = safe_sparse_dot(X, self.coef_.T, dense_output=True).reshape(X.shape[0], -1)
+        if tells is not None and not np.isfinite(raw[:, tells]).all():
+            check_matrix(self, given, reset=False)
         raw = raw + self._constant()
         if offset is not None:
             raw = raw + offset[:, None]
@@ -426,6 +430,17 @@ class BaseSGD(CallbackSupportMixin, SparseCoefMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _telling(coef):
+    """The number of a column of which predictions are finite for finite rows only; None if there is none.
+
+    No coefficient of it is 0: what is not finite in a row is not in the prediction.
+    """
+    if issparse(coef):
+        return None
+    told = np.all(coef != 0, axis=-1)
+    return int(np.argmax(told)) if np.any(told) else None
 
 
 def _dense(coef):

@@ -10,6 +10,11 @@ from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_array, validate_data
 
+from sklosses.data import all_finite
+
+# Numbers from which the check that they are finite is shared by threads.
+LARGE = 2e6
+
 
 @dataclass(frozen=True, eq=False)
 class Given:
@@ -66,7 +71,7 @@ def naming(name):
         raise kind(f"Invalid {name}: {error}") from error
 
 
-def check_matrix(estimator, X, *, reset, name="X"):
+def check_matrix(estimator, X, *, reset, name="X", finite=True):
     """Return `X` as a finite float matrix, dense (any memory order) or CSR, and note its features.
 
     Parameters
@@ -79,39 +84,54 @@ def check_matrix(estimator, X, *, reset, name="X"):
         Whether this is the matrix that defines the features.
     name : str, default="X"
         The argument's name, for errors.
+    finite : bool, default=True
+        Whether to refuse numbers that are not.
 
     Returns
     -------
     X : {ndarray, sparse matrix} of shape (n_samples, n_features)
         Not copied when it was a native float matrix already.
     """
-    if reset and _is_plain(X, ndim=2) and X.dtype.kind == "f":
-        estimator.n_features_in_ = X.shape[1]
-        vars(estimator).pop("feature_names_in_", None)
+    n_jobs = getattr(estimator, "n_jobs", None)
+    if _is_expected(estimator, X, reset) and _is_plain(X, 2, n_jobs, finite):
+        if reset:
+            estimator.n_features_in_ = X.shape[1]
+            vars(estimator).pop("feature_names_in_", None)
         return X
     with naming(name):
         _check_structure(X, name)
-        return validate_data(
-            estimator,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            accept_large_sparse=True,
-            dtype=[np.float64, np.float32],
-        )
+        settings = {"reset": reset, "accept_sparse": "csr", "accept_large_sparse": True,
+                    "dtype": [np.float64, np.float32]}
+        checked = validate_data(estimator, X, **settings, ensure_all_finite=False)
+        if finite and not _is_finite(checked.data if issparse(checked) else checked, n_jobs):
+            validate_data(estimator, X, **settings)     # says where
+        return checked
 
 
-def _is_plain(array, ndim):
-    """Whether something is a finite array of numbers as they are computed with: all that scikit-learn would find.
+def _is_expected(estimator, X, reset):
+    """Whether an array of floats has the features that are asked for, and there is nothing to say of their names."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.kind != "f":
+        return False
+    return reset or (getattr(estimator, "n_features_in_", None) == X.shape[1]
+                     and not hasattr(estimator, "feature_names_in_"))
 
-    No more than the sum is asked for; where that overflows, others see to it.
-    """
+
+def _is_plain(array, ndim, n_jobs=1, finite=True):
+    """Whether something is an array of finite numbers as they are computed with: all that scikit-learn would find."""
     if type(array) is not np.ndarray or array.ndim != ndim or not array.size or not array.dtype.isnative:
         return False
     if array.dtype.kind == "f":
-        with np.errstate(all="ignore"):
-            return array.dtype.itemsize in (4, 8) and bool(np.isfinite(array.sum()))
+        return array.dtype.itemsize in (4, 8) and (not finite or _is_finite(array, n_jobs))
     return array.dtype.kind in "biu"
+
+
+def _is_finite(array, n_jobs):
+    """Whether numbers are finite, asked in threads where they are many."""
+    if array.size < LARGE:
+        return all_finite(array)
+    from sklosses.solvers._reading import threads_for  # not imported with the package
+
+    return all_finite(array, threads_for(n_jobs, array.size))
 
 
 def _check_structure(X, name):

@@ -10,12 +10,7 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-cdef extern from "_team.h" nogil:
-    ctypedef struct sk_team:
-        void (*task)(void* context, Py_ssize_t item, int worker) noexcept nogil
-        void* context
-        Py_ssize_t n_items
-    int sk_run(sk_team* team, int n_threads) except -1
+from sklosses.losses._team cimport sk_run, sk_team
 
 cdef extern from "_embedding.h" nogil:
     enum:

@@ -45,7 +45,7 @@ class CentredRows:
         if _kernel.Design.bytes_of(reading.n_rows, reading.n_features + 1) <= max(
                 SMALL_BYTES, LARGEST_GATHERED * table_bytes):
             alone = len(reading.chunks) == 1
-            self.designs = [self._design(chunk, copies if alone else 1) for chunk in reading.chunks]
+            self.designs = reading.each(lambda chunk: self._design(chunk, copies if alone else 1))
             self.whole = self.designs[0] if alone else None
 
     def _design(self, chunk, copies=1):

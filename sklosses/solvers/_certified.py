@@ -44,7 +44,7 @@ class Certified:
         self.gap_kind, self.endless = "estimate", False
         self.blur = 0.0                 # of the objective, by predictions whose large parts cancel
         self.hopes = np.inf, np.inf     # of a proof: what its bound comes to, a step ago and now
-        self.few = None                 # what some of the rows prove
+        self.few = None                 # what some of the rows prove, or all
         self.convex = reading.traits[k].convex
         self.provable = self.l2 > 0 and self.convex
         self.dual = self.l1 > 0 and self.l2 == 0 and reading.traits[k].has_conjugate
@@ -86,6 +86,12 @@ class Certified:
             return False
         if self.few is None:
             self.few = SomeRows(self.problem, reading, self, look.p)
+        return self._known_prove(look, goal)
+
+    def _known_prove(self, look, goal):
+        """Whether second derivatives that are known prove the goal here."""
+        if self.few is None:
+            return False
         # Of constant columns too, or what passes as such: theirs is rounding, if they are.
         slope = look.slope / self.total if self.fit_intercept else 0.0
         slopes = look.product / self.total - self.centre * slope + self.l2 * self.coef

@@ -5,7 +5,6 @@ from math import ceil
 from time import perf_counter
 
 import numpy as np
-from joblib import effective_n_jobs
 from scipy.linalg import LinAlgError
 
 from sklosses.exceptions import DivergenceError
@@ -13,7 +12,7 @@ from sklosses.solvers._gap import F_ROUNDING, relative_gap
 from sklosses.solvers._monitor import Epoch, Listener, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State, refuse_negative_weights
-from sklosses.solvers._reading import allowed_threads
+from sklosses.solvers._reading import threads_for
 from sklosses.solvers._shift import falls_for_ever
 from sklosses.solvers._slice_descent import DOUBT, Descent, settle
 from sklosses.solvers._slice_dual import SliceDual
@@ -27,8 +26,6 @@ FEWEST, ROWS_A_FEATURE, GROWTH, LARGEST_SHARE = 2000, 10, 4, 0.25
 # Coordinates up to which the whole Hessian is held; multiplications for one up to which it is made of all rows, and by
 # the interior point method in every iteration.
 LARGEST_D, LARGEST_HESSIAN, LARGEST_INTERIOR = 1500, 2e11, 2e9
-# Numbers in a table from which a second thread pays.
-LARGE = 2e6
 # A stage on a sample ends below this part of its statistical error.
 STAGE_TOL = 0.1
 # Gaps up to this are at the limit of precision: no tolerance below it is missed.
@@ -126,9 +123,7 @@ class Coupled:
         """
         _check(problem)
         run = _Run(self, problem, tol, max_iter, Monitor() if monitor is None else monitor)
-        n_threads = effective_n_jobs(self.n_jobs) if self.n_jobs is not None else (
-            allowed_threads() if problem.n_rows * problem.n_features >= LARGE else 1)
-        with SliceReading(problem, n_threads) as reading:
+        with SliceReading(problem, threads_for(self.n_jobs, problem.n_rows * problem.n_features)) as reading:
             try:
                 run.start(reading, state)
                 run.go(reading, random_state)

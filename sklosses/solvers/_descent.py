@@ -14,7 +14,7 @@ from sklosses.solvers._gap import F_ROUNDING
 from sklosses.solvers._head_start import descend
 from sklosses.solvers._line import along, beyond
 from sklosses.solvers._shift import MANY, best_shift
-from sklosses.solvers._some_rows import ONE_OF
+from sklosses.solvers._some_rows import ONE_OF, AllRows
 
 # A stage on a sample ends when half the squared Newton decrement is below this part of the sample's own error, d / m F.
 STAGE_TOL = 0.1
@@ -53,6 +53,8 @@ BAD = 2.0
 # their own error, d / m of it: then samples know no better. Curvature of all rows that takes up to so many readings is
 # the first thing to have there; with more features that of these rows is where to begin.
 NEAR, AT_ONCE = 0.05, 4.0
+# Of a quadratic loss a Gram matrix that takes up to so many readings saves the samples, and most steps.
+ONE_GRAM = 10.0
 # Curvature, relative to the features' own, that is lent to losses where they have none.
 STRAIGHT = 1e-8
 # The relative error of a sum over rows, with room.
@@ -95,6 +97,8 @@ class Column(Certified):
         Whether there is no minimum.
     hasty : bool
         Whether steps on all rows begin with a head start.
+    at_once : bool
+        Whether a matrix of all rows is where to begin, which then proves what it leads to.
     """
 
     solver = "newton"
@@ -105,7 +109,7 @@ class Column(Certified):
         super().__init__(problem, reading, k, penalty)
         self.coef = np.zeros(reading.n_features) if state is None else np.array(state.coef[k], dtype=np.float64)
         self.intercept = 0.0 if state is None else float(state.intercept[k])
-        self.reached = self.hasty = False
+        self.reached = self.hasty = self.at_once = False
         p = np.zeros(reading.n_rows) if reading.offset is None else reading.offset.copy()
         best = self._best_constant(reading, p) if self.fit_intercept else 0.0
         if state is None and self.fit_intercept:
@@ -144,6 +148,11 @@ class Column(Certified):
     def knowledge(self):
         """What serves to start near here, with other rows; None if too little is known."""
         return None if self.curvature is None else (self.centre, self.curvature.matrix)
+
+    def is_quadratic(self, reading):
+        """Whether one matrix of all rows is all there is to know, and takes less time than samples and steps."""
+        known = self.convex and reading.traits[self.k].self_concordance == 0 and reading.losses[self.k].has_hessian
+        return known and not reading.sparse and self._gram_readings() <= ONE_GRAM
 
     def settle(self, reading, look):
         """Take the model as it is, for want of time: a look at it on all rows is all there is."""
@@ -265,16 +274,20 @@ class Column(Certified):
             promised = self._promised(gradient, curvature.step(gradient, self.coef, self.l1))
             near = NEAR + len(self.coef) / sample.n_rows
             self.is_near = bool(promised / 2 <= near * (self.objective - self.lowest))
-            if self.is_near and GRAM_READINGS + len(self.coef) / FEATURES_A_READING > AT_ONCE:
+            if self.is_near and self._gram_readings() > AT_ONCE:
                 self.curvature = curvature
         self.total, self.any_constant = whole, False        # which columns are constant all rows have to say
 
-    def _find_centre(self, reading):
-        if self.fit_intercept:
-            ones = reading.mass(self.k)
-            self.centre = reading.back(ones) / ones.sum()
-        else:
+    def _find_centre(self, reading, pieces=None):
+        """The features' means, or about: those of some pieces of the rows."""
+        if not self.fit_intercept:
             self.centre = np.zeros(len(self.coef))
+            return
+        ones = reading.mass(self.k)
+        if pieces is not None and (total := sum(ones[piece].sum() for piece in pieces)) > 0:
+            self.centre = sum(ones[piece] @ reading.rows_of(piece) for piece in pieces) / total
+        else:
+            self.centre = reading.back(ones) / ones.sum()
 
     # The way down ---------------------------------------------------------------------------------------------------
 
@@ -326,7 +339,8 @@ class Column(Certified):
             self.blur = CANCELLING * self._cancelled(look)
             gradient = self._gradient(look, self.coef)
             spent = reading.readings >= budget - (kept if self.descents else 0.0)
-            if not self.must_step and (self._proves(reading, look, gradient, goal) or spent):
+            if not self.must_step and ((self.at_once and self._known_prove(look, goal))
+                                       or self._proves(reading, look, gradient, goal) or spent):
                 break
             model = self._model(reading, look, gradient, before, goal)
             if model is None:
@@ -371,7 +385,7 @@ class Column(Certified):
         """The first look at all rows; curvature of a sample learns of it, which may hardly have seen some columns."""
         self.variances = None       # of a sample
         if self.centre is None:
-            self._find_centre(reading)
+            self._find_centre(reading, reading.scattered if self.at_once and reading.n_rows > MANY else None)
         if self.hasty and self.curvature is None:
             descend(self, reading, budget)
         look = yield from self._begin(reading)
@@ -451,6 +465,8 @@ class Column(Certified):
                 return gradient, step, decrement, False, False
         gradient, self.curvature, own = self._curvature_at(reading, look)
         self.made += 1
+        if self.at_once and own:
+            self.few = AllRows(self.curvature.matrix)
         self._damp(reading, look)
         step = self.curvature.step(gradient, self.coef, self.l1)
         return gradient, step, self._promised(gradient, step), True, own and self.damping == 0
@@ -482,9 +498,12 @@ class Column(Certified):
 
     def _price(self, reading):
         """What curvature anew costs, in steps."""
-        d = len(self.coef)
-        numbers = reading.n_rows * (d + 1)
-        return (GRAM_READINGS + d / FEATURES_A_READING) * numbers / (numbers + MULTIPLY_ADDS_A_STEP)
+        numbers = reading.n_rows * (len(self.coef) + 1)
+        return self._gram_readings() * numbers / (numbers + MULTIPLY_ADDS_A_STEP)
+
+    def _gram_readings(self):
+        """Readings that take the time of a Gram matrix."""
+        return GRAM_READINGS + len(self.coef) / FEATURES_A_READING
 
     def _is_slow(self, price, decrement, before, goal):
         """Whether curvature anew costs less than the steps it saves, which now leave decrement / before of it."""

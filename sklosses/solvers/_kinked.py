@@ -181,6 +181,10 @@ class KinkedColumn:
         """What serves to start near here, with other rows; None if too little is known, or a head start is as good."""
         return None if self.moved is None else (self.centre, self.null, self.squares, self.moved[0])
 
+    def is_quadratic(self, reading):
+        """Never: samples tell which rows are near their kinks."""
+        return False
+
     def settle(self, reading, look):
         """Take the model as it is, for want of time: a look at it on all rows is all there is."""
         self.gap, self.gap_kind = np.inf, "estimate"
@@ -436,7 +440,13 @@ class KinkedColumn:
         def compute():
             factors = np.divide(1.0, before, out=np.full_like(before, 1e300), where=before > 0)
             leverage = reading.leverage(factors, self.centre)
-            return np.sqrt(np.maximum(leverage / max(middle(leverage), 1e-300), 1.0))
+            typical = max(middle(leverage), 1e-300)
+
+            def relate(some):
+                leverage[some] = np.sqrt(np.maximum(leverage[some] / typical, 1.0))
+
+            reading.each(relate, reading.stretches)
+            return leverage
 
         return reading.once("reach", self.k, compute)
 

@@ -8,7 +8,6 @@ from math import ceil
 from time import perf_counter
 
 import numpy as np
-from joblib import effective_n_jobs
 from scipy.linalg import LinAlgError
 
 from sklosses.exceptions import DivergenceError
@@ -20,7 +19,7 @@ from sklosses.solvers._least_norm import least_norm
 from sklosses.solvers._monitor import Epoch, Listener, Monitor
 from sklosses.solvers._order import RowOrder
 from sklosses.solvers._problem import Result, State, refuse_negative_weights
-from sklosses.solvers._reading import Reading, allowed_threads, of_one_column
+from sklosses.solvers._reading import Reading, is_better_gathered, of_one_column, threads_for
 from sklosses.solvers._spread import in_order
 
 # Multiply-adds of a reading up to which all rows are used from the start, and the solution is taken to rounding: it
@@ -36,8 +35,6 @@ LARGEST_D = 2000
 COMPARED, FEWEST_COMPARED = 8, 4
 # Readings of a first step, with those for means, second derivatives and the certificate.
 A_STEP = 8
-# Numbers in a table from which a second thread pays.
-LARGE = 2e6
 
 
 @dataclass(frozen=True)
@@ -136,9 +133,7 @@ class Newton:
 
     def n_threads(self, problem):
         """Threads for a problem."""
-        if self.n_jobs is not None:
-            return effective_n_jobs(self.n_jobs)
-        return allowed_threads() if problem.n_rows * problem.n_features >= LARGE else 1
+        return threads_for(self.n_jobs, problem.n_rows * problem.n_features)
 
 
 def check(problem):
@@ -211,7 +206,8 @@ class Run:
                 self.columns[place.left].leads = self.columns[place.right].leads = True
             near = state is not None and state.near is not None
             hasty = [self._hasten(reading, k) for k in range(len(self.columns))] if state is None else [False]
-            for number, rows in enumerate(() if near or all(hasty) else samples(self.problem, random_state)):
+            whole = near or all(hasty) or self._goes_at_once(reading)
+            for number, rows in enumerate(() if whole else samples(self.problem, random_state)):
                 if number == 0 and state is not None:
                     self.compare(reading, random_state)
                 if self.stopped or all(column.is_near for column in self.columns):
@@ -226,7 +222,7 @@ class Run:
     @contextmanager
     def sample(self, problem):
         """A reading of some of the rows."""
-        with Reading(problem, self.n_threads, gather=True) as sample:
+        with Reading(problem, self.n_threads, gather=is_better_gathered(problem)) as sample:
             yield sample
             self.before += sample.readings * sample.n_rows / self.problem.n_rows
 
@@ -243,6 +239,12 @@ class Run:
         column, small = self.columns[k], reading.n_rows * (reading.n_features + 1) <= SMALL
         column.hasty = small and not self.watched and can_start(self.problem, reading, k)
         return column.hasty
+
+    def _goes_at_once(self, reading):
+        """Let a lone column begin with a matrix of all rows, if that is best; whether it does."""
+        first, *others = self.columns
+        first.at_once = not others and first.is_quadratic(reading)
+        return first.at_once
 
     def _levels(self, reading, state):
         """The columns to solve at once, and those that start between others, level by level.

@@ -111,7 +111,7 @@ class OwnSight:
         if len(self._kinks[0]) != 1:        # of several kinks a row's nearest counts
             near = np.flatnonzero((np.abs(self._kinks[0] - self._rows.p) <= reach * self._spread).any(axis=0))
         else:
-            near = _near(self._rows.p, self._kinks[:, 0], self._spread, reach)
+            near = _near(self._rows.p, self._kinks[:, 0], self._spread, reach, (0, len(self._spread)))
         if len(near) > FEW * len(self._spread):
             return None
         of = tuple(None if array is None else array[near] for array in self._of)

@@ -14,11 +14,11 @@ from itertools import pairwise
 from threading import RLock
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy import sparse
 from threadpoolctl import ThreadpoolController
 
 from sklosses._isa import kernel
-from sklosses.data import as_rows
 from sklosses.solvers._problem import recoded
 from sklosses.solvers._spread import Guard, still_wanted
 
@@ -42,6 +42,10 @@ LANES = 2
 SUMMED = 4096
 # Rows are copied together up to this share of a table, and up to so many of any.
 LARGEST_GATHERED, FEWEST_GATHERED = 0.25, 2000
+# Samples of rows that fill cache lines are read where they are: copies of more than this take longer than they save.
+LINE_BYTES, CACHED_BYTES = 64, 1 << 20
+# Numbers in a table from which a second thread pays.
+LARGE = 2e6
 # Of a sparse row, about.
 ENTRY_BYTES = 12
 
@@ -71,13 +75,12 @@ class Reading:
 
     def __init__(self, problem, n_threads=1, *, gather=False):
         rows, subset = problem.rows, problem.subset
+        self.n_features, self.subset, self.chosen = rows.n_features, subset, subset
+        if gather and subset is not None and len(subset) <= max(FEWEST_GATHERED, LARGEST_GATHERED * rows.n_rows):
+            rows, self.subset = rows.take(subset, n_threads), None
         self.sparse = hasattr(rows, "indptr")
         self.table = rows.array if not self.sparse else sparse.csr_array((rows.data, rows.indices, rows.indptr),
                                                                          shape=rows.shape)
-        self.n_features, self.subset, self.chosen = rows.n_features, subset, subset
-        if gather and subset is not None and len(subset) <= max(FEWEST_GATHERED, LARGEST_GATHERED * rows.n_rows):
-            self.table, self.subset = self.table[subset], None
-            rows = as_rows(self.table)
         self._source = _kernel.Source(rows, self.subset)
         self.n_rows = rows.n_rows if self.subset is None else len(subset)
         self._problem = problem
@@ -418,6 +421,31 @@ def allowed_threads():
     """Threads that OpenMP may use by its own account: environment, limits of threadpoolctl, workers of joblib."""
     pools = [pool["num_threads"] for pool in _libraries().info() if pool["user_api"] in ("openmp", "blas")]
     return max(1, min(pools, default=1))
+
+
+def threads_for(n_jobs, size):
+    """Threads for a table of so many numbers: `n_jobs`; None: as many as there may be, where they pay.
+
+    Parameters
+    ----------
+    n_jobs : int or None
+    size : int
+
+    Returns
+    -------
+    int
+    """
+    if n_jobs is not None:
+        return effective_n_jobs(n_jobs)
+    return allowed_threads() if size >= LARGE else 1
+
+
+def is_better_gathered(problem):
+    """Whether kernels that read a problem's rows some times do so faster where these have been copied together."""
+    rows = problem.rows
+    if hasattr(rows, "indptr") or rows.array.strides[1] != rows.dtype.itemsize:
+        return True
+    return rows.row_bytes < LINE_BYTES or problem.n_rows * rows.row_bytes <= CACHED_BYTES
 
 
 class Look:

@@ -588,11 +588,12 @@ def along(Loss loss, rows, (Py_ssize_t, Py_ssize_t) chunk, p, end, double t, bin
     return sums[0], sums[1], sums[2], sums[3]
 
 
-cdef Beside beside(const double[::1] p, const double[:, ::1] kinks) noexcept:
-    return Beside(kinks.shape[1], &p[0], &kinks[0, 0], &kinks[1, 0])
+cdef Beside beside(const double[::1] p, const double[:, ::1] kinks, Py_ssize_t start, Py_ssize_t stop) noexcept:
+    return Beside(stop - start, &p[0] + start, &kinks[0, 0] + start, &kinks[1, 0] + start)
 
 
-def near(const double[::1] p, const double[:, ::1] kinks, const double[::1] reach, double limit):
+def near(const double[::1] p, const double[:, ::1] kinks, const double[::1] reach, double limit,
+         (Py_ssize_t, Py_ssize_t) chunk):
     """Rows whose predictions are within ``limit * reach`` of their kinks.
 
     Parameters
@@ -603,35 +604,38 @@ def near(const double[::1] p, const double[:, ::1] kinks, const double[::1] reac
     reach : ndarray of shape (n,) or None
         None: 1.
     limit : float
+    chunk : tuple of two ints
+        The rows that count.
     """
-    cdef Py_ssize_t[::1] rows = np.empty(p.shape[0], dtype=np.intp)
-    cdef Py_ssize_t m = 0
+    cdef Py_ssize_t start = chunk[0], stop = chunk[1], m = 0
+    cdef Py_ssize_t[::1] rows = np.empty(stop - start, dtype=np.intp)
     cdef Beside at
-    if p.shape[0]:
-        at = beside(p, kinks)
+    if stop > start:
+        at = beside(p, kinks, start, stop)
         with nogil:
-            m = sk_near(&at, &reach[0] if reach is not None else NULL, limit, &rows[0])
-    return np.asarray(rows)[:m].copy()
+            m = sk_near(&at, &reach[start] if reach is not None else NULL, limit, &rows[0])
+    return np.asarray(rows)[:m] + start
 
 
-def below(const double[::1] p, const double[:, ::1] kinks, double limit):
+def below(const double[::1] p, const double[:, ::1] kinks, double limit, (Py_ssize_t, Py_ssize_t) chunk):
     """The sum of the jumps of kinks that are further than `limit` below predictions: see :func:`near`."""
     cdef Beside at
-    if p.shape[0] == 0:
+    if chunk[1] <= chunk[0]:
         return 0.0
-    at = beside(p, kinks)
+    at = beside(p, kinks, chunk[0], chunk[1])
     with nogil:
         limit = sk_below(&at, limit)
     return limit
 
 
-def crossed(const double[::1] before, const double[::1] after, const double[:, ::1] kinks):
+def crossed(const double[::1] before, const double[::1] after, const double[:, ::1] kinks,
+            (Py_ssize_t, Py_ssize_t) chunk):
     """Rows whose kinks are below one of two predictions and not below the other: see :func:`near`."""
-    cdef Py_ssize_t[::1] rows = np.empty(before.shape[0], dtype=np.intp)
-    cdef Py_ssize_t m = 0
+    cdef Py_ssize_t start = chunk[0], stop = chunk[1], m = 0
+    cdef Py_ssize_t[::1] rows = np.empty(stop - start, dtype=np.intp)
     cdef Beside at
-    if before.shape[0]:
-        at = beside(before, kinks)
+    if stop > start:
+        at = beside(before, kinks, start, stop)
         with nogil:
-            m = sk_crossed(&at, &after[0], &rows[0])
-    return np.asarray(rows)[:m].copy()
+            m = sk_crossed(&at, &after[start], &rows[0])
+    return np.asarray(rows)[:m] + start

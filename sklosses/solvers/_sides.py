@@ -17,8 +17,9 @@ TIED = 1e-6
 FLAT = 1e-12
 # The best shift is looked for among so many of the nearest kinks first.
 NEAREST = 1500, 8000
-# The nearest kinks are about so many times as many as are asked for, so that they are hardly ever too few.
-WITH_ROOM = 1.1
+# How far the nearest kinks are some of the rows tell: so many that about this many of theirs are among the nearest. So
+# many standard deviations of that number are added, so that the nearest are hardly ever too few.
+TOLD, WITH_ROOM = 100, 3.0
 # Numbers that a median is taken of.
 MANY = 5000
 
@@ -72,35 +73,49 @@ class Sides:
 
     def __init__(self, reading, k):
         self._reading, self._k, self.total = reading, k, reading.totals[k]
-        positions, jumps = reading.losses[k].kinks(reading.target(k))
-        weight = reading.weight(k)
-        self._kinks = np.empty((len(positions), 2, reading.n_rows))
+        loss = reading.losses[k]
+        self._kinks = np.empty((len(loss.kinks(np.empty(0))[0]), 2, reading.n_rows))
         self.positions, self.jumps = self._kinks[:, 0], self._kinks[:, 1]
-        self.positions[:] = positions
-        if weight is None:
-            np.divide(jumps, self.total, out=self.jumps)
-        else:
-            np.multiply(jumps, weight / self.total, out=self.jumps)
-        self.count, self.steepness = np.count_nonzero(self.jumps), float(self.jumps.sum())
-        first = self.positions[0]
-        far = max(1.0, first.max(initial=0.0), -first.min(initial=0.0))
-        _, slope, steepness, _ = reading.along(k, first, None, -far)
+        found = reading.each(lambda piece: self._find(loss, piece), reading.stretches)
+        count, steepness, far = zip(*found, strict=True)
+        self.count, self.steepness, far = sum(count), float(sum(steepness)), max(1.0, *far)
+        _, slope, steepness, _ = reading.along(k, self.positions[0], None, -far)
         self.left, self.left_sizes = slope / self.total, steepness / self.total
         self.lowest = self._lowest() / self.total
+
+    def _find(self, loss, piece):
+        """Find the kinks of some rows; returns how many count, the sum of their jumps and the farthest first kink."""
+        target, weight = self._reading.target(self._k, piece), self._reading.weight(self._k, piece)
+        positions, jumps = loss.kinks(target)
+        at, of_rows = self.positions[:, piece], self.jumps[:, piece]
+        at[:] = positions
+        if weight is None:
+            np.divide(jumps, self.total, out=of_rows)
+        else:
+            np.multiply(jumps, weight / self.total, out=of_rows)
+        return np.count_nonzero(of_rows), of_rows.sum(), max(at[0].max(initial=0.0), -at[0].min(initial=0.0))
 
     def _lowest(self):
         if len(self.positions) == 1:
             return self._reading.along(self._k, self.positions[0], None, 0.0)[0]
-        at_kinks = [self._reading.values(self._k, position) for position in self.positions]
-        return float(reduce(np.minimum, at_kinks).sum())
+
+        def lowest(piece):
+            at_kinks = [self._reading.values(self._k, position[piece], piece) for position in self.positions]
+            return reduce(np.minimum, at_kinks).sum()
+
+        return float(sum(self._reading.each(lowest, self._reading.stretches)))
 
     # A kink's number is its row's and, for each kink of a row before it, the number of rows.
 
     def _numbers(self, rows_of):
-        """Numbers of kinks whose rows a function finds, given positions and jumps of each row's first, second, ..."""
-        if len(self._kinks) == 1:
-            return rows_of(self._kinks[0])
-        return np.concatenate([rows_of(kinks) + kink * kinks.shape[1] for kink, kinks in enumerate(self._kinks)])
+        """Numbers of kinks whose rows a function finds, given each row's first, second, ... and which rows count."""
+        n = self.positions.shape[1]
+        return np.concatenate([rows + kink * n for kink, kinks in enumerate(self._kinks)
+                               for rows in self._in_pieces(lambda piece, kinks=kinks: rows_of(kinks, piece))])
+
+    def _in_pieces(self, call):
+        """Results of a function of the first and the last of some rows, in the rows' order."""
+        return self._reading.each(lambda piece: call((piece.start, piece.stop)), self._reading.stretches)
 
     def _numbers_of(self, band):
         return band.row + band.kink * self.positions.shape[1]
@@ -160,7 +175,7 @@ class Sides:
                 return self._band(np.flatnonzero(self.jumps))
             numbers = np.arange(m * n)
             return Band(numbers // n, numbers % n, copies=m, whole=True)
-        near = self._numbers(lambda kinks: _kernel.near(p, kinks, reach, REACH * move))
+        near = self._numbers(lambda kinks, piece: _kernel.near(p, kinks, reach, REACH * move, piece))
         if len(near) < fewest:
             near = _merged(near, self._nearest(p, fewest)[0])
         for band in joining:
@@ -170,7 +185,7 @@ class Sides:
 
     def within(self, p, width):
         """The number of kinks that predictions are nearer to than this."""
-        return sum(len(_kernel.near(p, kinks, None, width)) for kinks in self._kinks)
+        return len(self._numbers(lambda kinks, piece: _kernel.near(p, kinks, None, width, piece)))
 
     def density(self, p, count):
         """Each row's jumps in a unit of predictions, of about so many kinks: the second derivative, were kinks even.
@@ -182,18 +197,22 @@ class Sides:
         return np.bincount(row, self.jumps[kink, row] / (2 * width), len(p)) if width > 0 else None
 
     def _nearest(self, p, count):
-        """Numbers of the kinks nearest to predictions, so many or somewhat more, and how far they are."""
-        rows = some(len(p))
+        """Numbers of the kinks nearest to predictions, so many, and how far they are."""
+        rows = some(len(p), max(MANY, TOLD * self.count / count))
         distances = self._distances(p, rows).ravel()
-        number = min(int(WITH_ROOM * count / self.count * len(distances)), len(distances) - 1)
+        number = count / self.count * len(distances)
+        number = min(int(number + WITH_ROOM * np.sqrt(number)), len(distances) - 1)
         width = np.partition(distances, number)[number]
-        numbers = self._numbers(lambda kinks: _kernel.near(p, kinks, None, width))
-        if len(numbers) < min(count, self.count) or not np.isfinite(width):
-            distances = self._distances(p).ravel()
-            number = min(count, self.count) - 1
-            width = np.partition(distances, number)[number]
-            numbers = np.flatnonzero(distances <= width)
-        return numbers, width
+        numbers = self._numbers(lambda kinks, piece: _kernel.near(p, kinks, None, width, piece))
+        count = min(count, self.count)
+        if len(numbers) >= count and np.isfinite(width):
+            kink, row = np.divmod(numbers, len(p))
+            distances = np.abs(p[row] - self.positions[kink, row])
+        else:
+            distances, numbers = self._distances(p).ravel(), None
+        width = np.partition(distances, count - 1)[count - 1]
+        nearest = np.flatnonzero(distances <= width)
+        return (nearest if numbers is None else numbers[nearest]), width
 
     def slopes(self, p, rows):
         """Slopes of some rows at their predictions."""
@@ -218,7 +237,7 @@ class Sides:
         """Kinks outside a band on other sides than before, and what they add to the objective with the old sides."""
         if band.whole:
             return Band(band.kink[:0], band.row[:0]), 0.0
-        numbers = self._numbers(lambda kinks: _kernel.crossed(before, after, kinks))
+        numbers = self._numbers(lambda kinks, piece: _kernel.crossed(before, after, kinks, piece))
         inside = self._numbers_of(band)
         places = np.minimum(np.searchsorted(inside, numbers), max(0, len(inside) - 1))
         crossed = self._band(numbers[inside[places] != numbers] if len(inside) else numbers)
@@ -245,7 +264,8 @@ class Sides:
                 break
             numbers, reach = self._nearest(p, nearest)
             kink, row = np.divmod(numbers, len(p))
-            start = slope + sum(_kernel.below(p, kinks, reach) for kinks in self._kinks)
+            start = slope + sum(sum(self._in_pieces(lambda piece, of=(kinks, reach): _kernel.below(p, *of, piece)))
+                                for kinks in self._kinks)
             jumps = self.jumps[kink, row]
             if start < 0 <= start + jumps.sum():
                 return self.positions[kink, row] - p[row], jumps, start
@@ -260,9 +280,9 @@ def _merged(numbers, others):
     return np.sort(np.concatenate((numbers, others[~known])), kind="stable")
 
 
-def some(n):
+def some(n, about=MANY):
     """Some thousands of n numbers, at regular distances."""
-    return slice(None, None, max(1, n // MANY))
+    return slice(None, None, max(1, int(n // about)))
 
 
 def middle(numbers):

@@ -23,7 +23,46 @@ ROUNDING, ROOM = 1e-12, 1.01
 NEAREST = 0.99
 
 
-class SomeRows:
+class AllRows:
+    """The objective's second derivatives A, of a loss that has the same ones everywhere: F - F* <= g' A^-1 g / 2.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_features + 1, n_features + 1)
+
+    Attributes
+    ----------
+    known : bool
+        Whether A is regular, and bounds anything.
+    """
+
+    def __init__(self, matrix):
+        self._factorise(matrix)
+
+    def _factorise(self, matrix):
+        """The inverse of Cholesky's factor, of less than the matrix by what rounding may have made of it."""
+        diagonal = np.einsum("ii->i", matrix)
+        self.used = diagonal > 0
+        self.scale = 1 / np.sqrt(np.where(self.used, diagonal, 1.0))
+        scaled = matrix * self.scale * self.scale[:, np.newaxis]
+        np.einsum("ii->i", scaled)[:] = 1 - ROUNDING * len(scaled)
+        factor, failed = dpotrf(scaled, lower=True)
+        self.known = not failed and bool(np.einsum("ii->i", factor).min() ** 2 > 10 * ROUNDING * len(scaled))
+        if self.known:
+            self.inverse = solve_triangular(factor, np.eye(len(factor)), lower=True, check_finite=False) * self.scale
+
+    def _size(self, gradient):
+        """v, inf where A is not known to bound it."""
+        if not self.known or np.any(gradient[~self.used] != 0):
+            return np.inf
+        return np.linalg.norm(self.inverse @ gradient) * ROOM
+
+    def bound(self, gradient, p):
+        """On F - F* at any place: see :meth:`SomeRows.bound`."""
+        return 0.5 * self._size(gradient) ** 2
+
+
+class SomeRows(AllRows):
     """A lower bound A of the objective's second derivatives at a place.
 
     Let g be the gradient of the objective there, with any subgradient of an l1 penalty, v^2 = g' A^-1 g, R^2 the
@@ -60,18 +99,6 @@ class SomeRows:
             self._factorise(matrix)
             self.reach = self._reach(table, second) if self.known else np.inf
 
-    def _factorise(self, matrix):
-        """The inverse of Cholesky's factor, of less than the matrix by what rounding may have made of it."""
-        diagonal = np.einsum("ii->i", matrix)
-        self.used = diagonal > 0
-        self.scale = 1 / np.sqrt(np.where(self.used, diagonal, 1.0))
-        scaled = matrix * self.scale * self.scale[:, np.newaxis]
-        np.einsum("ii->i", scaled)[:] = 1 - ROUNDING * len(scaled)
-        factor, failed = dpotrf(scaled, lower=True)
-        self.known = not failed and bool(np.einsum("ii->i", factor).min() ** 2 > 10 * ROUNDING * len(scaled))
-        if self.known:
-            self.inverse = solve_triangular(factor, np.eye(len(factor)), lower=True, check_finite=False) * self.scale
-
     def _reach(self, table, second):
         """R."""
         def largest(design, chunk):
@@ -95,11 +122,12 @@ class SomeRows:
         -------
         float
         """
-        if not self.known or np.any(gradient[~self.used] != 0):
+        size = self._size(gradient)
+        if not size < np.inf:
             return np.inf
         with np.errstate(all="ignore"):
             least = np.exp(-self.concordance * np.abs(p[self.rows] - self.p).max())
-            size = np.linalg.norm(self.inverse @ gradient) / np.sqrt(least) * ROOM
+            size /= np.sqrt(least)
             q = self.concordance * self.reach / np.sqrt(least) * size * ROOM
         if not q < NEAREST:
             return np.inf

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn import linear_model
 
 from sklosses import SGDClassifier, SGDOneClassSVM, SGDRegressor
 
@@ -17,6 +18,12 @@ SOME = {"max_iter": 3, "tol": None, "random_state": 0}
 def with_value(array, value):
     array = np.array(array, dtype=float)
     array.flat[3] = value
+    return array
+
+
+def read_only(array):
+    array = np.array(array)
+    array.flags.writeable = False
     return array
 
 
@@ -69,6 +76,38 @@ def test_bad_matrices(cls, what):
     if what not in ("no columns",):
         with pytest.raises((ValueError, TypeError), match=f"(?s){message}"):
             model.predict(bad)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 1, 2, 3])
+@pytest.mark.parametrize("kind", ["C", "F", "float32", "strided", "read-only", "frame", "csr"])
+def test_one_number_in_a_large_table(kind, n_jobs, monkeypatch):
+    """Found in threads wherever it is, by all that take X, and in scikit-learn's words."""
+    monkeypatch.setattr("sklosses.linear_model._validation.LARGE", 0)
+    good, labels = np.ones((20_001, 4), dtype=np.float32 if kind == "float32" else float), np.arange(20_001) % 2
+    given = {"F": np.asfortranarray, "strided": lambda X: np.repeat(X, 2, axis=1)[:, ::2], "csr": sparse.csr_array,
+             "read-only": read_only, "frame": lambda X: pytest.importorskip("pandas").DataFrame(X)}.get(kind, np.array)
+    ours = SGDClassifier(**SOME, n_jobs=n_jobs)
+    model = SGDClassifier(**SOME, n_jobs=n_jobs).fit(given(good[:50]), labels[:50])
+    calls = (lambda X: ours.fit(X, labels), lambda X: ours.partial_fit(X, labels, classes=[0, 1]), model.predict)
+    for place, value in (0, np.nan), (32_768, np.nan), (40_000, -np.inf), (80_003, np.inf):
+        bad = good.copy()
+        bad.flat[place] = value
+        with pytest.raises(ValueError, match="Input X contains") as theirs:
+            linear_model.SGDClassifier().fit(given(bad), labels)
+        for call in calls:
+            with pytest.raises(ValueError, match="Input X contains") as error:
+                call(given(bad))
+            assert str(error.value) == str(theirs.value)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_check_has_as_many_threads_as_the_fit(n_jobs, monkeypatch):
+    monkeypatch.setattr("sklosses.linear_model._validation.LARGE", 0)
+    asked = []
+    monkeypatch.setattr("sklosses.linear_model._validation.all_finite",
+                        lambda array, n_threads=1: asked.append((array.ndim, n_threads)) or True)
+    SGDClassifier(n_jobs=n_jobs).fit(X, Y).predict(X)
+    assert {n_threads for ndim, n_threads in asked if ndim == 2} == {n_jobs}
 
 
 def test_broken_csc():

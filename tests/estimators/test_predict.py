@@ -192,3 +192,29 @@ def test_weights_set_by_hand_predict():
     model = SGDRegressor("poisson")
     model.coef_, model.intercept_ = np.array([1.0, 0.0]), np.array([0.5])
     np.testing.assert_allclose(model.predict([[1.0, 3.0]]), np.exp([1.5]))
+
+
+@pytest.mark.parametrize("zeros", [[], [1], [0, 1, 2, 3]], ids=str)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", [np.array, np.asfortranarray, np.float32, sparse.csr_array])
+def test_what_is_not_finite_is_no_prediction(kind, value, zeros):
+    """Whatever coefficient it meets: 0, too, and infinities of both signs in a row."""
+    X = np.ones((50, 4))
+    for outputs in 1, 3:
+        model = SGDRegressor().fit(X, np.ones((50, outputs))[:, slice(None) if outputs > 1 else 0])
+        model.coef_ = np.ones_like(model.coef_)
+        model.coef_[..., zeros] = 0.0
+        for bad in (1, 1), (49, 3), (7, 0):
+            rows = X.copy()
+            rows[bad] = value
+            rows[bad[0], 2] = -value
+            with pytest.raises(ValueError, match="X contains"):
+                model.predict(kind(rows))
+
+
+def test_numbers_too_large_for_their_products_are_numbers():
+    X = np.full((50, 2), 1e308)
+    model = SGDRegressor(**SOME).fit(np.eye(50, 2), np.arange(50.0))
+    model.coef_ = np.array([2.0, 2.0])
+    with np.errstate(over="ignore"):
+        assert np.all(model.predict(X) == np.inf)

@@ -165,18 +165,21 @@ def test_targets_far_beyond_epsilon(unit):
     assert result.converged or unit > 1e3
 
 
-@pytest.mark.parametrize("name", ["log_loss", "hinge"])
+@pytest.mark.parametrize("name", ["log_loss", "huber", "squared_error", "hinge", "epsilon_insensitive"])
 @pytest.mark.parametrize("small", [0, 1e9])
-@pytest.mark.parametrize("layout", ["C", "csr"])
-def test_threads_change_nothing(layout, small, name, monkeypatch):
+@pytest.mark.parametrize("layout", ["C", "F", "float32", "csr"])
+def test_threads_and_copies_of_samples_change_nothing(layout, small, name, monkeypatch):
     monkeypatch.setattr(_newton, "SMALL", small)
-    monkeypatch.setattr("sklosses.solvers._reading.CHUNK_BYTES", 1 << 14)
-    X, y, weights, _ = table(name, n=9000)
-    one, two = (
-        minimize(LAYOUTS[layout](X), y, name, L2(1e-4), sample_weight=weights, n_jobs=jobs) for jobs in (1, 2)
-    )
-    assert np.array_equal(theta_of(one), theta_of(two))
-    assert one.gap == two.gap
+    for size in "CHUNK_BYTES", "STRETCH":
+        monkeypatch.setattr(f"sklosses.solvers._reading.{size}", 1 << 11)
+    X, y, weights, _ = table(name, n=9000, d=9)
+    results = []
+    for jobs, copied in (1, 1 << 40), (2, 1 << 40), (3, 0):
+        monkeypatch.setattr("sklosses.solvers._reading.CACHED_BYTES", copied)
+        results.append(minimize(LAYOUTS[layout](X), y, name, L2(1e-4), sample_weight=weights, n_jobs=jobs))
+    for other in results[1:]:
+        assert np.array_equal(theta_of(results[0]), theta_of(other))
+        assert results[0].gap == other.gap
 
 
 @pytest.mark.parametrize("name", CONVEX)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sklosses.data import Csr, Dense, as_rows
+from sklosses.data import Csr, Dense, all_finite, as_rows
 from sklosses.losses import LogLoss
 from sklosses.penalties import ElasticNet
 from sklosses.solvers import SGD, Problem, objective
@@ -202,3 +202,62 @@ def test_rows_of_no_features_and_of_many():
         for rows in (table, np.asfortranarray(table), sp.csr_array(table), table.astype(np.float32)):
             assert np.all(np.isfinite(fit(rows, 1)))
             assert np.all(np.isfinite(fit(rows, 50)))
+
+
+# Whether all is finite ----------------------------------------------------------------------------------------------
+
+PIECE = 1 << 18     # bytes that a thread looks at between two others
+NATIVE = {name: view for name, view in VIEWS.items() if name != "other byte order"} | {"C order": np.array}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("view", NATIVE)
+def test_what_is_not_finite_is_found_wherever_it_is(view, dtype):
+    """At the ends of rows, columns and pieces, on any number of threads; the largest numbers are finite."""
+    per_piece, info = PIECE // np.dtype(dtype).itemsize, np.finfo(dtype)
+    array = np.full((per_piece // 8 + 3, 21), info.max, dtype=dtype)
+    array[::2] = -info.smallest_subnormal
+    n = array.size
+    places = {0, 1, 20, 21, n // 2, n - 22, n - 2, n - 1}
+    places |= {k * per_piece + shift for k in (1, 2) for shift in (-1, 0, 1)}
+    given = NATIVE[view](array)
+    assert all(all_finite(given, n_threads) for n_threads in (1, 2, 5))
+    for place, value in zip(sorted(places), [np.nan, np.inf, -np.inf] * len(places), strict=False):
+        array.flat[place] = value
+        given = NATIVE[view](array)
+        assert not any(all_finite(given, n_threads) for n_threads in (1, 2, 5)), place
+        array.flat[place] = 0.0
+
+
+@pytest.mark.parametrize("array", [np.empty((0, 3)), np.empty((3, 0)), np.empty(0), np.zeros(1), np.zeros((1, 1))])
+def test_the_smallest_arrays_are_finite(array):
+    assert all_finite(array, 4)
+
+
+def test_vectors_are_looked_at_whole():
+    vector = np.zeros(100_001)
+    for apart in (1, 3, -1, -7):
+        view = vector[::apart]
+        view[-1] = np.nan
+        assert not all_finite(view, 2)
+        view[-1] = 1e308
+        assert all_finite(view, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("view", NATIVE)
+def test_rows_are_taken_as_numpy_takes_them(view, dtype):
+    rng = np.random.default_rng(0)
+    array = rng.normal(size=(4001, 21)).astype(dtype)
+    dense = Dense(NATIVE[view](array))
+    for numbers in (np.arange(4001), np.array([4000]), rng.integers(0, 4001, size=9000), np.empty(0, dtype=np.intp)):
+        for n_threads in (1, 2, 5):
+            taken = dense.take(numbers, n_threads).array
+            assert taken.flags.c_contiguous
+            np.testing.assert_array_equal(taken, array[numbers], strict=True)
+
+
+@pytest.mark.parametrize("numbers", [[0, 5], [-1]])
+def test_rows_that_are_not_there_are_not_taken(numbers):
+    with pytest.raises(IndexError, match=r"\[0, 5\)"):
+        Dense(np.zeros((5, 2))).take(np.array(numbers))

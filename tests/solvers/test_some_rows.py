@@ -9,7 +9,7 @@ from sklosses.penalties import get_penalty
 from sklosses.solvers import Newton, Problem
 from sklosses.solvers._descent import Column
 from sklosses.solvers._reading import Reading
-from sklosses.solvers._some_rows import ONE_OF, SomeRows
+from sklosses.solvers._some_rows import ONE_OF, AllRows, SomeRows
 
 LOSSES = tuple(name for name in loss_names() if get_loss(name).traits.self_concordance < np.inf)
 PENALTIES = (("l2", 1e-4), ("l1", 1e-3), ("elasticnet", 1e-3))
@@ -33,8 +33,11 @@ def _problem(name, penalty, *, n=4096, d=4, weighted=False, shift=0.0, rare=Fals
                    weights, offset, fit_intercept)
 
 
-def _bounds(problem, steps):
-    """(bound, F - F*) at the minimiser and steps of some lengths away from it; the rows' own from the shortest step."""
+def _bounds(problem, steps, whole=False):
+    """(bound, F - F*) at the minimiser and steps of some lengths away from it; the rows' own from the shortest step.
+
+    Or that of all rows.
+    """
     best = Newton().solve(problem, tol=0.0)
     rng = np.random.default_rng(1)
     away = rng.normal(size=problem.n_features) * (best.coef[0] != 0) / np.logspace(-1, 2, problem.n_features)
@@ -44,9 +47,12 @@ def _bounds(problem, steps):
         column._find_centre(reading)
         for step in steps:      # the longest lead beyond float64
             coef = best.coef + step * away
+            column.coef = coef[0]
             intercept = best.intercept + step * rng.normal() * problem.fit_intercept
             look, = reading.look([0], coef, intercept)
-            few = SomeRows(problem, reading, column, look.p) if few is None else few
+            if few is None:
+                few = (AllRows(column._matrix(reading, look.hessian)) if whole else
+                       SomeRows(problem, reading, column, look.p))
             gradient = column._gradient(look, coef[0])
             slopes = np.append(column._least_subgradient(gradient[:-1]), gradient[-1])
             yield few.bound(slopes, look.p), column._objective(look, coef[0]) - best.objective[0]
@@ -89,3 +95,35 @@ def test_fits_end_where_it_proves_the_goal(name, penalty):
         assert result.gap_kind == ("proof",)
         assert result.gap[0] <= tol
         assert result.objective[0] - best <= tol * abs(best)
+
+
+@pytest.mark.parametrize("change", [{}, {"weighted": True}, {"shift": 1e4}, {"rare": True}, {"fit_intercept": False}],
+                         ids=str)
+@pytest.mark.parametrize("penalty", [*PENALTIES, (None, 0.0)], ids=lambda pair: str(pair[0]))
+def test_all_rows_of_a_quadratic_loss_tell_the_distance(penalty, change):
+    """Nearly exactly without corners, and anywhere: its second derivatives are the same everywhere."""
+    for bound, truth in _bounds(_problem("squared_error", penalty, **change), (1e-2, 1e-1, 1.0, 1e3), whole=True):
+        assert truth <= bound
+        if penalty[0] in (None, "l2"):
+            assert bound <= 1.03 * truth
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("penalty", [*PENALTIES, (None, 0.0)], ids=lambda pair: str(pair[0]))
+@pytest.mark.parametrize("n", [3000, 120_000])
+def test_squared_errors_take_one_matrix_and_two_looks(n, penalty, fit_intercept, monkeypatch):
+    """On small and large tables, of raw features, to rounding."""
+    problem = _problem("squared_error", penalty, n=n, d=7, shift=300.0, fit_intercept=fit_intercept)
+    made, gram = [], Reading.gram
+    monkeypatch.setattr(Reading, "gram", lambda self, *given: made.append(self.n_rows) or gram(self, *given))
+    result = Newton().solve(problem, tol=1e-6)
+    assert made.count(n) == 1
+    assert result.n_iter <= 4
+    assert result.gap_kind == ("proof",)
+    assert result.gap[0] <= 1e-10
+    if penalty[0] in (None, "l2"):      # the least squares of rows, with those of the penalty below
+        X, y = problem.rows.array, problem.targets
+        mean, away = (X.mean(axis=0), y - y.mean()) if fit_intercept else (0.0, y)
+        ridge = np.sqrt(problem.penalty.l2[0] * n) * np.eye(7)
+        coef = np.linalg.lstsq(np.vstack([X - mean, ridge]), np.append(away, np.zeros(7)), rcond=None)[0]
+        np.testing.assert_allclose(result.coef[0], coef, rtol=1e-7)
