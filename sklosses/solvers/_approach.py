@@ -89,7 +89,7 @@ def approach(column, stage, budget):
     -------
     float or None
         How far predictions are still from the solution's, root mean square; None if there is no telling: where the
-        curvature misleads and is that of a sample.
+        curvature misleads from the start, and is that of a sample.
     """
     bend, here, before, move = column.bend, stage.best, 1e300, None
     curvature, gradient = _model(column, stage)
@@ -115,4 +115,4 @@ def approach(column, stage, budget):
         curvature.update(column.centred(there) - column.centred(here), change)
         gradient, here = gradient + change, there
         stage.best = here
-    return move if column.is_near else None
+    return move if column.is_near or number > 1 else None

@@ -22,9 +22,10 @@ from sklosses.solvers._problem import Result, State, refuse_negative_weights
 from sklosses.solvers._reading import Reading, is_better_gathered, of_one_column, threads_for
 from sklosses.solvers._spread import in_order
 
-# Multiply-adds of a reading up to which all rows are used from the start, and the solution is taken to rounding: it
-# costs nothing, and makes weights equal repetition.
-SMALL = 1e6
+# Multiply-adds of a reading up to which all rows are used from the start; and up to which the solution is taken to
+# rounding, which costs little, and makes weights equal repetition. (One-hot tables of 1e6, with kinks or l1: up to nine
+# times as long as to 1e-3, a third of a second.)
+SMALL, THOROUGH = 1e6, 2.5e5
 # A sample has at least so many rows, and so many a coefficient; it grows by this factor, up to this share of the rows.
 FEWEST, ROWS_A_COEFFICIENT, GROWTH, LARGEST_SHARE = 2000, 8, 4, 0.25
 # Losses with kinks have a first one up to this share, if it has so many rows a coefficient that it knows which are near
@@ -66,8 +67,8 @@ class Newton:
         Where a monitor scores the model: readings without a better score, by `tol`, after which to stop. The
         coefficients that scored best are returned.
     thorough : bool, default=True
-        Whether tables of up to 1e6 multiply-adds a reading are solved to rounding: it costs little, and makes weights
-        equal repetition. False: to `tol`, as larger ones.
+        Whether tables of up to 2.5e5 multiply-adds a reading are solved to rounding: it costs little, and makes
+        weights equal repetition. False: to `tol`, as larger ones.
 
     Notes
     -----
@@ -272,10 +273,14 @@ class Run:
         self._lockstep(sample, {k: self.columns[k].on_sample(sample) for k in self.first
                                 if not self.columns[k].is_near})
 
+    def is_thorough(self, reading):
+        """Whether all rows are solved to rounding."""
+        return self.thorough and reading.n_rows * (reading.n_features + 1) <= THOROUGH
+
     def finish(self, reading, random_state):
         """Minimise on all rows, and certify."""
-        small = reading.n_rows * (reading.n_features + 1) <= SMALL
-        goal = 1e-12 if small and self.thorough else max(self.tol, 1e-13)
+        thorough = self.is_thorough(reading)
+        goal = 1e-12 if thorough else max(self.tol, 1e-13)
         # On samples steps have been made; without, one takes this many readings.
         budget = self.max_iter - self.before if self.before else max(self.max_iter, A_STEP)
         for level in (self.first, *self.later):
@@ -286,7 +291,6 @@ class Run:
                 level = [place.column for place in level]
             self._lockstep(reading, {k: self.columns[k].on_all_rows(reading, self.tol, goal, budget) for k in level})
         if not self.stopped:
-            thorough = small and self.thorough
             self._lockstep(reading, {k: least_norm(self.problem, reading, column, thorough)
                                      for k, column in enumerate(self.columns)})
         if self.stopped or self.listener.best:

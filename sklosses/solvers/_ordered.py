@@ -35,7 +35,7 @@ from sklosses.solvers._kinked import (
     typical_change,
 )
 from sklosses.solvers._monitor import Monitor
-from sklosses.solvers._newton import SMALL, Newton, Run, check, samples
+from sklosses.solvers._newton import Newton, Run, check, samples
 from sklosses.solvers._sides import Sides
 
 # Coefficients of all columns together: the interior point method holds matrices of that many squared.
@@ -118,8 +118,7 @@ class _Run(Run):
     def finish(self, reading, random_state):
         """Minimise on all rows, each column alone; then bring them into order, and certify that."""
         super().finish(reading, random_state)
-        small = reading.n_rows * (reading.n_features + 1) <= SMALL
-        goal = 1e-12 if small and self.thorough else max(self.tol, 1e-13)
+        goal = 1e-12 if self.is_thorough(reading) else max(self.tol, 1e-13)
         alone = tuple(np.array([getattr(column, name) for column in self.columns]) for name in ("coef", "intercept"))
         together = _Together(self.columns, reading, goal, alone, sum(column.bound for column in self.columns))
         if together.crosses:
