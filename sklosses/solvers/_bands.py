@@ -78,12 +78,12 @@ def by_bands(column, reading, look, band, budget):
             mean = _mean(reading, column.k, p, band)
             step, fall = _step(column, reading, mean)
             steps += 1
-            there = column._moved(step)
+            there = column.moved(step)
             end = yield there
             share = _share(column, reading, p, end.p, band, step) if fall > 0 else 0.0
             if share == 0:
                 break
-            column.coef, column.intercept = column._moved(share * step)
+            column.coef, column.intercept = column.moved(share * step)
             p = p + share * (end.p - p)
             if fall <= ENOUGH * _added(column, mean, band):
                 break
@@ -92,7 +92,7 @@ def by_bands(column, reading, look, band, budget):
             break
         band /= NARROWER
     look = yield column.coef, column.intercept
-    if not column._objective(look, column.coef) < column._objective(began, here[0]):
+    if not column.value_of(look, column.coef) < column.value_of(began, here[0]):
         column.coef, column.intercept = here
         return began
     return look
@@ -147,23 +147,23 @@ def _left(column, reading, look, band, added, budget):
         if reading.readings >= budget:
             break
         mean = _mean(reading, column.k, here.p, band)
-        curvature, gradient = Curvature(column._matrix(reading, mean.hessian)), column._gradient(mean, column.coef)
-        if column._is_lost(reading, here, gradient, curvature):
+        curvature, gradient = Curvature(column.matrix_of(reading, mean.hessian)), column.gradient_of(mean, column.coef)
+        if column.is_lost(reading, here, gradient, curvature):
             break               # no row bends that would tell how far it is
         step = curvature.step(gradient, column.coef, column.l1)
-        fall = column._promised(gradient, step)
-        there = column._moved(step)
+        fall = column.promised(gradient, step)
+        there = column.moved(step)
         end, = reading.look([column.k], there[0][np.newaxis], np.array([there[1]]))
         changed = np.abs(_curvature(reading, column.k, end.p, band) - mean.hessian)
         beyond = changed @ (end.p - here.p) ** 2 / column.total
         if fall >= 0 and beyond <= ALIKE * max(fall, added):
-            hidden = curvature.hidden(gradient, step, column.l1, CANCELLING * column._sizes(reading, here))
-            fallen = column.objective - column._objective(here, column.coef)
+            hidden = curvature.hidden(gradient, step, column.l1, CANCELLING * column.sizes(reading, here))
+            fallen = column.objective - column.value_of(here, column.coef)
             return here, fall + beyond + hidden + max(fallen, 0.0)
         share = _share(column, reading, here.p, end.p, band, step) if fall > 0 else 0.0
         if share == 0:
             break
-        column.coef, column.intercept = column._moved(share * step)
+        column.coef, column.intercept = column.moved(share * step)
         here, = reading.look([column.k], column.coef[np.newaxis], np.array([column.intercept]))
     return here, np.inf
 
@@ -202,10 +202,10 @@ def _added(column, mean, band):
 
 
 def _step(column, reading, mean):
-    matrix = column._matrix(reading, mean.hessian)
-    gradient = column._gradient(mean, column.coef)
+    matrix = column.matrix_of(reading, mean.hessian)
+    gradient = column.gradient_of(mean, column.coef)
     step = Curvature(matrix).step(gradient, column.coef, column.l1)
-    return step, column._promised(gradient, step)
+    return step, column.promised(gradient, step)
 
 
 def _share(column, reading, p, end, band, step):

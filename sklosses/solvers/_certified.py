@@ -69,7 +69,7 @@ class Certified:
             look.value = reading.along(self.k, look.p, None, shift)[0]
             product = reading.back(reading.derivatives(self.k, p))
             self.intercept += shift
-            self.objective = self._objective(look, self.coef)
+            self.objective = self.value_of(look, self.coef)
         gap = self._relative(self._bound(reading, p, product / self.total))
         if gap > tol:
             self.intercept, self.objective, look.value = known
@@ -105,7 +105,7 @@ class Certified:
         """Whether next to nothing is left of the loss, and the coefficients go on growing."""
         if self.l1 > 0 or self.l2 > 0:
             return False
-        left = self._objective(look, self.coef) - self.lowest
+        left = self.value_of(look, self.coef) - self.lowest
         self.endless = (left <= NOTHING * abs(self.null)
                         and falls_for_ever(left_along(reading, self.k, look.p)))
         return self.endless

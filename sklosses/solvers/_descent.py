@@ -125,7 +125,7 @@ class Column(Certified):
         self.last = None        # the look there, where there may be a choice of minimisers
         self.length = 1.0       # of the last step, as a share of what the model proposed
         self.damping = 0.0      # see `_damp`
-        self.variances = None
+        self._variances = None
         self.bounded = self.convex and reading.traits[k].curvature < np.inf
         self.is_near = False    # whether samples have nothing to add to where it starts
         # How often steps were short of late, whether one had no curvature to go by; descents by bands, and how wide a
@@ -157,15 +157,16 @@ class Column(Certified):
     def settle(self, reading, look):
         """Take the model as it is, for want of time: a look at it on all rows is all there is."""
         self.total, self.ridge, self.gap = reading.totals[self.k], 0.0, np.inf if self.convex else np.nan
-        self.objective = self._objective(look, self.coef)
+        self.objective = self.value_of(look, self.coef)
 
     # What a look says -----------------------------------------------------------------------------------------------
 
-    def _objective(self, look, coef):
+    def value_of(self, look, coef):
+        """The objective at coefficients, of a look at them."""
         value = look.value / self.total + 0.5 * (coef * (self.l2 + self.ridge)) @ coef
         return value + self.l1 * np.abs(coef).sum() if self.l1 > 0 else value
 
-    def _gradient(self, look, coef):
+    def gradient_of(self, look, coef):
         """With respect to w and c, of all but the l1 penalty."""
         slope = look.slope / self.total
         out = np.empty(len(coef) + 1)
@@ -180,7 +181,7 @@ class Column(Certified):
         """Second derivatives of the loss, 0 where it is concave: what a step down can use of them."""
         return look.hessian if self.convex else np.maximum(look.hessian, 0.0)
 
-    def _matrix(self, reading, second):
+    def matrix_of(self, reading, second):
         """The Hessian with respect to w and c, from the loss's second derivatives: one reading."""
         matrix = reading.gram(second, self.centre) / self.total
         diagonal = np.einsum("ii->i", matrix)       # a view
@@ -207,7 +208,7 @@ class Column(Certified):
         self.constant = diagonal <= least * mass
         bends = second.min() if reading.weights is None else 0.0
         if np.any(self.constant & (diagonal > least * bends)) or (bends == 0 and self.constant.any()):
-            self.constant &= self._variances(reading) <= least
+            self.constant &= self.variances_of(reading) <= least
         self.any_constant = self.constant.any()
 
     def _curvature_at(self, reading, look):
@@ -216,17 +217,17 @@ class Column(Certified):
         Where all rows are on straight parts of their losses, as those of huber's far from the solution, nothing
         bounds a step. A little of the features' own Gram matrix does, and leaves its length to the line search.
         """
-        matrix = self._matrix(reading, self._second(look))
-        gradient = self._gradient(look, self.coef)      # now that it is known which columns are constant
+        matrix = self.matrix_of(reading, self._second(look))
+        gradient = self.gradient_of(look, self.coef)      # now that it is known which columns are constant
         curvature = Curvature(matrix)
-        if not self._is_lost(reading, look, gradient, curvature):
+        if not self.is_lost(reading, look, gradient, curvature):
             return gradient, curvature, True
         self.lost = True
-        features = self._matrix(reading, reading.mass(self.k))
+        features = self.matrix_of(reading, reading.mass(self.k))
         steepest = min(1.0, reading.traits[self.k].curvature)
-        return self._gradient(look, self.coef), Curvature(matrix + STRAIGHT * steepest * features), False
+        return self.gradient_of(look, self.coef), Curvature(matrix + STRAIGHT * steepest * features), False
 
-    def _is_lost(self, reading, look, gradient, curvature):
+    def is_lost(self, reading, look, gradient, curvature):
         """Whether there is a way down that no curvature bounds."""
         diagonal, down = np.diag(curvature.matrix), gradient
         if self.l1 > 0:         # which holds what matrices of dependent features do not
@@ -235,11 +236,11 @@ class Column(Certified):
             down = np.where(diagonal > 0, 0.0, np.append(self._least_subgradient(gradient[:-1]), gradient[-1]))
         if curvature.explains(down):
             return False
-        down = np.where(np.abs(down) > ROUNDING * self._sizes(reading, look), down, 0.0)
+        down = np.where(np.abs(down) > ROUNDING * self.sizes(reading, look), down, 0.0)
         worth = down @ np.divide(down, diagonal, out=1e300 * down, where=diagonal > 0)
         return worth > self._noise(look)
 
-    def _moved(self, step):
+    def moved(self, step):
         """(coef, intercept) after a step."""
         coef = self.coef + step[:-1]
         return coef, self.intercept + step[-1] - self.centre @ step[:-1]
@@ -250,7 +251,7 @@ class Column(Certified):
         As those of a loss that grows exponentially are, where a sample did not have the largest rows.
         """
         look = yield self.coef, self.intercept
-        if self._objective(look, self.coef) - self.lowest <= BAD * self.null or not np.any(self.coef):
+        if self.value_of(look, self.coef) - self.lowest <= BAD * self.null or not np.any(self.coef):
             return look
         best = self.best if self.fit_intercept else self.intercept
         start = np.full(reading.n_rows, best) if reading.offset is None else reading.offset + best
@@ -266,12 +267,12 @@ class Column(Certified):
         self.total, whole = sample.totals[self.k], self.total
         self._find_centre(sample)
         look = yield self.coef, self.intercept
-        self.objective = self._objective(look, self.coef)
+        self.objective = self.value_of(look, self.coef)
         p = np.zeros(sample.n_rows) if sample.offset is None else sample.offset
         best = self.best if self.fit_intercept else self.intercept
         if self.objective < sample.along(self.k, p, None, best)[0] / self.total:
             gradient, curvature, _ = self._curvature_at(sample, look)
-            promised = self._promised(gradient, curvature.step(gradient, self.coef, self.l1))
+            promised = self.promised(gradient, curvature.step(gradient, self.coef, self.l1))
             near = NEAR + len(self.coef) / sample.n_rows
             self.is_near = bool(promised / 2 <= near * (self.objective - self.lowest))
             if self.is_near and self._gram_readings() > AT_ONCE:
@@ -299,7 +300,7 @@ class Column(Certified):
         """
         if not sample.totals[self.k] > 0:
             return              # no row of it counts
-        self.total, whole, self.variances = sample.totals[self.k], self.total, None
+        self.total, whole, self._variances = sample.totals[self.k], self.total, None
         self._find_centre(sample)
         look = yield from self._begin(sample)
         diagonal = np.maximum(sample.squares(self._second(look), self.centre), 0.0) / self.total
@@ -308,12 +309,12 @@ class Column(Certified):
         if not fresh:
             self.curvature.raise_diagonal(np.where(diagonal > 0, diagonal + self.ridge + self.l2, 0.0))
         for _ in range(STAGE_STEPS):
-            self.objective = self._objective(look, self.coef)
-            gradient = self._gradient(look, self.coef)
+            self.objective = self.value_of(look, self.coef)
+            gradient = self.gradient_of(look, self.coef)
             if fresh:
                 gradient, self.curvature, _ = self._curvature_at(sample, look)
             step = self.curvature.step(gradient, self.coef, self.l1)
-            fall = self._promised(gradient, step)
+            fall = self.promised(gradient, step)
             if fresh and fall / 2 <= STAGE_TOL * len(self.coef) / sample.n_rows * abs(self.objective - self.lowest):
                 break
             before = look
@@ -335,9 +336,9 @@ class Column(Certified):
         look = yield from self._begin_all(reading, budget)
         before, tries, kept = np.inf, PROOF_STEPS if self.dual else 0, min(RESERVE, 0.25 * budget)
         while not self._falls_for_ever(reading, look):
-            self.objective = self._objective(look, self.coef)
+            self.objective = self.value_of(look, self.coef)
             self.blur = CANCELLING * self._cancelled(look)
-            gradient = self._gradient(look, self.coef)
+            gradient = self.gradient_of(look, self.coef)
             spent = reading.readings >= budget - (kept if self.descents else 0.0)
             if not self.must_step and ((self.at_once and self._known_prove(look, goal))
                                        or self._proves(reading, look, gradient, goal) or spent):
@@ -357,7 +358,7 @@ class Column(Certified):
             if fresh and self._is_cut():
                 look = yield from self._by_bands(reading, look, budget - kept)
                 self.curvature, self.damping, before = None, 0.0, np.inf
-                self.objective = self._objective(look, self.coef)
+                self.objective = self.value_of(look, self.coef)
                 if not (self.provable or self.dual):
                     self._bound_by_bands(reading, look, goal, budget)
                 if self.gap <= goal:
@@ -370,20 +371,20 @@ class Column(Certified):
             if look is not last and not fresh and self.damping > STALE_DAMPING:
                 self.curvature, self.damping = None, LEAST_DAMPING
             elif look is not last and not self._is_anew(reading):
-                self.curvature.update(step, self._gradient(look, self.coef) - gradient)
+                self.curvature.update(step, self.gradient_of(look, self.coef) - gradient)
             elif look is last and fresh and self.damping > MOST_DAMPING:
                 break
             elif look is last and not fresh:        # this curvature knows no way down
                 self.curvature = None
         self._end(reading, look, tol, goal, budget)
-        self.slopes = self._gradient(look, self.coef)[:-1] - self.l2 * self.coef
+        self.slopes = self.gradient_of(look, self.coef)[:-1] - self.l2 * self.coef
         self.last = look if self.l2 == 0 else None
         if not self.convex:     # a stationary point, and no more is known
             self.gap, self.gap_kind = np.nan, None
 
     def _begin_all(self, reading, budget):
         """The first look at all rows; curvature of a sample learns of it, which may hardly have seen some columns."""
-        self.variances = None       # of a sample
+        self._variances = None       # of a sample
         if self.centre is None:
             self._find_centre(reading, reading.scattered if self.at_once and reading.n_rows > MANY else None)
         if self.hasty and self.curvature is None:
@@ -399,9 +400,9 @@ class Column(Certified):
 
     def _end(self, reading, look, tol, goal, budget=0.0):
         """The certificate of the last place; where there is none, an estimate by so many readings."""
-        self.objective = self._objective(look, self.coef)
+        self.objective = self.value_of(look, self.coef)
         if self.gap > goal or self.gap_kind != "proof":
-            gradient = self._gradient(look, self.coef)
+            gradient = self.gradient_of(look, self.coef)
             proven = self._proves(reading, look, gradient, max(tol, goal, LEAST_TOL))
             if not proven and self.provable and self.gap > max(tol, goal):
                 self._proves(reading, look, gradient, np.inf)       # a bound out of reach of the tolerance is one too
@@ -423,8 +424,8 @@ class Column(Certified):
         if np.all(self.last.hessian != 0):
             return False
         free = self.free()
-        second = self._matrix(reading, self._second(self.last))[:-1, :-1]
-        features = self._matrix(reading, reading.mass(self.k))[:-1, :-1]
+        second = self.matrix_of(reading, self._second(self.last))[:-1, :-1]
+        features = self.matrix_of(reading, reading.mass(self.k))[:-1, :-1]
         return rank(second, free) < rank(features, free)
 
     def free(self):
@@ -455,7 +456,7 @@ class Column(Certified):
             if self._damp(reading, look):
                 before = np.inf             # decrements of different damping do not compare
             step = self.curvature.step(gradient, self.coef, self.l1)
-            decrement = self._promised(gradient, step)
+            decrement = self.promised(gradient, step)
             cheap = 2 * price <= CERTIFICATE_STEPS * ONE_OF
             if cheap and not self.must_step and self._few_prove(reading, look, decrement, goal):
                 return None
@@ -469,7 +470,7 @@ class Column(Certified):
             self.few = AllRows(self.curvature.matrix)
         self._damp(reading, look)
         step = self.curvature.step(gradient, self.coef, self.l1)
-        return gradient, step, self._promised(gradient, step), True, own and self.damping == 0
+        return gradient, step, self.promised(gradient, step), True, own and self.damping == 0
 
     def _damp(self, reading, look):
         """Levenberg's damping, in proportion to the most curvature a column can have; returns whether it has changed.
@@ -485,16 +486,16 @@ class Column(Certified):
         damping = 0.0
         if self.damping > 0:
             bound = min(reading.traits[self.k].curvature, look.hessian.max(initial=0.0))
-            damping = self.damping * bound * np.append(self._variances(reading), 0.0)
+            damping = self.damping * bound * np.append(self.variances_of(reading), 0.0)
         self.curvature.damp(damping)
         self.length = SHORT     # counted
         return self.damping != was
 
-    def _variances(self, reading):
+    def variances_of(self, reading):
         """Those of the features: read once a stage."""
-        if self.variances is None:
-            self.variances = reading.squares(reading.mass(self.k), self.centre) / self.total
-        return self.variances
+        if self._variances is None:
+            self._variances = reading.squares(reading.mass(self.k), self.centre) / self.total
+        return self._variances
 
     def _price(self, reading):
         """What curvature anew costs, in steps."""
@@ -537,14 +538,14 @@ class Column(Certified):
         hidden = self.curvature.hidden(gradient, step, self.l1)
         if hidden <= PIECES * decrement:
             return hidden
-        return self.curvature.hidden(gradient, step, self.l1, CANCELLING * self._sizes(reading, look))
+        return self.curvature.hidden(gradient, step, self.l1, CANCELLING * self.sizes(reading, look))
 
-    def _sizes(self, reading, look):
+    def sizes(self, reading, look):
         """The size of what is added up to the gradient's entries."""
-        sizes = np.append(np.abs(self.centre) + np.sqrt(self._variances(reading)), 1.0)
+        sizes = np.append(np.abs(self.centre) + np.sqrt(self.variances_of(reading)), 1.0)
         return look.steepness / self.total * sizes
 
-    def _promised(self, gradient, step):
+    def promised(self, gradient, step):
         """By how much F falls along a step, by its slope: the squared Newton decrement."""
         if self.l1 == 0:
             return -(gradient @ step)
@@ -564,16 +565,16 @@ class Column(Certified):
         if not fall > 0:
             return look
         for _ in range(3):
-            coef, intercept = self._moved(length * step)
+            coef, intercept = self.moved(length * step)
             if intercept == self.intercept and np.array_equal(coef, self.coef):
                 break           # shorter than float64 can tell
             trial = yield coef, intercept
-            end = self._objective(trial, coef)
+            end = self.value_of(trial, coef)
             # Where F can no longer tell, the step is trusted: gradients go on to shrink for a while.
             if end <= start - ARMIJO * length * fall + (noise if fall < 1e3 * noise else 0.0):
                 if held and length == 1 and (
                         times := beyond(self._slope_along(reading, look.p, trial.p, step), FLATTER)) > 1:
-                    coef, intercept = self._moved(times * step)
+                    coef, intercept = self.moved(times * step)
                     trial = yield coef, intercept
                 self.coef, self.intercept, self.length = coef, intercept, length
                 return trial

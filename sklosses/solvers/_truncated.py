@@ -103,10 +103,10 @@ class _Column(Counted):
         look = yield from self._begin(reading)
         first, before = None, np.inf
         while not self._falls_for_ever(reading, look):
-            self.objective = self._objective(look, self.coef)
+            self.objective = self.value_of(look, self.coef)
             self.blur = CANCELLING * self._cancelled(look)
             self._find_diagonal(reading, look)
-            gradient = self._gradient(look, self.coef)
+            gradient = self.gradient_of(look, self.coef)
             if self._proves(reading, look, gradient, goal) or self._left(reading, budget) <= 0:
                 break
             self.curvature = _Hessian(self, reading, look, gradient)
@@ -175,7 +175,7 @@ class _Hessian:
     def _lend(self):
         """Curvature where there is none."""
         column, reading = self._column, self._reading
-        squares = np.maximum(column._variances(reading), 0.0)
+        squares = np.maximum(column.variances_of(reading), 0.0)
         share = STRAIGHT * min(1.0, reading.traits[column.k].curvature)
         self._added = np.maximum(self._added, share * np.append(squares, 1.0 if column.fit_intercept else 0.0))
 

@@ -103,9 +103,9 @@ class _Column(Counted):
         look = yield from self._begin(reading)
         held, before = None, np.inf
         while True:
-            self.objective = self._objective(look, self.coef)
+            self.objective = self.value_of(look, self.coef)
             self.blur = CANCELLING * self._cancelled(look)
-            gradient = self._gradient(look, self.coef)
+            gradient = self.gradient_of(look, self.coef)
             if self._proves(reading, look, gradient, goal) or self._left(reading, budget) <= 0:
                 break
             held = held or Held(reading)
@@ -113,7 +113,7 @@ class _Column(Counted):
             share = TIGHT if self.length == 1 else LOOSE
             self._damp(reading, look)
             step = self.curvature.step(gradient, look, share)
-            fall, noise, last = self._promised(gradient, step), self._noise(look), look
+            fall, noise, last = self.promised(gradient, step), self._noise(look), look
             if fall <= noise and not 0 < fall <= STALLED * before:
                 break
             before = fall
@@ -123,7 +123,7 @@ class _Column(Counted):
                 break
         self._end(reading, look, tol, goal)
         if self.gap == np.inf and self.dual:       # a bound out of reach of the tolerance is one too
-            self._proves(reading, look, self._gradient(look, self.coef), np.inf)
+            self._proves(reading, look, self.gradient_of(look, self.coef), np.inf)
 
 
 class _Model:

@@ -51,11 +51,11 @@ def _bounds(problem, steps, whole=False):
             intercept = best.intercept + step * rng.normal() * problem.fit_intercept
             look, = reading.look([0], coef, intercept)
             if few is None:
-                few = (AllRows(column._matrix(reading, look.hessian)) if whole else
+                few = (AllRows(column.matrix_of(reading, look.hessian)) if whole else
                        SomeRows(problem, reading, column, look.p))
-            gradient = column._gradient(look, coef[0])
+            gradient = column.gradient_of(look, coef[0])
             slopes = np.append(column._least_subgradient(gradient[:-1]), gradient[-1])
-            yield few.bound(slopes, look.p), column._objective(look, coef[0]) - best.objective[0]
+            yield few.bound(slopes, look.p), column.value_of(look, coef[0]) - best.objective[0]
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=lambda pair: pair[0])
