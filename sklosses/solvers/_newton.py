@@ -177,11 +177,6 @@ def sample_size(problem):
     return max(FEWEST, ROWS_A_COEFFICIENT * problem.n_features)
 
 
-def one_weight(reading):
-    """Whether all columns have the same weights."""
-    return reading.weights is None or len(reading.weights) == 1
-
-
 class Run:
     """One call of `solve`: where each column is, and what has been seen."""
 
@@ -256,7 +251,7 @@ class Run:
         family = loss.n_columns == K > 1 and not self.problem.traits[0].smooth and len(reading.targets) == 1
         watched = state is not None or type(self.monitor) is not Monitor
         few = self.problem.n_rows <= AT_ONCE
-        return [list(range(K))] if watched or few or not (family and one_weight(reading)) else levels(K)
+        return [list(range(K))] if watched or few or not (family and reading.one_weight) else levels(K)
 
     def compare(self, reading, seed):
         """Find out, on some of the rows, which columns start near their minimum: samples have nothing to tell them."""
@@ -325,7 +320,7 @@ class Run:
     def _side_by_side(self, reading, go_on, columns, looks):
         """Let columns go on; in threads, if they have the same weights and leave the table alone."""
         n_threads = min(reading.n_threads, len(columns)) if all(column.alone for column in self.columns) else 1
-        if n_threads == 1 or not one_weight(reading):
+        if n_threads == 1 or not reading.one_weight:
             for k, look in zip(columns, looks, strict=True):
                 go_on(k, look)
             return

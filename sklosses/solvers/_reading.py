@@ -168,9 +168,14 @@ class Reading:
         weight = self.weight(column)
         return np.ones(self.n_rows) if weight is None else weight
 
+    @property
+    def one_weight(self):
+        """Whether all columns have the same weights."""
+        return self.weights is None or len(self.weights) == 1
+
     def once(self, name, column, compute):
         """What columns of equal weights have in common, computed for the first that asks."""
-        key = name, 0 if self.weights is None or len(self.weights) == 1 else column
+        key = name, 0 if self.one_weight else column
         with self._lock:
             if key not in self._known:
                 self._known[key] = compute()

@@ -1,12 +1,14 @@
 """Kinks near predictions, and steps by their density: against loops over all of them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from sklosses.data import as_rows
 from sklosses.losses import EpsilonInsensitive, Hinge, Quantile
 from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
-from sklosses.solvers import Newton, Problem, _kinked
+from sklosses.solvers import Newton, OneVsRest, Problem, _kinked
 from sklosses.solvers._approach import bend_of
 from sklosses.solvers._reading import Reading
 from sklosses.solvers._sides import Sides
@@ -194,3 +196,16 @@ def test_a_band_that_is_too_narrow_to_prove_anything_is_widened(monkeypatch):
     result = Newton().solve(problem, tol=1e-4)
     assert len(rounds) > 1
     assert result.gap[0] <= 1e-4
+
+
+def test_classes_of_different_weights_keep_no_copy_of_the_table_each():
+    rng = np.random.default_rng(0)
+    X, classes = rng.normal(size=(300, 100)), rng.integers(0, 25, size=300).astype(float)
+    weights = 1 + rng.random((25, 2))
+    problem = Problem(as_rows(X), classes, ((Hinge(), 25),), L2(1e-2), one_vs_rest=OneVsRest((-1.0, 1.0), weights))
+    tracemalloc.start()
+    result = Newton(n_jobs=1).solve(problem, tol=1e-2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert result.converged
+    assert peak < 20 * X.nbytes
