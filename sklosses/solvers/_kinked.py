@@ -509,10 +509,9 @@ class KinkedColumn:
     def rows_of(self, reading, numbers, n_threads, copies=1):
         """Some rows of a reading, centred."""
         settings = self.centre, self.fit_intercept, self.problem.rows.n_rows * self.problem.rows.row_bytes, copies
-        # All of them, each once. Columns that go on side by side have rows of their own: products need room. So have
-        # those of different weights: each has its centre, and nobody else would use what is kept.
-        shared = reading.n_threads == 1 and reading.one_weight
-        if len(numbers) == reading.n_rows and (self.problem.n_columns == 1 or shared):
+        # All of them, each once. Several columns have rows of their own: side by side products need room, those of
+        # different weights have different centres, and one thread has to sum in the same order as two.
+        if len(numbers) == reading.n_rows and self.problem.n_columns == 1:
             key = "centred", copies, self.centre.tobytes()
             yield reading.once(key, self.k, lambda: CentredRows(reading, *settings))
             return

@@ -209,3 +209,14 @@ def test_classes_of_different_weights_keep_no_copy_of_the_table_each():
     tracemalloc.stop()
     assert result.converged
     assert peak < 20 * X.nbytes
+
+
+def test_threads_change_no_bit_where_bands_have_all_rows():
+    rng = np.random.default_rng(0)
+    X = rng.standard_t(1.2, size=(8000, 4))
+    y = np.array([(X[:, 0] > 0) + (X[:, k] > k) for k in range(4)]).T - 1.0
+    problem = Problem(as_rows(X), y, ((EpsilonInsensitive(epsilon=0.1), 4),), L2(1e-6))
+    one, *others = (Newton(n_jobs=n_jobs).solve(problem, tol=1e-5) for n_jobs in (1, 2, 3))
+    for other in others:
+        np.testing.assert_array_equal(one.coef, other.coef)
+        np.testing.assert_array_equal(one.gap, other.gap)
