@@ -180,12 +180,17 @@ class _Run:
         # Small tables get 8 readings at least, which are a step or two.
         self.budget = max(self.max_iter, 8)
 
+    def _costs(self, coef):
+        """The penalty of coefficients."""
+        l1, l2 = self.penalty
+        return l1 * float(np.abs(coef).sum()) + 0.5 * l2 * float(np.vdot(coef, coef))
+
     def go(self, reading, seed):
         """Samples first, then all rows."""
         smooth, pieces = self.loss.traits.smooth, self.loss.quadratic is not None
         if pieces and self.D <= LARGEST_D and reading.n_rows * self.D**2 <= LARGEST_INTERIOR:
             self._interior(reading)
-        elif pieces and self.D > LARGEST_D and self.penalty[0] == 0 and self.penalty[1] > 0:
+        elif pieces and self.D > LARGEST_D and any(self.penalty):
             self._dual_descent(reading, seed)
         elif smooth:
             self._smooth(reading, seed)
@@ -373,12 +378,11 @@ class _Run:
         self._prepare_dual(reading, centre)
         method = SliceInterior(reading, self.penalty, centre, self.problem.fit_intercept, (self.coef, self.intercept))
         best = {"bound": np.inf, "left": np.inf, "stale": 0}
-        l1, l2 = self.penalty
 
         def done(coef, intercept, a):
             p = reading.products(coef, intercept)
             value, _ = reading.evaluate(p)
-            objective = value / reading.total + l1 * np.abs(coef).sum() + 0.5 * l2 * np.vdot(coef, coef)
+            objective = value / reading.total + self._costs(coef)
             g = reading.gradients(a)
             lower = self.dual(a, reading.back_slices(g), g.sum(axis=0))
             self.lower = max(self.lower, lower)
@@ -407,7 +411,7 @@ class _Run:
         if self.problem.fit_intercept:
             centre = reading.back(reading.mass(0)) / reading.total
         self._prepare_dual(reading, centre)
-        method = SliceDual(self.problem, reading, self.penalty[1], self.intercept, seed)
+        method = SliceDual(self.problem, reading, self.penalty, self.intercept, seed)
         goal, seen = max(self.tol, 1e-13), []       # small tables too: the last digits are slow to come
         while not self.stopped:
             known = self.objective if np.isfinite(self.objective) else self.null
@@ -437,7 +441,7 @@ class _Run:
             shift = best_shifts(reading, look.p, self.loss.smoothed(width))
             there = reading.evaluate(look.p + shift)[0]
             value, shift = (there, shift) if there < value else (value, 0.0 * shift)
-        objective = value / reading.total + 0.5 * self.penalty[1] * float(np.vdot(coef, coef))
+        objective = value / reading.total + self._costs(coef)
         if objective >= self.objective:
             return False
         self.objective, self.coef, self.intercept = objective, coef, intercept + shift
@@ -512,9 +516,7 @@ class _Run:
             self.coef, self.intercept = best[2]
         elif not self.stopped:
             return
-        l1, l2 = self.penalty
-        value = reading.see(self.coef, self.intercept).value / reading.total
-        self.objective = value + l1 * np.abs(self.coef).sum() + 0.5 * l2 * float(np.vdot(self.coef, self.coef))
+        self.objective = reading.see(self.coef, self.intercept).value / reading.total + self._costs(self.coef)
         self.gap, self.kind = np.inf, "estimate"
 
     def result(self, reading):

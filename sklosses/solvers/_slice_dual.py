@@ -15,42 +15,55 @@ BETWEEN_LOOKS = 10
 FIRST_LEAP = 2
 # The mean of the last eighth of the iterates, nearly, is a better model than the last: coefficients swing.
 POWER = 7
+# Strength of the proximal term where there is no l2: at first this share of what l1 is worth per unit of coefficient,
+# less by this factor an epoch after a few, down to a last share; and no less than these shares of what a row has.
+WORTH, DECAY, STEADY_EPOCHS, NATURAL = (0.25, 0.06), 0.85, 5, (0.05, 0.01)
 # Rows from all over the table, to estimate the mean of ||x_i||^2 from.
 SAMPLE = 1000
 
 
 class SliceDual:
-    """The dual of a problem with a loss of whole rows and an l2 penalty, on its way up.
+    """The dual of a problem with a loss of whole rows and a penalty, on its way up.
 
     S. S. Keerthi, S. Sundararajan, K.-W. Chang, C.-J. Hsieh, C.-J. Lin, "A sequential dual method for large scale
-    multi-class linear SVMs", KDD 2008; the intercepts are those of :class:`DualDescent`.
+    multi-class linear SVMs", KDD 2008; the intercepts are those of :class:`DualDescent`, and so
+    is the proximal term that stands in for l2 where there is only l1.
 
     Parameters
     ----------
     problem : Problem
     reading : SliceReading
         Of its rows.
-    l2 : float > 0
+    penalty : tuple of two floats
+        l1 and l2; one at least is not 0.
     intercept : ndarray of shape (K,)
         Where intercepts start; not changed.
     seed : int
         Of the order in which rows are visited.
     """
 
-    def __init__(self, problem, reading, l2, intercept, seed):
-        self.reading, self.l2, self.seed, self.K = reading, l2, seed, reading.K
+    def __init__(self, problem, reading, penalty, intercept, seed):
+        self.reading, self.seed, self.K = reading, seed, reading.K
+        self.l1, self.l2 = penalty
+        norm = _mean_square_norm(reading)
+        worth, natural = self.l1 * norm**0.5, norm / reading.n_rows
+        strengths = [max(a * worth, b * natural) for a, b in zip(WORTH, NATURAL, strict=True)]
+        self.mu, self.least_mu = (0.0, 0.0) if self.l2 > 0 else strengths
+        self.kappa = self.l2 + self.mu
         n = reading.n_rows
         weight = np.ones(n) if reading.s is None else reading.s
         self.active = int(np.count_nonzero(weight))
-        self.scale = weight / (reading.total * l2)
+        self.scale = weight / (reading.total * self.kappa)
         self.shift = np.array(intercept, dtype=np.float64)
         self.kernel = kernel("sklosses.solvers._slice_dual_kernel").Slices(
-            problem.rows, problem.subset, reading.y, self.scale, self.shift, reading.loss.quadratic)
+            problem.rows, problem.subset, reading.y, self.scale, self.shift, reading.loss.quadratic,
+            self.l1 / self.kappa)
         if problem.fit_intercept:
-            self.kernel.rho = INTERCEPT_WEIGHT * _mean_square_norm(reading)
+            self.kernel.rho = INTERCEPT_WEIGHT * norm
         self.order = RowOrder(n, problem.rows.row_bytes)
         self.epochs, self.account, self.fall, self.trust = 0, 0.0, 1.0, 1.0
-        self.leaps, self.judged = True, (0.0, np.inf)       # the gap when the leaps were judged, and when that was
+        self.centre = np.zeros_like(self.kernel.coefficients) if self.mu else None
+        self.leaps, self.judged = not self.mu, (0.0, np.inf)       # the gap when the leaps were judged, and when that was
         self.mean, self.mean_since = None, 0
 
     @property
@@ -66,15 +79,19 @@ class SliceDual:
     @property
     def expected(self):
         """What the gap will turn out to be, by the account: parts of rows visited early in the epoch are of before."""
-        return self.trust * self.l2 * self.account * self.fall**0.5
+        return self.trust * self.kappa * self.account * self.fall**0.5
 
     def learn(self, bound):
-        """The gap as it has turned out. No more leaps where it has not halved: they may go in circles."""
+        """The gap as it has turned out. No more leaps where it has not halved: they may go in circles.
+
+        With l1 the gap falls by fits and starts: it has as many readings as there were before, to fall at all.
+        """
         if self.account > 0:
             self.trust = max(1.0, self.trust * bound / max(self.expected, 1e-300))
         since, before = self.judged
-        if self.leaps and self.reading.readings - since >= BETWEEN_LOOKS:
-            if bound > 0.5 * before:
+        enough, share = (max(BETWEEN_LOOKS, since), 0.9) if self.l1 > 0 else (BETWEEN_LOOKS, 0.5)
+        if self.leaps and self.reading.readings - since >= enough:
+            if bound > share * before:
                 self.leaps, self.mean = False, None
             self.judged = self.reading.readings, bound
 
@@ -83,11 +100,13 @@ class SliceDual:
         until = min(self.reading.readings + BETWEEN_LOOKS, budget)
         while True:
             self._epoch()
-            if self.reading.readings >= until or (self.epochs > 1 and self.expected <= goal):
+            if self.reading.readings >= until or (not self.mu and self.epochs > 1 and self.expected <= goal):
                 break
 
     def _epoch(self):
         dual = self.kernel
+        if self.mu and self.epochs >= STEADY_EPOCHS:
+            self._set_mu(max(self.least_mu, DECAY * self.mu))
         dual.next_to_none = NEXT_TO_NONE * self.account / self.active if self.epochs >= FIRST_REST else 0.0
         visits = dual.visits
         dual.descend(self.order.draw(self.seed, self.epochs).positions)
@@ -97,7 +116,29 @@ class SliceDual:
         self.fall = min(self.account / before, 1.0) if before > 0 else 1.0
         if self.leaps and self.epochs >= FIRST_LEAP:
             dual.leap()
+        if self.mu:
+            self._move_centre(dual.coefficients)
         self._take_into_mean()
+
+    def _move_centre(self, centre):
+        """Let the proximal term be about other coefficients."""
+        sums = self.kernel.sums
+        sums += self.mu / self.kappa * (centre - self.centre)
+        self.centre = centre.copy()
+        self.kernel.renew()
+
+    def _set_mu(self, mu):
+        """Change the strength of the proximal term, and all that is in its unit."""
+        if mu == self.mu:
+            return
+        centre, dual = self.centre, self.kernel
+        self._move_centre(np.zeros_like(centre))
+        ratio = self.kappa / (self.l2 + mu)
+        self.mu, self.kappa = mu, self.l2 + mu
+        for part in (dual.sums, dual.total, self.scale):
+            part *= ratio
+        dual.shrink = self.l1 / self.kappa
+        self._move_centre(centre)
 
     def _take_into_mean(self):
         """The mean of the iterates, in proportion to a power of their numbers."""

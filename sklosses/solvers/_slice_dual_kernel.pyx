@@ -9,6 +9,9 @@ With q = c_i (||x_i||^2 + rho) that is a projection onto the simplex, of ::
 
     (p + cost + q a_i + width e_y) / (q + width),       p = W x_i + b
 
+With an l1 penalty too that formula is the `lines`, and the coefficients are what soft thresholding by `shrink` leaves
+of them. It moves no two lines apart, so that steps as without it still raise the dual.
+
 The intercepts belong to constraints, sum_i c_i (a_i - e_y) = 0, which an augmented Lagrangian of weight rho keeps, as
 in ``_dual_kernel.pyx``. The coefficients of a feature stand together, so a row's entries that are 0 cost nothing.
 """
@@ -70,6 +73,27 @@ cdef inline double squares(const double* x, Py_ssize_t n) noexcept nogil:
     return sum
 
 
+cdef inline double shrunk(double v, double by) noexcept nogil:
+    return v - max(min(v, by), -by)
+
+
+cdef inline void add(Slices s, Py_ssize_t n) noexcept nogil:
+    """Add the row at hand, times the goal of each class, to the lines of its entries."""
+    cdef Py_ssize_t i, k
+    add_to_lines(s.x, s.at, n, s.goal, s.width, s.lines)
+    if s.coef != s.lines:
+        for i in range(n):
+            for k in range(s.at[i], s.at[i] + s.width):
+                s.coef[k] = shrunk(s.lines[k], s.shrink)
+
+
+cdef inline void shrink_all(Slices s) noexcept nogil:
+    cdef Py_ssize_t k
+    if s.coef != s.lines:
+        for k in range(s.view.n_features * s.width):
+            s.coef[k] = shrunk(s.lines[k], s.shrink)
+
+
 cdef inline bint step(Slices s, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     """The step of row i, of n entries; returns whether its distribution has moved."""
     cdef Py_ssize_t k, y = s.label[i]
@@ -79,7 +103,7 @@ cdef inline bint step(Slices s, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     if s.norm[i] < 0:
         s.norm[i] = squares(s.x, n)
     q = max(s.scale[i] * (s.norm[i] + s.rho), 1e-200)
-    sum_lines(s.x, s.at, n, s.lines, s.width, s.goal)
+    sum_lines(s.x, s.at, n, s.coef, s.width, s.goal)
     for k in range(s.K):
         s.goal[k] += s.shift[k] + (k != y)
         slope = s.goal[k] - s.rounding * (a[k] - (k == y))
@@ -99,7 +123,7 @@ cdef inline bint step(Slices s, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     for k in range(s.K, s.width):
         s.goal[k] = 0
     if moved:
-        add_to_lines(s.x, s.at, n, s.goal, s.width, s.lines)
+        add(s, n)
     return moved
 
 
@@ -141,7 +165,8 @@ cdef double rise(Slices s) noexcept nogil:
     cdef Py_ssize_t i, k, size = s.view.n_features * s.width
     cdef double now, was, part, sum = 0
     for k in range(size):
-        sum += 0.5 * (s.lines_before[k] - s.lines[k]) * (s.lines_before[k] + s.lines[k])
+        now, was = s.coef[k], shrunk(s.lines_before[k], s.shrink)
+        sum += 0.5 * (was - now) * (was + now)
     for i in range(s.label.shape[0]):
         part = 0
         for k in range(s.K):
@@ -168,6 +193,7 @@ cdef int leap(Slices s, const floating* x, const index_t* j) except -1 nogil:
         now = s.lines[k]
         s.lines[k] = now + by * (now - s.lines_before[k])
         s.lines_before[k] = now
+    shrink_all(s)
     for k in range(s.K):
         now = s.sum[k]
         s.sum[k] = now + by * (now - s.sum_before[k])
@@ -176,7 +202,7 @@ cdef int leap(Slices s, const floating* x, const index_t* j) except -1 nogil:
     for i in range(s.label.shape[0]):
         if moved_ahead(s, i, by):
             n = entries(s, i if s.subset is None else s.subset[i], x, j)
-            add_to_lines(s.x, s.at, n, s.goal, s.width, s.lines)
+            add(s, n)
     with gil:
         PyErr_CheckSignals()
     return 0
@@ -218,16 +244,21 @@ cdef class Slices:
         Numbers of the rows that count; None: all.
     label : ndarray of int64 of shape (n_rows,)
     scale : ndarray of shape (n_rows,)
-        The c_i.
+        The c_i; read again in every epoch.
     shift : ndarray of shape (K,)
         Intercepts; changed.
     rounding : float
         The width of a smoothed maximum, or 0.
+    shrink : float, default=0.0
+        The l1 penalty in units of that of l2. Where it is 0 it remains so.
 
     Attributes
     ----------
-    coefficients : ndarray of shape (n_features, K or more)
-        Those of a feature in a row.
+    coefficients, sums : ndarray of shape (n_features, K or more)
+        Those of a feature in a row; and the lines that they are made of, the same array without an l1 penalty. Who
+        changes them, or `shrink`, calls `renew`.
+    total : ndarray of shape (K,)
+        What the constraints say is 0.
     distributions : ndarray of shape (n_rows, K)
     gaps : ndarray of shape (n_rows,)
         By how much a row's distribution fell short of its best when it was last visited.
@@ -245,6 +276,7 @@ cdef class Slices:
     cdef double[::1] norm, shift, sum, gap
     cdef unsigned char[::1] rest, level
     cdef double* lines
+    cdef double* coef
     cdef double* a
     cdef double* lines_before   # where the last leap began
     cdef double* a_before
@@ -256,26 +288,29 @@ cdef class Slices:
     cdef double rounding
     cdef Py_ssize_t K, width
     cdef list _held
-    cdef readonly object coefficients, distributions, gaps
-    cdef public double rho, next_to_none
+    cdef readonly object coefficients, sums, total, distributions, gaps
+    cdef public double rho, next_to_none, shrink
     cdef public Py_ssize_t visits
 
-    def __init__(self, Rows rows, subset, label, scale, shift, double rounding):
+    def __init__(self, Rows rows, subset, label, scale, shift, double rounding, double shrink=0.0):
         cdef Py_ssize_t n = len(label)
         self.rows, self.view = rows, rows.view
         self.subset, self.label, self.scale, self.shift = subset, label, scale, shift
-        self.K, self.rounding = len(shift), rounding
+        self.K, self.rounding, self.shrink = len(shift), rounding, shrink
         self.width = (self.K + 7) // 8 * 8
-        self.norm, self.sum = np.full(n, -1.0), np.zeros(self.K)
+        self.norm, self.total = np.full(n, -1.0), np.zeros(self.K)
+        self.sum = self.total
         self.gaps = np.zeros(n)
         self.gap = self.gaps
         self.rest, self.level = np.zeros(n, dtype=np.uint8), np.zeros(n, dtype=np.uint8)
         self.distributions = np.zeros((n, self.K))
         self.distributions[np.arange(n), label] = 1.0
-        self.coefficients = np.zeros((rows.n_features, self.width))
+        self.sums = np.zeros((rows.n_features, self.width))
+        self.coefficients = np.zeros_like(self.sums) if shrink > 0 else self.sums
         most = rows.n_features if self.view.starts == NULL else int(np.diff(rows.indptr).max(initial=0))
         self._held = []
-        self.lines, self.a = self._pointer(self.coefficients), self._pointer(self.distributions)
+        self.lines, self.a = self._pointer(self.sums), self._pointer(self.distributions)
+        self.coef = self._pointer(self.coefficients) if shrink > 0 else self.lines
         self.a_before = self._pointer(self.distributions.copy())
         self.lines_before = self._pointer(np.zeros_like(self.coefficients))
         self.sum_before = np.zeros(self.K)
@@ -286,6 +321,10 @@ cdef class Slices:
         cdef double[::1] memory = array.reshape(-1)
         self._held.append(memory)
         return &memory[0] if memory.shape[0] else NULL
+
+    def renew(self):
+        """Make the coefficients of their lines."""
+        shrink_all(self)
 
     def leap(self):
         """Distributions ahead, by a share of what they have moved since the last call that grows from 0 to 1."""
