@@ -17,7 +17,7 @@ from sklosses.solvers._shift import falls_for_ever
 from sklosses.solvers._slice_descent import DOUBT, Descent, settle
 from sklosses.solvers._slice_dual import SliceDual
 from sklosses.solvers._slice_interior import SliceInterior
-from sklosses.solvers._slices import Dual, SliceReading, best_shifts
+from sklosses.solvers._slices import WIDTHS, Dual, SliceReading, best_constant, best_shifts
 
 # Multiply-adds of a reading up to which all rows are used from the start, and the solution is taken to rounding.
 SMALL = 1e6
@@ -44,6 +44,8 @@ A_PROOF = 16
 CALMER = 0.7
 # Dual descent: a gap this small, which so many looks have not brought down by a tenth, is the limit of precision.
 LIMIT, PATIENCE = 1e-8, 4
+# A slope this much beyond l1 is within it, to rounding.
+WITHIN = 1e-12
 # Smoothing: the first width, and how a width is chosen after a gap.
 FIRST_WIDTH, NARROWER = 0.5, (0.1, 0.4)
 
@@ -168,12 +170,15 @@ class _Run:
         K, d, n = self.K, reading.n_features, reading.n_rows
         self.coef = np.zeros((K, d)) if state is None else np.array(state.coef, dtype=np.float64)
         self.intercept = np.zeros(K) if state is None else np.array(state.intercept, dtype=np.float64)
-        smooth = self.loss.smoothed(FIRST_WIDTH)
         p = np.zeros((n, K))
-        best = best_shifts(reading, p, smooth) if self.problem.fit_intercept else np.zeros(K)
-        if state is None and self.problem.fit_intercept:
-            self.intercept = best
-        self.null = reading.evaluate(p + best)[0] / reading.total
+        if self.problem.fit_intercept:
+            self.constant, value, self.near = best_constant(reading, p)
+            if state is None:
+                self.intercept = self.near[1]
+        else:
+            self.constant, self.near = self.intercept, (self.loss.smoothed(WIDTHS[-1]), self.intercept)
+            value, _ = reading.evaluate(p + self.constant)
+        self.null = value / reading.total
         self.small = n * (d + 1) * K <= SMALL
         self.goal = 1e-12 if self.small else max(self.tol, 1e-13)
         self.D = K * (d + 1)
@@ -186,7 +191,9 @@ class _Run:
         return l1 * float(np.abs(coef).sum()) + 0.5 * l2 * float(np.vdot(coef, coef))
 
     def go(self, reading, seed):
-        """Samples first, then all rows."""
+        """Samples first, then all rows; neither where no coefficient pays."""
+        if self._is_constant(reading):
+            return
         smooth, pieces = self.loss.traits.smooth, self.loss.quadratic is not None
         if pieces and self.D <= LARGEST_D and reading.n_rows * self.D**2 <= LARGEST_INTERIOR:
             self._interior(reading)
@@ -196,6 +203,41 @@ class _Run:
             self._smooth(reading, seed)
         else:
             self._narrowing(reading, seed)
+
+    def _is_constant(self, reading):
+        """Whether the best constant is the minimum, which it is proven to be where no slope there exceeds l1."""
+        if not self.penalty[0] > 0:
+            return False
+        loss, shift = self.near
+        _, a = reading.evaluate(np.tile(shift, (reading.n_rows, 1)), loss=loss)
+        g = reading.gradients(a)
+        product = reading.back_slices(g)
+        if np.abs(product).max(initial=0.0) > (1 + WITHIN) * self.penalty[0] * reading.total:
+            return False
+        self._prepare_dual(reading, self._centre(reading))
+        self.lower = max(self.lower, self.dual(a, product, g.sum(axis=0)))
+        if self._constant_gap(self.lower) > max(self.goal, LEAST_TOL):
+            return False
+        self._take_constant(self.lower)
+        self.kind = "proof"
+        self.solver = "best constant"
+        self._note(reading, self)
+        return True
+
+    def _constant_gap(self, lower):
+        bound = max(self.null - lower, 0.0) + F_ROUNDING * abs(self.null)
+        return relative_gap(self.null, bound, self.null)
+
+    def _take_constant(self, lower):
+        """The best constant becomes the model; no model is below `lower`."""
+        self.coef, self.intercept = np.zeros_like(self.coef), self.constant.copy()
+        self.objective, self.gap = self.null, self._constant_gap(lower)
+
+    def _centre(self, reading):
+        """The weighted mean of the rows, where intercepts are fitted."""
+        if self.problem.fit_intercept:
+            return reading.back(reading.mass(0)) / reading.total
+        return np.zeros(reading.n_features)
 
     # Smooth losses --------------------------------------------------------------------------------------------------
 
@@ -372,9 +414,7 @@ class _Run:
 
     def _interior(self, reading):
         self.solver = "interior point"
-        centre = np.zeros(reading.n_features)
-        if self.problem.fit_intercept:
-            centre = reading.back(reading.mass(0)) / reading.total
+        centre = self._centre(reading)
         self._prepare_dual(reading, centre)
         method = SliceInterior(reading, self.penalty, centre, self.problem.fit_intercept, (self.coef, self.intercept))
         best = {"bound": np.inf, "left": np.inf, "stale": 0}
@@ -407,15 +447,13 @@ class _Run:
 
     def _dual_descent(self, reading, seed):
         self.solver = "dual descent"
-        centre = np.zeros(reading.n_features)
-        if self.problem.fit_intercept:
-            centre = reading.back(reading.mass(0)) / reading.total
+        centre = self._centre(reading)
         self._prepare_dual(reading, centre)
         method = SliceDual(self.problem, reading, self.penalty, self.intercept, seed)
+        self._take_constant(self.lower)
         goal, seen = max(self.tol, 1e-13), []       # small tables too: the last digits are slow to come
         while not self.stopped:
-            known = self.objective if np.isfinite(self.objective) else self.null
-            method.ascend(goal * abs(known), self.budget)
+            method.ascend(goal * abs(self.objective), self.budget)
             # Where the mean is no better than what is known, what is old in it may be in the way.
             if not self._improves(reading, method, *method.model()) and self._improves(
                     reading, method, *method.model(last=True)):
@@ -509,12 +547,17 @@ class _Run:
         return self.stopped
 
     def close(self, reading):
-        """Take the model that scored best, or the one at which a monitor stopped, and find its objective."""
+        """Take the model that scored best, or the one at which a monitor stopped, and find its objective.
+
+        Without either no model is worse than the best constant: what came too slowly gives way to it.
+        """
         last = len(self.history["rows"]) - 1
         best = self.listener.best
         if best is not None and best[1] < last:
             self.coef, self.intercept = best[2]
         elif not self.stopped:
+            if self.objective > self.null and not self.endless:
+                self._take_constant(max(self.lower, self.objective / (1 + self.gap)))
             return
         self.objective = reading.see(self.coef, self.intercept).value / reading.total + self._costs(self.coef)
         self.gap, self.kind = np.inf, "estimate"

@@ -87,7 +87,9 @@ class Bound:
         self.null_curvature = 0.0 if bends is None else float(bends.sum()) / self.total
         self.fixed = 0.0 if fit_intercept else self.cost * given
         self.null_slope = float(np.abs(slopes).sum()) / self.total
-        self.objective, self.lower, self.bound, self.gap = np.inf, -np.inf, np.inf, np.inf
+        # No model is taken that is not better than the best constant: where that is the minimum coefficients are 0.
+        self.objective = self.null + self.lowest if state is None and self.cost == 0 else np.inf
+        self.lower, self.bound, self.gap = -np.inf, np.inf, np.inf
         self.provable = self.l2 > 0 and self.loss.traits.has_conjugate
         self.stretchy = self.l2 > 0 and self.cost == 0 and not self.loss.traits.smooth
         self.kind = "proof" if self.provable else "estimate"

@@ -17,7 +17,7 @@ FIRST_LEAP = 2
 POWER = 7
 # Strength of the proximal term where there is no l2: at first this share of what l1 is worth per unit of coefficient,
 # less by this factor an epoch after a few, down to a last share; and no less than these shares of what a row has.
-WORTH, DECAY, STEADY_EPOCHS, NATURAL = (0.25, 0.06), 0.85, 5, (0.05, 0.01)
+WORTH, DECAY, STEADY_EPOCHS, NATURAL = (1.0, 0.2), 0.85, 5, (0.05, 0.01)
 # Rows from all over the table, to estimate the mean of ||x_i||^2 from.
 SAMPLE = 1000
 

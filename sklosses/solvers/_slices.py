@@ -19,6 +19,8 @@ ENTRIES_A_COLUMN, ENTRY_BYTES = 4, 12
 # Newton's steps towards the best intercepts; the least curvature that they divide by, beside the sum of losses: where
 # no row has any, steps are the longest that are allowed.
 SHIFTS, FLAT = 60, 1e-100
+# Widths to which kinks are rounded, one after the other, where the best constant is sought.
+WIDTHS = 0.5, 1e-2
 
 
 class SliceLook:
@@ -321,6 +323,29 @@ def best_shifts(reading, p, loss=None):
             break
         shift, value, a = shift + length * step, trial, at
     return shift
+
+
+def best_constant(reading, p):
+    """The numbers added to the predictions of every row that make the loss least, nearly, and where that is smooth.
+
+    Returns
+    -------
+    shift : ndarray of shape (K,)
+    value : float
+        The sum of losses there.
+    smooth : tuple
+        A smoothed form of a loss with kinks, or the loss itself, and the best shift for it.
+    """
+    first = best_shifts(reading, p, reading.loss.smoothed(WIDTHS[0]))
+    loss = reading.loss if reading.loss.traits.smooth else reading.loss.smoothed(WIDTHS[1])
+    near = first + best_shifts(reading, p + first, loss)
+    if loss is reading.loss:
+        return near, reading.evaluate(p + near)[0], (loss, near)
+    # Costs are 0 or 1: at the vertices of the linear programme differences of the constants are whole.
+    trials = [near, np.round(near - near.min())]
+    values = [reading.evaluate(p + trial)[0] for trial in trials]
+    best = int(np.argmin(values))
+    return trials[best], values[best], (loss, near)
 
 
 class Dual:
