@@ -178,7 +178,7 @@ class Bound:
         slopes = np.empty(self.n_rows)
         value = self.reading.sweep(self.k, p, gradient=slopes) / self.total
         objective = value + self._penalty(coef) + self.cost * intercept
-        better = objective < self.objective
+        better = objective < self.objective - F_ROUNDING * abs(objective)
         if better:
             self.objective, self.coef, self.intercept = objective, coef, intercept
         return p, slopes, better

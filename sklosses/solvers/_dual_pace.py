@@ -109,7 +109,7 @@ class Pace:
         bound, expected = self.bound, self.trust * self.expected
         if self.epochs == 1 or expected > tol * bound.null:
             return False
-        return expected <= tol * abs((bound.objective if np.isfinite(bound.objective) else value()) - bound.lowest)
+        return expected <= tol * abs((bound.objective if bound.lower > -np.inf else value()) - bound.lowest)
 
     def learn(self, readings):
         """What a look says of the account and of the progress; False where the gap hardly falls, leaps or not.
