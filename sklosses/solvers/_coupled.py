@@ -61,8 +61,8 @@ class Coupled:
     Smooth losses: Newton's method on growing samples and then on all rows, with the whole Hessian in the K (d + 1)
     coefficients, while there are no more than 1500 of them; beyond, L-BFGS, preconditioned by one block of the Hessian
     a class. Losses with kinks: an interior point method of the same Hessian; where that is too large, smoothed forms,
-    whose width shrinks; with more than 1500 coefficients and an l2 penalty alone, dual descent, a row's distribution at
-    a time.
+    whose width shrinks; with more than 1500 coefficients and a penalty, dual descent, a row's distribution at a time.
+    Under an l1 penalty the best constant is looked at first: it may be the minimum, which its slopes then prove.
 
     Parameters
     ----------

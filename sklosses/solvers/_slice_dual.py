@@ -63,7 +63,8 @@ class SliceDual:
         self.order = RowOrder(n, problem.rows.row_bytes)
         self.epochs, self.account, self.fall, self.trust = 0, 0.0, 1.0, 1.0
         self.centre = np.zeros_like(self.kernel.coefficients) if self.mu else None
-        self.leaps, self.judged = not self.mu, (0.0, np.inf)       # the gap when the leaps were judged, and when that was
+        self.leaps = not self.mu
+        self.judged = 0.0, np.inf       # when the leaps were judged, and the gap then
         self.mean, self.mean_since = None, 0
 
     @property

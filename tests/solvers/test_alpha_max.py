@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
+from scipy.sparse import random as sparse_random
 from sklearn.linear_model import ElasticNetCV
 
 from sklosses.data import as_rows
 from sklosses.losses import get_loss, loss_names
-from sklosses.penalties import L1, L2, NoPenalty
-from sklosses.solvers import Auto, OneVsRest, Problem, alpha_max
+from sklosses.penalties import L1, L2, ElasticNet, NoPenalty
+from sklosses.solvers import Auto, DualDescent, OneVsRest, Problem, alpha_max
 from sklosses.solvers._least_maximum import Box, LeastMaximum
 
 # Zero coefficients satisfy these best, without any penalty.
@@ -55,6 +56,22 @@ def test_zero_from_there_on_and_not_before(name, counts):
     (alpha,) = alpha_max(given)
     assert not np.any(solved(given, 1.001 * alpha))
     assert np.any(solved(given, 0.99 * alpha))
+
+
+@pytest.mark.parametrize("name", ["hinge", "squared_hinge", "huber", "absolute_error", "epsilon_insensitive"])
+@pytest.mark.parametrize("ratio", [1.0, 0.5])
+@pytest.mark.parametrize("solver", [Auto(), DualDescent()], ids=["auto", "dual descent"])
+def test_not_one_coefficient_whatever_the_tolerance(solver, ratio, name):
+    """Where zero is the minimum a model that is above it by less than the tolerance is another one."""
+    loss, rng = get_loss(name), np.random.default_rng(0)
+    X = sparse_random(300, 300, 0.02, format="csr", random_state=0)
+    signal = X @ rng.standard_normal(300) + 0.5 * rng.standard_normal(300)
+    y = signal if loss.target.codes is None else np.where(signal > np.quantile(signal, 0.4), *loss.target.codes[::-1])
+    given = Problem(as_rows(csr_array(X)), y.astype(float), ((loss, 1),), NoPenalty())
+    (alpha,) = alpha_max(given) / ratio
+    for more in (1.0, 1.3):
+        result = solver.solve(replace(given, penalty=ElasticNet(alpha=more * alpha, l1_ratio=ratio)), tol=1e-3)
+        assert not np.any(result.coef)
 
 
 @pytest.mark.parametrize("name", ["hinge", "log_loss", "absolute_error", "quantile"])

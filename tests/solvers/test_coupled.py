@@ -188,6 +188,64 @@ def test_dual_descent_is_the_interior_points(alpha, intercept, loss, monkeypatch
     assert -1e-9 <= found / expected.objective[0] - 1 <= result.gap[0] + 1e-9
 
 
+@pytest.mark.parametrize("width", [0.0, 0.5])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("penalty", [L1(3e-2), L1(3e-3), ElasticNet(1e-1, 0.3), ElasticNet(1e-2, 0.9)], ids=str)
+def test_dual_descent_knows_l1(penalty, fit_intercept, width, request):
+    X, y, weights = table(d=8)
+    loss = SmoothedCrammerSinger(width=width) if width else CrammerSinger()
+    given = problem(csr_array(X), y, loss, penalty, weights=weights, fit_intercept=fit_intercept)
+    expected = Coupled().solve(given, tol=1e-9)
+    assert expected.solver == "interior point"
+    request.getfixturevalue("dual")
+    result = Coupled().solve(given, tol=1e-5, max_iter=20_000)
+    assert (result.solver, result.gap_kind) == ("dual descent", ("proof",))
+    assert result.gap[0] <= 1e-5
+    found = value(X, y, loss, penalty, result.coef, result.intercept, weights)
+    assert result.objective[0] == pytest.approx(found, rel=1e-12)
+    assert -1e-9 <= found / expected.objective[0] - 1 <= result.gap[0] + 1e-9
+
+
+@pytest.mark.parametrize("penalty", [ElasticNet(0.3, 0.5), ElasticNet(0.03, 0.5), L1(0.3)], ids=str)
+def test_few_rows_of_many_columns_arrive(penalty):
+    """What a smoothed loss makes of such a table has no curvature in most directions, and steps in it crawl."""
+    X = np.random.default_rng(0).standard_normal((60, 700))
+    result = Coupled().solve(problem(X, X[:, :4].argmax(axis=1) * 1.0, CrammerSinger(), penalty, fit_intercept=False),
+                             tol=1e-3, max_iter=1000)
+    assert (result.converged, result.gap_kind) == (True, ("proof",))
+
+
+@pytest.mark.parametrize("penalty", [NoPenalty(), L2(10.0), L1(1.0), ElasticNet(1.0, 0.5)], ids=str)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("share", [0.25, 0.7])
+def test_no_model_is_above_the_best_constant(share, loss, penalty):
+    """However few readings there are: numbers of a large unit are not known to be useless before."""
+    rng = np.random.default_rng(0)
+    X = 1e3 * rng.standard_normal((200, 500))
+    y = np.where(rng.random(200) < share, 0, rng.integers(0, K, size=200)).astype(float)
+    result = Coupled().solve(problem(X, y, loss, penalty), tol=1e-9, max_iter=1)
+    constant = Coupled().solve(problem(np.zeros((200, 1)), y, loss, L2(1.0)), tol=1e-9).objective[0]
+    assert result.objective[0] <= constant * (1 + 1e-9)
+    assert value(X, y, loss, penalty, result.coef, result.intercept) == pytest.approx(result.objective[0], rel=1e-9)
+    assert (result.objective[0] - result.gap[0] * abs(result.objective[0])) <= constant
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.5])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("d", [5, 600])
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+def test_coefficients_are_zero_from_alpha_max_on(loss, d, fit_intercept, ratio):
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((80, d)) + 1
+    given = problem(X, X[:, :K].argmax(axis=1).astype(float), loss, L1(1.0), fit_intercept=fit_intercept)
+    (alpha,) = alpha_max(given) / ratio
+    for more in (1.0, 1.5):
+        result = Coupled().solve(replace(given, penalty=ElasticNet(more * alpha, ratio)), tol=1e-3)
+        assert not np.any(result.coef)
+        assert (result.converged, result.gap_kind) == (True, ("proof",))
+    assert np.any(Coupled().solve(replace(given, penalty=ElasticNet(0.05 * alpha, ratio)), tol=1e-3).coef)
+
+
 def test_dual_descent_is_liblinears(dual):
     rng = np.random.default_rng(0)
     X = csr_array(rng.standard_normal((300, 40)) * (rng.random((300, 40)) < 0.2))
