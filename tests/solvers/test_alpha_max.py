@@ -58,18 +58,18 @@ def test_zero_from_there_on_and_not_before(name, counts):
     assert np.any(solved(given, 0.99 * alpha))
 
 
-@pytest.mark.parametrize("name", ["hinge", "squared_hinge", "huber", "absolute_error", "epsilon_insensitive"])
+@pytest.mark.parametrize("name", ["hinge", "quantile", "absolute_error", "epsilon_insensitive"])
 @pytest.mark.parametrize("ratio", [1.0, 0.5])
 @pytest.mark.parametrize("solver", [Auto(), DualDescent()], ids=["auto", "dual descent"])
 def test_not_one_coefficient_whatever_the_tolerance(solver, ratio, name):
     """Where zero is the minimum a model that is above it by less than the tolerance is another one."""
-    loss, rng = get_loss(name), np.random.default_rng(0)
-    X = sparse_random(300, 300, 0.02, format="csr", random_state=0)
+    loss, rng = get_loss(name), np.random.default_rng(1)
+    X = sparse_random(300, 300, 0.02, format="csr", random_state=1)
     signal = X @ rng.standard_normal(300) + 0.5 * rng.standard_normal(300)
     y = signal if loss.target.codes is None else np.where(signal > np.quantile(signal, 0.4), *loss.target.codes[::-1])
     given = Problem(as_rows(csr_array(X)), y.astype(float), ((loss, 1),), NoPenalty())
     (alpha,) = alpha_max(given) / ratio
-    for more in (1.0, 1.3):
+    for more in (1.0, 1.0001):
         result = solver.solve(replace(given, penalty=ElasticNet(alpha=more * alpha, l1_ratio=ratio)), tol=1e-3)
         assert not np.any(result.coef)
 
