@@ -65,6 +65,21 @@ static void sk_weigh(const sk_swept *from, ptrdiff_t first, ptrdiff_t stop, cons
     }
 }
 
+/* Multiply second derivatives with their weights, row times mask times class, in columns `first` to `stop`, multiples
+   of eight. */
+SK_INLINE void sk_weigh_curvature(ptrdiff_t n, ptrdiff_t stride, ptrdiff_t first, ptrdiff_t stop, const double *weight,
+                                  const double *mask, const double *of_class, double *hessian)
+{
+    for (; first < stop; first += SK_LANES) {
+        const sk_vector factor = sk_load(mask + first);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const ptrdiff_t at = i * stride + first;
+            const sk_vector s = sk_load(hessian + at) * (weight[i] * factor);
+            sk_store(hessian + at, of_class ? s * sk_load(of_class + at) : s);
+        }
+    }
+}
+
 /* One column: multiply values and gradients with their weights, and add up values, gradients and absolute gradients.
    What has weight 0 counts 0. */
 static void sk_weigh_rows(ptrdiff_t n, const double *weight, double *value, double *gradient, double *sums)
@@ -175,12 +190,21 @@ SK_INLINE double sk_slope_along(ptrdiff_t n, const double *weight, const double 
 /* Whether any of SK_PADDING numbers are not the same, bit for bit. */
 SK_INLINE int sk_differ(const double *a, const double *b)
 {
+#if SK_LANES == 8
+    const __m512i any = (__m512i)((sk_mask)sk_load(a) ^ (sk_mask)sk_load(b));
+    return _mm512_test_epi64_mask(any, any) != 0;
+#elif SK_LANES == 4
+    const sk_mask low = (sk_mask)sk_load(a) ^ (sk_mask)sk_load(b);
+    const __m256i any = (__m256i)(low | ((sk_mask)sk_load(a + 4) ^ (sk_mask)sk_load(b + 4)));
+    return !_mm256_testz_si256(any, any);
+#else
     int64_t x[SK_PADDING], y[SK_PADDING], any = 0;
     memcpy(x, a, sizeof x);
     memcpy(y, b, sizeof y);
     for (int k = 0; k < SK_PADDING; k++)
         any |= x[k] ^ y[k];
     return any != 0;
+#endif
 }
 
 #endif

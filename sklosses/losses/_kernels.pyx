@@ -10,6 +10,7 @@ To add a loss: write its paragraph, and name it in one of the three lists of the
 
 cimport cython
 from cython cimport floating
+from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, NAN, copysign, fabs, fmax, fmin, isnan, log, log1p, sqrt
 
 from sklosses.losses._loss cimport Block, Block32, Dual, Loss, Parabola
@@ -210,11 +211,10 @@ cdef class SmoothedAbsoluteError(Builtin):
         return Traits("residual", lipschitz=1.0, curvature=1 / self._lowest("width"), has_conjugate=True)
 
     cdef inline double _value(self, double r, double width, double _) noexcept nogil:
-        cdef double s = least(fabs(r), width)
-        return s / width * (fabs(r) - 0.5 * s)
+        return rounded(fabs(r), width)
 
     cdef inline double _gradient(self, double r, double width, double _) noexcept nogil:
-        return clipped(r, -width, width) / width
+        return clipped(r * inverse(width), -1.0, 1.0)
 
     cdef inline double _hessian(self, double r, double width, double _) noexcept nogil:
         return 1.0 / width if fabs(r) <= width else 0.0
@@ -450,14 +450,14 @@ cdef class SmoothedQuantile(Builtin):
         return Traits("residual", lipschitz=steepest, curvature=1 / self._lowest("width"), has_conjugate=True)
 
     cdef inline double _value(self, double r, double quantile, double width) noexcept nogil:
-        cdef double s = clipped(r / width, -quantile, 1.0 - quantile)
+        cdef double s = clipped(r * inverse(width), -quantile, 1.0 - quantile)
         return s * (r - 0.5 * (width * s))
 
     cdef inline double _gradient(self, double r, double quantile, double width) noexcept nogil:
-        return clipped(r / width, -quantile, 1.0 - quantile)
+        return clipped(r * inverse(width), -quantile, 1.0 - quantile)
 
     cdef inline double _hessian(self, double r, double quantile, double width) noexcept nogil:
-        cdef double s = r / width
+        cdef double s = r * inverse(width)
         return 1.0 / width if (s >= -quantile) & (s <= 1.0 - quantile) else 0.0
 
     cdef inline Parabola _parabola(self, double y, double quantile, double width) noexcept nogil:
@@ -595,7 +595,7 @@ cdef class SmoothedEpsilonInsensitive(Builtin):
         return rounded(positive(fabs(r) - epsilon), width)
 
     cdef inline double _gradient(self, double r, double epsilon, double width) noexcept nogil:
-        cdef double s = least(positive(fabs(r) - epsilon), width) / width
+        cdef double s = least(positive(fabs(r) - epsilon) * inverse(width), 1.0)
         return -s if r < 0 else s
 
     cdef inline double _hessian(self, double r, double epsilon, double width) noexcept nogil:
@@ -1108,7 +1108,7 @@ cdef class SmoothedHinge(Builtin):
         return rounded(positive(1.0 - z), width)
 
     cdef inline double _gradient(self, double z, double width, double _) noexcept nogil:
-        return -least(positive(1.0 - z), width) / width
+        return -least(positive(1.0 - z) * inverse(width), 1.0)
 
     cdef inline double _hessian(self, double z, double width, double _) noexcept nogil:
         return 1.0 / width if (z < 1) & (1.0 - z < width) else 0.0
@@ -1238,7 +1238,7 @@ cdef class SmoothedPerceptron(Builtin):
         return rounded(positive(-z), width)
 
     cdef inline double _gradient(self, double z, double width, double _) noexcept nogil:
-        return -least(positive(-z), width) / width
+        return -least(positive(-z) * inverse(width), 1.0)
 
     cdef inline double _hessian(self, double z, double width, double _) noexcept nogil:
         return 1.0 / width if (z < 0) & (-z < width) else 0.0
@@ -1376,10 +1376,15 @@ cdef inline double clipped(double x, double low, double high) noexcept nogil:
     return high if x > high else x
 
 
+cdef inline double inverse(double width) noexcept nogil:
+    """1 / width, finite: loops over rows divide once, where x / width would divide each time."""
+    return least(1.0 / width, DBL_MAX)
+
+
 cdef inline double rounded(double t, double width) noexcept nogil:
     """t >= 0, rounded near 0: t^2 / (2 width) up to width, t - width / 2 beyond."""
-    cdef double s = least(t, width)
-    return s / width * (t - 0.5 * s)
+    cdef double s = least(t * inverse(width), 1.0)
+    return s * (t - 0.5 * (width * s))
 
 
 cdef inline Parabola one_sided(double y, double centre, double width, double steepest) noexcept nogil:
@@ -1497,13 +1502,60 @@ cdef inline void hessians(Registered loss, Py_ssize_t n, Parameters at, const fl
             hessian[i] = <floating> hessian_of(loss, y[i], p[i], a, b)
 
 
+cdef inline void put(const double* eight, double* out) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(8):
+        out[k] = eight[k]
+
+
+cdef void tile(Registered loss, const Block* block, Py_ssize_t first) noexcept nogil:
+    """Eight columns from `first` on, of which each has its own parameters.
+
+    What the formulas make of parameters alone, divisions above all, is computed once for all rows. Parameters and
+    results stand in arrays of this function, so that the compiler knows that no store changes what it reads next.
+    """
+    cdef double[8] a, b, one, other
+    cdef Parameters at = Parameters(True, &a[0], &b[0])
+    cdef const double* theta = loss.theta + block.first + first
+    cdef Py_ssize_t row, i
+    put(theta, a)
+    put(theta + loss.n_columns, b)
+    if block.value != NULL and block.gradient != NULL:
+        for row in range(block.n_rows):
+            i = row * block.stride + first
+            values_and_gradients(loss, 8, at, block.y + i, block.p + i, one, other)
+            put(one, block.value + i)
+            put(other, block.gradient + i)
+    elif block.value != NULL:
+        for row in range(block.n_rows):
+            i = row * block.stride + first
+            values(loss, 8, at, block.y + i, block.p + i, one)
+            put(one, block.value + i)
+    elif block.gradient != NULL:
+        for row in range(block.n_rows):
+            i = row * block.stride + first
+            gradients(loss, 8, at, block.y + i, block.p + i, one)
+            put(one, block.gradient + i)
+    if block.hessian != NULL:
+        for row in range(block.n_rows):
+            i = row * block.stride + first
+            hessians(loss, 8, at, block.y + i, block.p + i, one)
+            put(one, block.hessian + i)
+
+
 cdef int sweep(Registered loss, const AnyBlock* block) noexcept nogil:
-    """A block: all of it at once where it is contiguous and one set of parameters serves it, else row by row."""
+    """A block: all of it at once where it is contiguous and one set of parameters serves it, else in tiles of eight
+    columns, as solvers have them, or row by row."""
     cdef bint vectors = loss.n_columns > 1 and block.n_columns > 1
     cdef bint whole = not vectors and (block.stride == block.n_columns or block.n_rows == 1)
     cdef Py_ssize_t column = block.first if loss.n_columns > 1 else 0, row, i
     cdef Py_ssize_t n = block.n_columns * block.n_rows if whole else block.n_columns
     cdef Parameters at = Parameters(vectors, loss.theta + column, loss.theta + loss.n_columns + column)
+    if AnyBlock is Block:
+        if vectors and n % 8 == 0:
+            for i in range(0, n, 8):
+                tile(loss, block, i)
+            return 0
     for row in range(1 if whole else block.n_rows):
         i = row * block.stride
         if block.value != NULL and block.gradient != NULL:

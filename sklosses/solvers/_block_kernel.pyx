@@ -9,6 +9,7 @@ What is found of a column does not depend on the other columns, bit for bit.
 from cython cimport floating
 from libc.math cimport sqrt
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
 
 import numpy as np
 
@@ -28,6 +29,9 @@ cdef extern from "_weigh.h" nogil:
         double* gradient
     void weigh "sk_weigh"(const Swept* swept, Py_ssize_t first, Py_ssize_t stop, const double* mask,
                           double* sums) noexcept
+    void weigh_curvature "sk_weigh_curvature"(Py_ssize_t n, Py_ssize_t stride, Py_ssize_t first, Py_ssize_t stop,
+                                              const double* weight, const double* mask, const double* of_class,
+                                              double* hessian) noexcept
     bint differ "sk_differ"(const double* a, const double* b) noexcept      # any of eight
 
 ctypedef fused index_t:
@@ -276,10 +280,13 @@ cdef void predict(Table t, Columns c, Py_ssize_t start, Py_ssize_t n, Work* w, P
     cdef Py_ssize_t K = c.z.shape[1], Q = t.n_features + 1, i, k
     cdef Py_ssize_t[3] shape = [n, K, Q]
     cdef double offset
-    for i in range(n):
-        offset = 0.0 if t.offset is None else t.offset[t.order[start + i]]
-        for k in range(K):
-            w.p[i * K + k] = offset
+    if t.offset is None:
+        memset(w.p, 0, n * K * sizeof(double))
+    else:
+        for i in range(n):
+            offset = t.offset[t.order[start + i]]
+            for k in range(K):
+                w.p[i * K + k] = offset
     multiply(shape, w.x, stride, 1, &c.z[0, 0], K, w.p, K)
 
 
@@ -401,14 +408,6 @@ cdef Py_ssize_t keep(Py_ssize_t n, Py_ssize_t Q, const double* x, Py_ssize_t str
     return m
 
 
-cdef inline void weigh_curvature(Py_ssize_t K, Py_ssize_t k, Py_ssize_t n, double mask, Work* w) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        w.value[i * K + k] *= w.weight[i] * mask
-        if w.of_class != NULL:
-            w.value[i * K + k] *= w.of_class[i * K + k]
-
-
 def read(Table table, Columns columns, const Py_ssize_t[:, ::1] chunks, double[:, :, ::1] out,
          const Py_ssize_t[::1] wanted, double[:, :, ::1] matrices):
     """Add what is found of some rows.
@@ -443,10 +442,10 @@ def read(Table table, Columns columns, const Py_ssize_t[:, ::1] chunks, double[:
                 sweep(columns, n, w)
                 if columns.n_looked:
                     add_looks(columns, Q, n, mask, w, &out[c, 0, 0])
+                weigh_curvature(n, K, columns.n_looked, K, w.weight, mask, w.of_class, w.value)
                 for a in range(wanted.shape[0]):
                     k = wanted[a]
                     if mask[k] != 0:
-                        weigh_curvature(K, k, n, mask[k], w)
                         kept[a] = keep(n, Q, w.x, stride, w.value + k, K, kept[a], &room[a, 0], &matrices[a, 0, 0])
         for a in range(wanted.shape[0]):
             add_gram(kept[a], Q, stride, &room[a, 0], &matrices[a, 0, 0])

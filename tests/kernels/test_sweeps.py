@@ -122,9 +122,10 @@ def test_vector_parameters(probe, level, name, dtype):
     loss = cls(**{key: np.tile(values, 7) for key, values in vectors.items()})
     for first, columns, rows, extra in product([0, 1, 5], [1, 2, 9, 16], [1, 4], [0, 2]):
         y, p = (array.reshape(rows, columns).astype(dtype) for array in numbers(loss, rows * columns, seed=columns))
-        layout = (columns + extra, 0, dtype, (True, True, True), first)
-        results = swept(probe, loss, y, p, layout)
-        assert_bits(results, scalar(probe, loss, y, p, first), dtype)
+        expected = scalar(probe, loss, y, p, first)
+        for wanted in reversed(WANTED):         # all of them last
+            results = swept(probe, loss, y, p, (columns + extra, 0, dtype, wanted, first))
+            assert_bits(results, expected, dtype)
         singles = [cls(**{key: values[(first + k) % 3] for key, values in vectors.items()}) for k in range(columns)]
         for k, single in enumerate(singles):
             alone = scalar(probe, single, y[:, k : k + 1], p[:, k : k + 1])
