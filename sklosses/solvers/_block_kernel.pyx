@@ -41,6 +41,7 @@ ctypedef fused index_t:
 cdef enum:
     # The steps of loops have to say 64 and 24 themselves: Cython must see their sign.
     HEIGHT = 64     # rows at a time: they and what is computed of 100 columns fit into the second-level cache
+    LOW = 32        # where there are at most 64 features: 16 columns fit into the first-level cache
     FAR = 8         # rows spread over so many times as many numbers are asked for as a whole, column by column
     KEPT = 256      # rows that a Gram matrix's products are made of, by so many columns
     PANEL = 24
@@ -430,12 +431,13 @@ def read(Table table, Columns columns, const Py_ssize_t[:, ::1] chunks, double[:
     cdef Py_ssize_t K = columns.z.shape[1], Q = table.n_features + 1, stride = padded(Q), c, at, n, a, k
     cdef double[:, ::1] room = np.zeros((wanted.shape[0], KEPT * (stride + PANEL)))
     cdef Py_ssize_t[::1] kept = np.zeros(wanted.shape[0], dtype=np.intp)
+    cdef Py_ssize_t height = LOW if table.n_features <= 64 else HEIGHT
     cdef const double* mask
     with nogil:
         for c in range(chunks.shape[0]):
-            mask = &columns.mask[chunks[c, 2], 0]
-            for at in range(chunks[c, 0], chunks[c, 1], 64):
-                n = min(<Py_ssize_t>HEIGHT, chunks[c, 1] - at)
+            mask, at = &columns.mask[chunks[c, 2], 0], chunks[c, 0]
+            while at < chunks[c, 1]:
+                n = min(height, chunks[c, 1] - at)
                 load(table, at, n, w.x, stride)
                 take_targets(table, columns, at, n, w)
                 predict(table, columns, at, n, w, stride)
@@ -447,6 +449,7 @@ def read(Table table, Columns columns, const Py_ssize_t[:, ::1] chunks, double[:
                     k = wanted[a]
                     if mask[k] != 0:
                         kept[a] = keep(n, Q, w.x, stride, w.value + k, K, kept[a], &room[a, 0], &matrices[a, 0, 0])
+                at += n
         for a in range(wanted.shape[0]):
             add_gram(kept[a], Q, stride, &room[a, 0], &matrices[a, 0, 0])
 
