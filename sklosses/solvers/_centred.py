@@ -1,7 +1,5 @@
 """Rows less their centre, with a column of ones: what second-order methods multiply with."""
 
-from functools import cached_property
-
 import numpy as np
 
 from sklosses._isa import kernel
@@ -90,7 +88,6 @@ class CentredRows:
         _mirror(out)
         return np.ascontiguousarray(out[:, : self.reading.n_features + 1])
 
-    @cached_property
     def spread(self):
         """The root mean square of each column."""
         def squares_of(design, _=None):

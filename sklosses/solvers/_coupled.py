@@ -214,7 +214,7 @@ class _Run:
         product = reading.back_slices(g)
         if np.abs(product).max(initial=0.0) > (1 + WITHIN) * self.penalty[0] * reading.total:
             return False
-        self._prepare_dual(reading, self._centre(reading))
+        self._prepare_dual(reading, reading.centre(self.problem.fit_intercept))
         self.lower = max(self.lower, self.dual(a, product, g.sum(axis=0)))
         if self._constant_gap(self.lower) > max(self.goal, LEAST_TOL):
             return False
@@ -232,12 +232,6 @@ class _Run:
         """The best constant becomes the model; no model is below `lower`."""
         self.coef, self.intercept = np.zeros_like(self.coef), self.constant.copy()
         self.objective, self.gap = self.null, self._constant_gap(lower)
-
-    def _centre(self, reading):
-        """The weighted mean of the rows, where intercepts are fitted."""
-        if self.problem.fit_intercept:
-            return reading.back(reading.mass(0)) / reading.total
-        return np.zeros(reading.n_features)
 
     # Smooth losses --------------------------------------------------------------------------------------------------
 
@@ -414,7 +408,7 @@ class _Run:
 
     def _interior(self, reading):
         self.solver = "interior point"
-        centre = self._centre(reading)
+        centre = reading.centre(self.problem.fit_intercept)
         self._prepare_dual(reading, centre)
         method = SliceInterior(reading, self.penalty, centre, self.problem.fit_intercept, (self.coef, self.intercept))
         best = {"bound": np.inf, "left": np.inf, "stale": 0}
@@ -447,7 +441,7 @@ class _Run:
 
     def _dual_descent(self, reading, seed):
         self.solver = "dual descent"
-        centre = self._centre(reading)
+        centre = reading.centre(self.problem.fit_intercept)
         self._prepare_dual(reading, centre)
         method = SliceDual(self.problem, reading, self.penalty, self.intercept, seed)
         self._take_constant(self.lower)

@@ -509,11 +509,10 @@ class KinkedColumn:
     def rows_of(self, reading, numbers, n_threads, copies=1):
         """Some rows of a reading, centred."""
         settings = self.centre, self.fit_intercept, self.problem.rows.n_rows * self.problem.rows.row_bytes, copies
-        # All of them, each once. Several columns have rows of their own: side by side products need room, those of
-        # different weights have different centres, and one thread has to sum in the same order as two.
+        # All of them, each once. Several columns have rows of their own: side by side products need room, and one
+        # thread has to sum in the same order as two.
         if len(numbers) == reading.n_rows and self.problem.n_columns == 1:
-            key = "centred", copies, self.centre.tobytes()
-            yield reading.once(key, self.k, lambda: CentredRows(reading, *settings))
+            yield CentredRows(reading, *settings)
             return
         numbers = numbers if reading.chosen is None else reading.chosen[numbers]
         with Reading(replace(self.problem, subset=numbers), n_threads) as inner:
@@ -523,7 +522,7 @@ class KinkedColumn:
         """The objective with fixed sides, as a function of centred coefficients and then c."""
         d = len(self.coef)
         linear = self._slopes_without(rows, sides, here, band)
-        scales, fixed = rows.spread.copy(), np.full(d + 1, not self.fit_intercept)
+        scales, fixed = rows.spread(), np.full(d + 1, not self.fit_intercept)
         if not np.isfinite(scales).all():
             raise OverflowError("The squares of X do not fit into float64.")
         # What is left of a constant column when its mean is taken off is rounding. One that is 0 in these rows may have

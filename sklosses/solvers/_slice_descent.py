@@ -348,9 +348,7 @@ class Descent:
 
     def find_centre(self, reading):
         """The weighted mean of the rows, where intercepts are fitted."""
-        self.centre = np.zeros(reading.n_features)
-        if self.fit_intercept:
-            self.centre = reading.back(reading.mass(0)) / reading.total
+        self.centre = reading.centre(self.fit_intercept)
 
     def find_constant(self, squares, intercepts):
         """Columns that are constant: what is left of them when their mean is taken off is rounding."""
@@ -374,10 +372,6 @@ class Descent:
         """Go on with the metric of a sample: columns that were constant there may vary in all rows."""
         self.metric, metric.descent, metric.exact, self.constant = metric, self, False, metric.constant
         metric.age, metric.renewals = 0, 1
-        self.wake(reading)
-
-    def wake(self, reading):
-        """Let columns move that were constant in the rows that the metric saw, but are not in all."""
         if np.any(self.constant):
             variances = self.variances(reading)
             seen, self.constant = self.constant, variances <= (CONSTANT * self.centre) ** 2

@@ -157,6 +157,10 @@ class SliceReading(Reading):
         self.each(visit, self.groups)
         return p
 
+    def centre(self, fit_intercept):
+        """The weighted mean of the rows, where intercepts are fitted; else 0."""
+        return self.back(self.mass(0)) / self.total if fit_intercept else np.zeros(self.n_features)
+
     def squares_by_class(self, weight, centre):
         """sum_i h_ik (x_ij - m_j)^2 for weights h of shape (n_rows, K): of shape (K, d), in one reading."""
         self.readings += 1
